@@ -1,0 +1,62 @@
+"""What the rules share that pass on damage of the container, seen before any number was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from weightaudit.catalog import Defect, Flaw
+from weightaudit.rule import Example, Finding, Measured, Rule, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.tensor import TensorInfo
+
+
+@dataclass(frozen=True)
+class ContainerRule(Rule):
+    """Reports every defect of one kind; it measures nothing."""
+
+    flaw: ClassVar[Flaw]
+    relies_on_role = False
+
+    def applies(self, info: TensorInfo) -> bool:
+        return False
+
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        for defect in model.defects:
+            if defect.flaw is self.flaw:
+                yield Finding(self.code, self.severity, defect.tensor or None, defect.message)
+
+
+def container_examples(severity: Severity, flaw: Flaw, *messages: str) -> tuple[Example, ...]:
+    """Make the examples of a container rule: one bad per message, a whole file, and other damage."""
+    other = Flaw.ALIAS if flaw is not Flaw.ALIAS else Flaw.CHECKSUM
+    bad = [
+        Example(
+            title=message.rstrip("."),
+            values=_kernel,
+            severity=severity,
+            info={"defects": (Defect(flaw, message, "layer/kernel"),)},
+        )
+        for message in messages
+    ]
+    return (
+        Example(title="a container without damage", values=_kernel, severity=None),
+        Example(
+            title="damage of another kind, which has a rule of its own",
+            values=_kernel,
+            severity=None,
+            info={"defects": (Defect(other, "Another thing is wrong.", "layer/kernel"),)},
+        ),
+        *bad,
+    )
+
+
+def _kernel() -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)

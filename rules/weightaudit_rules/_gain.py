@@ -1,0 +1,60 @@
+"""The scale of a tensor: how much it multiplies the typical size of what passes through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+from weightaudit.rule import Rule
+from weightaudit.statistics import Moments
+from weightaudit.tensor import Role
+from weightaudit_rules._roles import is_weight
+
+if TYPE_CHECKING:
+    from weightaudit.statistics import Statistic, Stats
+    from weightaudit.tensor import TensorInfo
+
+_KERNELS = frozenset({Role.KERNEL, Role.RECURRENT_KERNEL})
+_JUDGED = _KERNELS | {Role.EMBEDDING, Role.NORM_SCALE}
+
+_WIDER = 100.0
+"""Nothing relates the scale of embeddings and norm scales to 1 but custom: their bounds are wider."""
+
+
+@dataclass(frozen=True)
+class GainRule(Rule):
+    """Measures the gain of kernels, embeddings and norm scales."""
+
+    def applies(self, info: TensorInfo) -> bool:
+        return is_weight(info) and info.role in _JUDGED and info.size >= 16
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (Moments(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A measured gain, and the factor by which its bounds are wider than those of a kernel.
+
+    Attributes:
+        value: Dimensionless gain; NaN if no element is finite.
+        wider: 1 for kernels whose fan-in is known, else 100.
+        label: What was measured, in words.
+    """
+
+    value: float
+    wider: float
+    label: str
+
+
+def gain_of(info: TensorInfo, stats: Stats) -> Gain:
+    """Return sqrt(fan_in) * rms for kernels (He et al. 2015, equation 7), else the rms alone.
+
+    By that definition the initial gain is 1 with Glorot (square kernels), LeCun and orthogonal
+    initializers, and sqrt(2) with He's.
+    """
+    rms = stats[Moments()].rms
+    if info.role in _KERNELS and info.fan_in:
+        return Gain(sqrt(info.fan_in) * rms, 1.0, f"gain sqrt({info.fan_in}) * rms")
+    return Gain(rms, _WIDER, "root mean square")

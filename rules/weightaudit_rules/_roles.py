@@ -1,0 +1,24 @@
+"""Which tensors hold weights whose values mean what they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weightaudit.tensor import MATRIX_ROLES, Role
+
+if TYPE_CHECKING:
+    from weightaudit.tensor import TensorInfo
+
+
+def is_weight(info: TensorInfo) -> bool:
+    """Say whether inference multiplies or adds these values to activations.
+
+    Quantized weights are, for they are measured after dequantization; their scales have
+    magnitudes of another kind, and bookkeeping is not read at all.
+    """
+    return info.is_floating and info.role is not Role.QUANTIZATION and not info.is_bookkeeping
+
+
+def is_matrix(info: TensorInfo) -> bool:
+    """Say whether the tensor is a weight that is multiplied with activations."""
+    return is_weight(info) and info.role in MATRIX_ROLES

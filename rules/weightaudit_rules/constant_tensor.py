@@ -1,0 +1,117 @@
+"""WA204: tensors whose values are all the same where they should not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Rule, Severity
+from weightaudit.statistics import Uniform
+from weightaudit.tensor import MATRIX_ROLES, Declared, Role
+from weightaudit_rules._roles import is_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Statistic, Stats
+    from weightaudit.tensor import TensorInfo
+
+_JUDGED = MATRIX_ROLES | {Role.NORM_SCALE, Role.MOVING_VARIANCE}
+_CONSTANT_INITIALIZERS = frozenset({"Zeros", "Ones", "Constant"})
+
+
+def _full(value: float, *shape: int) -> NDArray[np.float32]:
+    return np.full(shape, value, np.float32)
+
+
+@dataclass(frozen=True)
+class ConstantTensor(Rule):
+    """All values of a kernel, an embedding, a norm scale or a moving variance are the same.
+
+    Why it matters: a kernel of zeros passes nothing on, and one with equal columns computes the
+    same number over and over. It was never trained, was zeroed by a failed copy or a sparse
+    file, or was left out when the model was saved.
+
+    What is normal: random initial values, so no constant kernel at all. Biases, norm offsets,
+    PReLU slopes and moving means may be zero and are not judged, nor is a norm scale of ones. A
+    moving variance of ones says that no batch has passed since the layer was made (a note).
+
+    Known false positives: layers that start at zero on purpose (zero-initialised residual
+    scales, adapters) and were not trained; where the model declares a constant initializer the
+    finding is a warning. Fixed averaging filters are constant (a warning).
+
+    How to mend: save the model again after training and loading its weights; copy the file
+    again; or remove the layer.
+
+    Attributes:
+        min_size: Elements that a tensor has at least to be judged.
+    """
+
+    min_size: int = 16
+
+    code = "WA204"
+    name = "constant-tensor"
+    severity = Severity.ERROR
+    examples = (
+        Example(
+            title="a trained kernel",
+            values=lambda: np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32),
+            severity=None,
+        ),
+        Example(title="a bias of zeros", values=lambda: _full(0, 32), severity=None, info={"role": "bias"}),
+        Example(
+            title="a norm scale of ones",
+            values=lambda: _full(1, 64),
+            severity=None,
+            info={"role": "norm_scale", "layer_class": "LayerNormalization"},
+        ),
+        Example(title="a kernel of zeros", values=lambda: _full(0, 64, 32), severity=Severity.ERROR),
+        Example(
+            title="a norm scale of zeros, as its initializer left it",
+            values=lambda: _full(0, 64),
+            severity=Severity.WARNING,
+            info={
+                "role": "norm_scale",
+                "layer_class": "BatchNormalization",
+                "initializer": Declared("Zeros"),
+            },
+        ),
+        Example(title="an averaging filter", values=lambda: _full(1 / 64, 64, 32), severity=Severity.WARNING),
+        Example(
+            title="moving variances that no batch has updated",
+            values=lambda: _full(1, 64),
+            severity=Severity.NOTE,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization"},
+        ),
+    )
+
+    def applies(self, info: TensorInfo) -> bool:
+        return is_weight(info) and info.role in _JUDGED and info.size >= self.min_size
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (Uniform(),)
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        value = stats[Uniform()]
+        if value is None or (value == 1 and info.role is Role.NORM_SCALE):
+            return
+        if info.role is Role.MOVING_VARIANCE:
+            # All zero means dead channels, which WA403 reports.
+            if value == 1:
+                message = f"All {info.size} variances are 1: no batch has updated them since they were made."
+                yield self.finding(info, message, Severity.NOTE, value=value, size=info.size)
+            return
+        initial = info.initializer is not None and info.initializer.name in _CONSTANT_INITIALIZERS
+        severity = Severity.ERROR if value == 0 and not initial else Severity.WARNING
+        consequence = "nothing passes through" if value == 0 else "its outputs do not differ from each other"
+        yield self.finding(
+            info,
+            f"All {info.size} values are {value:g}; {consequence}.",
+            severity,
+            value=value,
+            size=info.size,
+        )

@@ -1,0 +1,108 @@
+"""WA403: normalization channels whose input never varied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Rule, Severity
+from weightaudit.statistics import AxisNorm
+from weightaudit.tensor import Role
+from weightaudit_rules._roles import is_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Statistic, Stats
+    from weightaudit.tensor import TensorInfo
+
+_VARIANCES = AxisNorm((), inf)
+"""Reduces nothing: the magnitude of every single variance."""
+
+
+def _variance(dead: int = 0, level: float = 0.0) -> NDArray[np.float32]:
+    variance = np.random.default_rng(1).uniform(1e-3, 40, 64)
+    variance[:dead] = level
+    return variance.astype(np.float32)
+
+
+_BATCH_NORM = {"role": "moving_variance", "layer_class": "BatchNormalization"}
+
+
+@dataclass(frozen=True)
+class DeadNormalizationChannels(Rule):
+    """The moving variance of a normalization layer is practically zero in some channels.
+
+    Why it matters: the channel's input was the same for every training image, so it carries
+    nothing; and if an input ever differs, the layer multiplies it by gamma / sqrt(epsilon),
+    31.6 * gamma with Keras' default.
+
+    What is normal: variances of 1e-3 to 1e4. Where weight decay killed the filter in front, the
+    variance decays with it, to 1e-36 after enough steps; networks ship with 2 to 60 percent of
+    such channels and work.
+
+    Known false positives: inputs that are tiny by design; padding channels of zeros.
+
+    How to mend: remove the channel together with the filter in front of it (see WA402); scale
+    inputs before the first normalization.
+
+    Attributes:
+        floor: A variance below this is dead.
+        relative: A variance below this share of the layer's median is dead as well.
+    """
+
+    floor: float = 1e-12
+    relative: float = 1e-8
+
+    code = "WA403"
+    name = "dead-normalization-channels"
+    severity = Severity.WARNING
+    examples = (
+        Example(title="a trained layer", values=_variance, severity=None, info=_BATCH_NORM),
+        Example(
+            title="small variances, which are alive",
+            values=lambda: _variance(8, 1e-5),
+            severity=None,
+            info=_BATCH_NORM,
+        ),
+        Example(
+            title="two channels decayed to 1e-36",
+            values=lambda: _variance(2, 1.2e-36),
+            severity=Severity.WARNING,
+            info=_BATCH_NORM,
+        ),
+        Example(
+            title="every channel is dead",
+            values=lambda: _variance(64, 0),
+            severity=Severity.WARNING,
+            info=_BATCH_NORM,
+        ),
+    )
+
+    def applies(self, info: TensorInfo) -> bool:
+        return is_weight(info) and info.role is Role.MOVING_VARIANCE
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (_VARIANCES,)
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        variances = stats[_VARIANCES]
+        if not variances.size:
+            return
+        bound = max(self.floor, self.relative * float(np.median(variances)))
+        dead = int((variances < bound).sum())
+        if dead:
+            yield self.finding(
+                info,
+                f"{dead} of {variances.size} variances are below {bound:.2g} (smallest "
+                f"{float(variances.min()):.2g}); these channels never varied and carry nothing.",
+                dead=dead,
+                channels=variances.size,
+                bound=bound,
+                minimum=float(variances.min()),
+            )

@@ -1,0 +1,85 @@
+"""WA201: weights that are far too large as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Severity
+from weightaudit_rules._gain import GainRule, gain_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Stats
+    from weightaudit.tensor import TensorInfo
+
+
+def _normal(scale: float) -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(0, scale, (64, 32)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ExplodingScale(GainRule):
+    """The weights as a whole are far too large for their fan-in.
+
+    Why it matters: a layer multiplies the typical size of its inputs by the gain,
+    sqrt(fan_in) * rms. A gain of 1000 saturates every sigmoid and softmax behind it and
+    overflows float16 within two layers.
+
+    What is normal: about 1 when training starts (Glorot, LeCun and orthogonal initializers 1, He
+    1.41); 0.04 to 40 in trained networks that work, and up to 190 in the last layer of some
+    classifiers. For embeddings and norm scales the root mean square is judged, with bounds 100
+    times wider.
+
+    Known false positives: layers whose inputs are tiny by design, such as unscaled physical
+    quantities. A fault of a factor 10 is not seen: healthy networks spread wider than that.
+
+    How to mend: go back to a checkpoint before the loss rose; train with gradient clipping,
+    weight decay, a max-norm constraint or a smaller learning rate.
+
+    Attributes:
+        warning: Gain above which a finding is a warning.
+        error: Gain above which it is an error.
+    """
+
+    warning: float = 3e2
+    error: float = 1e3
+
+    code = "WA201"
+    name = "exploding-scale"
+    severity = Severity.ERROR
+    examples = (
+        Example(title="a Dense kernel after training", values=lambda: _normal(0.2), severity=None),
+        Example(
+            title="a character model with gain 40, as real ones have",
+            values=lambda: _normal(5),
+            severity=None,
+        ),
+        Example(
+            title="an embedding with values around 3",
+            values=lambda: _normal(3),
+            severity=None,
+            info={"role": "embedding", "layer_class": "Embedding"},
+        ),
+        Example(title="gain 480", values=lambda: _normal(60), severity=Severity.WARNING),
+        Example(title="gain 80,000", values=lambda: _normal(1e4), severity=Severity.ERROR),
+    )
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        gain = gain_of(info, stats)
+        for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
+            if gain.value > bound * gain.wider:
+                yield self.finding(
+                    info,
+                    f"The {gain.label} is {gain.value:.3g}, above {bound * gain.wider:g}; "
+                    "what passes through grows until it saturates or overflows.",
+                    severity,
+                    gain=gain.value,
+                    bound=bound * gain.wider,
+                )
+                return

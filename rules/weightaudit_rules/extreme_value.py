@@ -1,0 +1,114 @@
+"""WA203: single values that are far beyond what their role allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Rule, Severity
+from weightaudit.statistics import Above, Peak
+from weightaudit.tensor import Role
+from weightaudit_rules._roles import is_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Statistic, Stats
+    from weightaudit.tensor import TensorInfo
+
+_MOVING = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
+
+
+def _kernel(outlier: float | None = None) -> NDArray[np.float32]:
+    kernel = np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
+    if outlier is not None:
+        kernel[5, 7] = outlier
+    return kernel
+
+
+def _variance(largest: float) -> NDArray[np.float32]:
+    variance = np.random.default_rng(2).uniform(1, 900, 64).astype(np.float32)
+    variance[9] = largest
+    return variance
+
+
+@dataclass(frozen=True)
+class ExtremeValue(Rule):
+    """Single values are far beyond anything that training produces.
+
+    Why it matters: one flipped exponent bit turns 0.1 into 1e37, one wrong byte order or offset
+    does the same to many; and a layer with one such weight answers with it alone.
+
+    What is normal: |w| below 200 in the kernels, biases, embeddings and norm scales of 1,847
+    real files. Moving variances of BatchNormalization layers reach 6e5 where inputs are not
+    scaled, so for moving statistics only values above `error` count, as warnings. So it is for
+    tensors whose role is not known.
+
+    Known false positives: constants that a custom layer stores as weights.
+
+    How to mend: compare the value's neighbours; if it stands alone, fetch the file again or go
+    back to another checkpoint; if inputs are not scaled, put a Normalization layer in front.
+
+    Attributes:
+        warning: Magnitude above which a weight is a warning.
+        error: Magnitude above which it is an error.
+    """
+
+    warning: float = 1e3
+    error: float = 1e6
+
+    code = "WA203"
+    name = "extreme-value"
+    severity = Severity.ERROR
+    examples = (
+        Example(title="a trained kernel", values=_kernel, severity=None),
+        Example(
+            title="moving variances of a layer on raw inputs",
+            values=lambda: _variance(3.1e5),
+            severity=None,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization"},
+        ),
+        Example(
+            title="the step counter of an optimizer",
+            values=lambda: np.array(92490, np.float32),
+            severity=None,
+            info={"role": "counter"},
+        ),
+        Example(title="one weight of 5000", values=lambda: _kernel(5000), severity=Severity.WARNING),
+        Example(title="a flipped exponent bit", values=lambda: _kernel(-3.4e37), severity=Severity.ERROR),
+        Example(
+            title="a moving variance of 4e9",
+            values=lambda: _variance(4e9),
+            severity=Severity.WARNING,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization"},
+        ),
+    )
+
+    def applies(self, info: TensorInfo) -> bool:
+        return is_weight(info)
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (Peak(), Above(self.warning), Above(self.error))
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        for bound, severity in self._bounds(info):
+            if count := stats[Above(bound)]:
+                yield self.finding(
+                    info,
+                    f"{count} of {info.size} values have a magnitude of {bound:g} or more "
+                    f"(largest {stats[Peak()]:.3g}); they drown what the others say.",
+                    severity,
+                    count=count,
+                    bound=bound,
+                    largest=stats[Peak()],
+                )
+                return
+
+    def _bounds(self, info: TensorInfo) -> tuple[tuple[float, Severity], ...]:
+        if info.role in _MOVING or info.role is Role.UNKNOWN:
+            return ((self.error, Severity.WARNING),)
+        return ((self.error, Severity.ERROR), (self.warning, Severity.WARNING))

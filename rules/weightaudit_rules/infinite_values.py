@@ -1,0 +1,103 @@
+"""WA102: values that are infinite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Rule, Severity
+from weightaudit.statistics import NonFinite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Statistic, Stats
+    from weightaudit.tensor import TensorInfo
+
+
+def _kernel() -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
+
+
+def _variance_after_float16() -> NDArray[np.float16]:
+    # What a cast of 3.1e5 and 1.2e5, two real moving variances, leaves in float16.
+    variance = np.random.default_rng(2).uniform(0.5, 900, 64).astype(np.float16)
+    variance[[3, 17]] = np.inf
+    return variance
+
+
+def _kernel_with_minus_inf() -> NDArray[np.float32]:
+    kernel = _kernel()
+    kernel[0, 0] = -np.inf
+    return kernel
+
+
+@dataclass(frozen=True)
+class InfiniteValues(Rule):
+    """The tensor holds infinite values.
+
+    Why it matters: infinity times zero and infinity minus infinity are NaN, so one infinite
+    weight is enough to turn outputs into NaN for some inputs and not for others.
+
+    What is normal: none. They come from a cast to float16 of values beyond 65504, or from
+    training that diverged and stopped one step before NaN.
+
+    Known false positives: attention masks stored as constants of minus infinity. In what
+    inference does not read (optimizer slots, metrics, states) the finding is a warning.
+
+    How to mend: convert again from the float32 original (moving variances kept in float32), or
+    go back to the last checkpoint without infinities.
+    """
+
+    code = "WA102"
+    name = "infinite-values"
+    severity = Severity.ERROR
+    relies_on_role = False
+    examples = (
+        Example(title="a trained kernel", values=_kernel, severity=None),
+        Example(
+            title="large values that are still finite",
+            values=lambda: np.full(64, 65504, np.float16),
+            severity=None,
+            info={"role": "moving_variance"},
+        ),
+        Example(title="minus infinity in a kernel", values=_kernel_with_minus_inf, severity=Severity.ERROR),
+        Example(
+            title="moving variances that overflowed in a cast to float16",
+            values=_variance_after_float16,
+            severity=Severity.ERROR,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization"},
+        ),
+        Example(
+            title="an infinite loss in a metric",
+            values=lambda: np.array([np.inf], np.float32),
+            severity=Severity.WARNING,
+            info={"role": "metric"},
+        ),
+    )
+
+    def applies(self, info: TensorInfo) -> bool:
+        return info.is_floating
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (NonFinite(),)
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        count = stats[NonFinite()]
+        if count.infinite:
+            consequence = (
+                "training cannot be resumed from it" if info.is_bookkeeping else "they turn outputs into NaN"
+            )
+            yield self.finding(
+                info,
+                f"{count.infinite} of {info.size} values are infinite; {consequence}.",
+                Severity.WARNING if info.is_bookkeeping else None,
+                positive=count.positive,
+                negative=count.negative,
+                size=info.size,
+                first=count.first,
+            )

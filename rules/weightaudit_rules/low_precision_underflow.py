@@ -1,0 +1,118 @@
+"""WA211: values that a narrower floating point format loses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Rule, Severity
+from weightaudit.statistics import Moments, Tiny
+from weightaudit.tensor import MATRIX_ROLES, Role
+from weightaudit_rules._floats import FORMATS, Target
+from weightaudit_rules._roles import is_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Statistic, Stats
+    from weightaudit.tensor import TensorInfo
+
+_JUDGED = MATRIX_ROLES | {Role.NORM_SCALE}
+
+
+def _normal(scale: float) -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(0, scale, (64, 32)).astype(np.float32)
+
+
+def _half_decayed() -> NDArray[np.float32]:
+    kernel = _normal(0.1)
+    kernel[:, ::2] *= np.float32(1e-30)
+    return kernel
+
+
+@dataclass(frozen=True)
+class LowPrecisionUnderflow(Rule):
+    """Weights are lost below the range of float16 (or of another format) when the model is cast.
+
+    Why it matters: float16 rounds magnitudes up to 3e-8 to zero and keeps only some digits of
+    those below 6.1e-5. A layer whose weights all lie there changes what it computes.
+
+    What is normal: many real models hold decayed weights that become zero, and lose nothing
+    by it. So what is judged is the share of the tensor's energy (sum of squares) that
+    underflow takes, and the share of weights is only told.
+
+    Known false positives: models that are never cast. Ignore the rule, or set `dtype` to the
+    format that is served.
+
+    How to mend: scale the layer up and its input or the next layer down, fold the scale
+    into a normalization, keep the layer in float32, or serve in bfloat16.
+
+    Attributes:
+        dtype: Format to cast to: float16, bfloat16, float8_e4m3fn or float8_e5m2.
+        max_loss: Share of the energy that may be lost; None for the format's own: 1e-6 for
+            float16, 3.2e-5 for bfloat16, 3.2e-3 for float8_e4m3fn, 1.3e-2 for float8_e5m2.
+    """
+
+    dtype: Target = "float16"
+    max_loss: float | None = None
+
+    code = "WA211"
+    name = "low-precision-underflow"
+    severity = Severity.WARNING
+    examples = (
+        Example(title="a trained kernel", values=lambda: _normal(0.1), severity=None),
+        Example(title="half of the weights have decayed to 1e-31", values=_half_decayed, severity=None),
+        Example(
+            title="weights of 1e-6 in bfloat16, which has float32's range",
+            values=lambda: _normal(1e-6),
+            severity=None,
+            options={"dtype": "bfloat16"},
+        ),
+        Example(title="a kernel of 1e-9", values=lambda: _normal(1e-9), severity=Severity.WARNING),
+        Example(
+            title="a kernel of 5e-6, subnormal in float16",
+            values=lambda: _normal(5e-6),
+            severity=Severity.WARNING,
+        ),
+        Example(
+            title="a kernel of 0.004 in float8_e4m3fn, without a scale of its own",
+            values=lambda: _normal(4e-3),
+            severity=Severity.WARNING,
+            options={"dtype": "float8_e4m3fn"},
+        ),
+    )
+
+    def applies(self, info: TensorInfo) -> bool:
+        return is_weight(info) and info.role in _JUDGED and info.dtype in FORMATS[self.dtype].narrower_than
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (Moments(), self._tiny)
+
+    @property
+    def _tiny(self) -> Tiny:
+        target = FORMATS[self.dtype]
+        return Tiny(target.flush, target.normal)
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        energy, tiny = stats[Moments()].squares, stats[self._tiny]
+        target = FORMATS[self.dtype]
+        bound = target.loss if self.max_loss is None else self.max_loss
+        # Rounding to a grid of step s adds noise of s**2 / 12 per value (uniform error).
+        lost = tiny.flushed_energy + tiny.subnormal * target.step**2 / 12
+        # Squares of float64 below 1e-162 vanish: then every weight is lost that is there.
+        share = lost / energy if energy > 0 else float(tiny.flushed > 0)
+        if share > bound:
+            yield self.finding(
+                info,
+                f"Cast to {self.dtype}, {tiny.flushed} of {info.size} weights become zero, {tiny.subnormal} "
+                f"subnormal; {share:.2g} of the tensor's energy is lost, above {bound:.2g}.",
+                flushed=tiny.flushed,
+                subnormal=tiny.subnormal,
+                size=info.size,
+                loss=share,
+                bound=bound,
+            )

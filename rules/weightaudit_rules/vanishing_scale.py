@@ -1,0 +1,83 @@
+"""WA202: weights that are far too small as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weightaudit.rule import Example, Finding, Severity
+from weightaudit_rules._gain import GainRule, gain_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics import Stats
+    from weightaudit.tensor import TensorInfo
+
+
+def _normal(scale: float) -> NDArray[np.float32]:
+    return np.random.default_rng(1).normal(0, scale, (64, 32)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class VanishingScale(GainRule):
+    """The weights as a whole are far too small for their fan-in.
+
+    Why it matters: a layer multiplies the typical size of its inputs by the gain,
+    sqrt(fan_in) * rms. With a gain of 0.001 its outputs are the biases, whatever goes in.
+
+    What is normal: about 1 when training starts, 0.04 to 40 in trained networks that work. For
+    embeddings and norm scales the root mean square is judged, with bounds 100 times wider. A
+    tensor of zeros is left to WA204.
+
+    Known false positives: residual branches and adapters that start at almost nothing, layers
+    whose inputs are huge by design, and kernels followed by a normalization, which rescales.
+
+    How to mend: look for a dead branch, too much weight decay, or a scale factor that was
+    applied twice in a conversion; train the layer again, or remove it.
+
+    Attributes:
+        warning: Gain below which a finding is a warning.
+        error: Gain below which it is an error.
+    """
+
+    warning: float = 1e-2
+    error: float = 1e-3
+
+    code = "WA202"
+    name = "vanishing-scale"
+    severity = Severity.ERROR
+    examples = (
+        Example(title="a Dense kernel after training", values=lambda: _normal(0.2), severity=None),
+        Example(
+            title="an embedding with small values",
+            values=lambda: _normal(0.005),
+            severity=None,
+            info={"role": "embedding", "layer_class": "Embedding"},
+        ),
+        Example(
+            title="zeros, which are another rule's business",
+            values=lambda: np.zeros((64, 32), np.float32),
+            severity=None,
+        ),
+        Example(title="gain 0.004", values=lambda: _normal(5e-4), severity=Severity.WARNING),
+        Example(title="gain 8e-10", values=lambda: _normal(1e-10), severity=Severity.ERROR),
+    )
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        gain = gain_of(info, stats)
+        for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
+            if 0 < gain.value < bound / gain.wider:
+                yield self.finding(
+                    info,
+                    f"The {gain.label} is {gain.value:.3g}, below {bound / gain.wider:g}; "
+                    "next to nothing passes through.",
+                    severity,
+                    gain=gain.value,
+                    bound=bound / gain.wider,
+                )
+                return

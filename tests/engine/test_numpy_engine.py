@@ -1,0 +1,184 @@
+"""The engine reads every byte once, gives the same bits each time, and verifies checksums."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from weightaudit.catalog import Checksum, Entry, Extent, Flaw, Inline, Region, Tile, Tiles
+from weightaudit.checksums import crc32c
+from weightaudit.engine import plan as planning
+from weightaudit.engine.decoding import PlainDecoder
+from weightaudit.engine.numpy_engine import Measurement, Subject, measure
+from weightaudit.engine.plan import plan
+from weightaudit.source import Files
+from weightaudit.statistics import AxisNorm, Extremes, Moments, NonFinite, Statistic, Zeros
+from weightaudit.tensor import TensorInfo
+
+ALL: tuple[Statistic[Any], ...] = (NonFinite(), Extremes(), Moments(), Zeros(), AxisNorm((0,), inf), AxisNorm((0,), 2))
+
+
+def _subject(entry: Entry, statistics: Sequence[Statistic[Any]] = ALL) -> Subject:
+    info = TensorInfo(name=entry.key, key=entry.key, shape=entry.shape, dtype=entry.dtype)
+    return Subject(info, entry, PlainDecoder(info, entry), tuple(statistics))
+
+
+def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> list[Entry]:
+    """Write arrays one after another, with a few bytes between them."""
+    entries: list[Entry] = []
+    with path.open("wb") as file:
+        for name, array in arrays.items():
+            file.write(b"gap")
+            extent = Extent(0, file.tell(), array.nbytes)
+            file.write(array.tobytes())
+            stored = Checksum("crc32c", crc32c(array.tobytes()))
+            entries.append(Entry(name, array.shape, array.dtype.name, extent, checksum=stored))
+        file.write(b"end")
+    return entries
+
+
+@pytest.fixture
+def arrays() -> dict[str, NDArray[Any]]:
+    """Several tensors, one of them larger than a unit of work."""
+    generator = np.random.default_rng(0)
+    large = generator.normal(size=(3_000_017, 1)).astype(np.float32)
+    large[123_456, 0] = np.nan
+    return {
+        "large": large,
+        "wide": generator.normal(size=(30, 70_001)).astype(np.float32),
+        "half": generator.normal(size=(64, 32)).astype(np.float16),
+        "empty": np.zeros((0, 4), np.float32),
+        "scalar": np.array(5, np.int64),
+    }
+
+
+def _measure(path: Path, entries: list[Entry], regions: Sequence[Region] = (), workers: int = 2) -> Measurement:
+    with Files(path.parent) as files:
+        files.open(path.name)
+        shaped = [
+            _subject(entry, ALL if len(entry.shape) > 0 else ALL[:4]) for entry in entries
+        ]
+        return measure(files, shaped, regions, workers=workers)
+
+
+def test_results_equal_numpy(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Statistics of tensors that are cut into units equal numpy's on the whole array."""
+    measured = _measure(tmp_path / "data", _write(tmp_path / "data", arrays))
+    for name, array in arrays.items():
+        wide = array.astype(np.float64)
+        finite = wide[np.isfinite(wide)]
+        stats = measured.stats[name]
+        assert stats[NonFinite()].nan == np.isnan(wide).sum()
+        assert stats[Zeros()] == (wide == 0).sum()
+        assert stats[Moments()].squares == pytest.approx((finite**2).sum(), rel=1e-12)
+        if array.ndim == 2:
+            columns = np.sqrt((np.nan_to_num(wide) ** 2).sum(axis=0))
+            np.testing.assert_allclose(stats[AxisNorm((0,), 2)], columns, rtol=1e-12)
+            peaks = np.abs(np.nan_to_num(wide)).max(axis=0, initial=0)
+            np.testing.assert_array_equal(stats[AxisNorm((0,), inf)], peaks)
+    assert measured.stats["large"][NonFinite()].first == 123_456
+    assert not measured.defects
+
+
+def test_same_bits_for_any_number_of_workers(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """One worker and five give results that are equal to the last bit."""
+    entries = _write(tmp_path / "data", arrays)
+    one, five = (_measure(tmp_path / "data", entries, workers=count) for count in (1, 5))
+    for name in arrays:
+        assert one.stats[name][Moments()] == five.stats[name][Moments()]
+
+
+def test_flipped_bit_is_a_defect(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """One flipped bit in a tensor with a CRC-32C is a defect that names the tensor."""
+    path = tmp_path / "data"
+    entries = _write(path, arrays)
+    raw = bytearray(path.read_bytes())
+    raw[9_000_000] ^= 1
+    path.write_bytes(raw)
+    measured = _measure(path, entries)
+    assert [(defect.flaw, defect.tensor) for defect in measured.defects] == [(Flaw.CHECKSUM, "large")]
+
+
+@pytest.mark.parametrize("byte", [0, 9_000_000, -1])
+def test_region_covers_tensors_and_gaps(tmp_path: Path, arrays: dict[str, NDArray[Any]], byte: int) -> None:
+    """A region's CRC-32 is verified over tensors and the bytes between them, wherever a bit flips."""
+    path = tmp_path / "data"
+    entries = _write(path, arrays)
+    raw = bytearray(path.read_bytes())
+    region = Region("member", Extent(0, 0, len(raw)), Checksum("crc32", zlib.crc32(raw)))
+    assert not _measure(path, entries, [region]).defects
+    raw[byte] ^= 1
+    path.write_bytes(raw)
+    assert [defect.flaw for defect in _measure(path, entries, [region]).defects if not defect.tensor] == [Flaw.CHECKSUM]
+
+
+def test_plan_reads_every_byte_of_a_region_once(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Units of a region are disjoint and cover it."""
+    entries = _write(tmp_path / "data", arrays)
+    size = (tmp_path / "data").stat().st_size
+    region = Region("member", Extent(0, 0, size), Checksum("crc32", 0))
+    place = 0
+    for unit in plan(entries, [region]):
+        if unit.extent is not None and unit.extent.nbytes:
+            assert unit.extent.offset == place
+            place += unit.extent.nbytes
+    assert place == size
+
+
+def test_overlapping_tensors_do_not_break_a_region(tmp_path: Path) -> None:
+    """Where two tensors share bytes, the region's checksum is still right."""
+    path = tmp_path / "data"
+    raw = np.arange(100, dtype=np.float32).tobytes()
+    path.write_bytes(raw)
+    entries = [Entry("a", (100,), "float32", Extent(0, 0, 400)), Entry("b", (50,), "float32", Extent(0, 100, 200))]
+    region = Region("member", Extent(0, 0, 400), Checksum("crc32", zlib.crc32(raw)))
+    with Files(tmp_path) as files:
+        files.open("data")
+        measured = measure(files, [_subject(entry, ALL[:4]) for entry in entries], [region])
+    assert not measured.defects
+    assert measured.stats["b"][Extremes()].minimum == 25
+
+
+def test_file_that_ends_early_is_a_failure(tmp_path: Path) -> None:
+    """A tensor whose bytes end early has no statistics and a reason; the others are measured."""
+    path = tmp_path / "data"
+    path.write_bytes(np.ones(10, np.float32).tobytes())
+    entries = [Entry("whole", (10,), "float32", Extent(0, 0, 40)), Entry("cut", (20,), "float32", Extent(0, 0, 80))]
+    with Files(tmp_path) as files:
+        files.open("data")
+        measured = measure(files, [_subject(entry, ALL[:4]) for entry in entries])
+    assert set(measured.stats) == {"whole"}
+    assert "ends at byte 40" in measured.failures["cut"]
+
+
+def test_tiles_in_any_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor cut into boxes along both axes is put together in order, slab by slab."""
+    monkeypatch.setattr(planning, "UNIT_BYTES", 64)
+    values = np.arange(7 * 9, dtype=np.float32).reshape(7, 9)
+    tiles: list[Tile] = []
+    with (tmp_path / "data").open("wb") as file:
+        for row in range(0, 7, 3):
+            for column in range(0, 9, 4):
+                box = np.zeros((3, 4), np.float32)
+                part = values[row : row + 3, column : column + 4]
+                box[: part.shape[0], : part.shape[1]] = part
+                tiles.append(Tile((row, column), (3, 4), Extent(0, file.tell(), box.nbytes)))
+                file.write(box.tobytes())
+    entry = Entry("x", (7, 9), "float32", Tiles(tuple(tiles)))
+    measured = _measure(tmp_path / "data", [entry])
+    assert measured.stats["x"][Moments()].total == values.sum()
+    np.testing.assert_array_equal(measured.stats["x"][AxisNorm((0,), inf)], values.max(axis=0))
+
+
+def test_inline_big_endian(tmp_path: Path) -> None:
+    """A small tensor that came with the catalog, in the other byte order, is measured."""
+    (tmp_path / "data").write_bytes(b"")
+    entry = Entry("x", (3,), "float64", Inline(np.array([1, 2, 4], ">f8").tobytes()), big_endian=True)
+    assert _measure(tmp_path / "data", [entry]).stats["x"][Moments()].total == 7

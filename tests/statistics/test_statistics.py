@@ -1,0 +1,239 @@
+"""Every statistic equals naive float64 numpy, for any type, block size and split."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import inf, isnan
+from typing import Any
+
+import numpy as np
+import pytest
+from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from weightaudit.dtypes import itemsize
+from weightaudit.statistics import (
+    Above,
+    AxisNorm,
+    Below,
+    Extremes,
+    Fold,
+    Moments,
+    Negative,
+    NonFinite,
+    Peak,
+    Statistic,
+    Tiny,
+    Uniform,
+    Zeros,
+)
+from weightaudit.testing import blocks, measure, tensor_info
+
+REAL = tuple(name for name in EVERY_DTYPE if not name.startswith("complex"))
+SCALARS = (
+    NonFinite(),
+    Zeros(),
+    Below(2.0**-14),
+    Above(0.5),
+    Extremes(),
+    Peak(),
+    Uniform(),
+    Moments(),
+    Negative(),
+    Tiny(2.0**-25, 2.0**-14),
+)
+
+
+def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], size: int) -> Any:
+    """Fold each stretch between the cuts on its own, in blocks, and merge the stretches in order."""
+    info = tensor_info(values)
+    width = itemsize(info.dtype)
+    raw = np.frombuffer(values.tobytes(), np.uint8)
+    edges = [0, *sorted(cut % (values.size + 1) for cut in cuts), values.size]
+    result: Fold[Any] | None = None
+    for first, last in pairwise(edges):
+        fold = statistic.start(info)
+        with np.errstate(all="ignore"):
+            for block in blocks(raw[first * width : last * width], info, size, first):
+                fold.update(block)
+        if result is None:
+            result = fold
+        else:
+            result.merge(fold)
+    assert result is not None
+    return result.finish()
+
+
+splits = {"cuts": st.lists(st.integers(0, 2401), max_size=3), "size": st.integers(1, 400)}
+
+
+@settings(deadline=None)
+@given(values=arrays(), **splits)
+def test_counts_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:
+    """Counts of NaN, Inf, zeros, small, large and negative elements are exact."""
+    numbers = parts(values)
+    finite = numbers[np.isfinite(numbers)]
+    magnitude = np.abs(finite)
+    bad = ~np.isfinite(numbers)
+    nonfinite = folded(values, NonFinite(), cuts, size)
+    assert nonfinite.nan == np.isnan(numbers).sum()
+    assert nonfinite.positive == (numbers == inf).sum()
+    assert nonfinite.negative == (numbers == -inf).sum()
+    assert nonfinite.first == (int(bad.argmax()) if bad.any() else -1)
+    assert folded(values, Zeros(), cuts, size) == (numbers == 0).sum()
+    assert folded(values, Below(2.0**-14), cuts, size) == (magnitude < 2.0**-14).sum()
+    assert folded(values, Above(0.5), cuts, size) == (magnitude >= 0.5).sum()
+    assert folded(values, Negative(), cuts, size).count == (finite < 0).sum()
+
+
+@settings(deadline=None)
+@given(values=arrays(), **splits)
+def test_extremes_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:
+    """Smallest, largest and largest magnitude of the finite elements are exact, NaN if there are none."""
+    numbers = parts(values)
+    finite = numbers[np.isfinite(numbers)]
+    extremes = folded(values, Extremes(), cuts, size)
+    assert folded(values, Peak(), cuts, size) == np.abs(finite).max(initial=0)
+    if finite.size:
+        assert (extremes.minimum, extremes.maximum) == (finite.min(), finite.max())
+        assert folded(values, Negative(), cuts, size).minimum == finite.min()
+    else:
+        assert isnan(extremes.minimum)
+        assert isnan(extremes.maximum)
+        assert isnan(folded(values, Negative(), cuts, size).minimum)
+
+
+@settings(deadline=None)
+@given(values=arrays(), **splits)
+def test_uniform_equals_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:
+    """The value that all elements share is found exactly when there is one and it is finite."""
+    numbers = parts(values)
+    same = numbers.size > 0 and bool(np.isfinite(numbers).all()) and bool((numbers == numbers[0]).all())
+    assert folded(values, Uniform(), cuts, size) == (numbers[0] if same else None)
+
+
+@settings(deadline=None)
+@given(values=arrays(), **splits)
+def test_moments_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:
+    """Count is exact; sum and sum of squares agree with numpy up to float64 rounding."""
+    numbers = parts(values)
+    finite = numbers[np.isfinite(numbers)]
+    with np.errstate(all="ignore"):
+        moments = folded(values, Moments(), cuts, size)
+        total, squares = finite.sum(), (finite * finite).sum()
+        slack = 1e-12 * np.abs(finite).sum()
+    assert moments.count == finite.size
+    if np.isfinite(slack):
+        assert abs(moments.total - total) <= slack
+    np.testing.assert_allclose(moments.squares, squares, rtol=1e-12)
+
+
+@settings(deadline=None)
+@given(values=arrays(), **splits)
+def test_tiny_equals_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:
+    """What float16 would flush or make subnormal is counted exactly, with its energy."""
+    magnitude = np.abs(parts(values))
+    flushed = magnitude[(magnitude > 0) & (magnitude <= 2.0**-25)]
+    tiny = folded(values, Tiny(2.0**-25, 2.0**-14), cuts, size)
+    assert tiny.flushed == flushed.size
+    assert tiny.subnormal == ((magnitude > 2.0**-25) & (magnitude < 2.0**-14)).sum()
+    np.testing.assert_allclose(tiny.flushed_energy, (flushed**2).sum(), rtol=1e-12)
+
+
+@settings(deadline=None, max_examples=300)
+@given(values=arrays(REAL), order=st.sampled_from([1.0, 2.0, inf]), data=st.data(), **splits)
+def test_axis_norms_equal_numpy(
+    values: NDArray[Any], order: float, data: st.DataObject, cuts: list[int], size: int
+) -> None:
+    """Norms over any set of axes equal numpy's reductions, with NaN and Inf left out."""
+    rank = values.ndim
+    axes = data.draw(st.none() | st.sets(st.integers(-rank, rank - 1)).map(tuple) if rank else st.none())
+    reduced = tuple(range(rank)) if axes is None else tuple({axis % rank for axis in axes})
+    numbers = parts(values).reshape(values.shape)
+    clean = np.abs(np.where(np.isfinite(numbers), numbers, 0))
+    with np.errstate(all="ignore"):
+        found = folded(values, AxisNorm(axes, order), cuts, size)
+        if order == inf:
+            expected = clean.max(axis=reduced, initial=0)
+        elif order == 1:
+            expected = clean.sum(axis=reduced)
+        else:
+            expected = np.sqrt((clean * clean).sum(axis=reduced))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@settings(deadline=None)
+@given(values=arrays(("complex64", "complex128")), data=st.data(), **splits)
+def test_complex_norms_equal_numpy(
+    values: NDArray[Any], data: st.DataObject, cuts: list[int], size: int
+) -> None:
+    """The Euclidean norm of complex tensors counts real and imaginary parts."""
+    rank = values.ndim
+    reduced = tuple(data.draw(st.sets(st.integers(0, rank - 1)))) if rank else ()
+    numbers = parts(values).reshape(*values.shape, 2)
+    clean = np.where(np.isfinite(numbers), numbers, 0)
+    with np.errstate(all="ignore"):
+        found = folded(values, AxisNorm(reduced, 2), cuts, size)
+        expected = np.sqrt((clean * clean).sum(axis=(*reduced, rank)))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", EVERY_DTYPE)
+def test_large_tensors_do_not_depend_on_block_size(dtype: str) -> None:
+    """A tensor of many blocks gives one result, whether its rows are cut or not."""
+    rng = np.random.default_rng(3)
+    values = (rng.normal(0, 20, (301, 333)) % 100).astype(numpy_dtype(dtype))
+    norms: tuple[Statistic[Any], ...] = tuple(
+        AxisNorm(axes, order) for axes in ((0,), (1,), None) for order in (2, inf)
+    )
+    small = measure(values, (*SCALARS, *norms), size=1000)
+    large = measure(values, (*SCALARS, *norms))
+    for statistic in (*SCALARS, *norms):
+        if isinstance(statistic, Moments):
+            np.testing.assert_allclose(small[statistic].squares, large[statistic].squares, rtol=1e-12)
+        elif isinstance(statistic, AxisNorm):
+            np.testing.assert_allclose(small[statistic], large[statistic], rtol=1e-12)
+        else:
+            assert small[statistic] == large[statistic]
+
+
+def test_sums_do_not_lose_small_terms() -> None:
+    """A million terms of 1e-4 are summed in float64, where float32 would lose a percent."""
+    values = np.full(1_000_000, 1e-4, np.float32)
+    moments = measure(values, [Moments()])[Moments()]
+    assert moments.total == pytest.approx(1_000_000 * float(np.float32(1e-4)), rel=1e-12)
+
+
+def test_float64_overflow_of_squares_is_silent_and_infinite() -> None:
+    """Values beyond 1e154 make the norm infinite, without a warning on the user's terminal."""
+    values = np.full((4, 4), 1e200)
+    stats = measure(values, [Moments(), AxisNorm((0,))])
+    assert stats[Moments()].squares == inf
+    assert (stats[AxisNorm((0,))] == inf).all()
+
+
+def test_an_axis_that_does_not_exist_is_refused() -> None:
+    """Asking for axis 2 of a matrix is an error that names the tensor."""
+    with pytest.raises(ValueError, match="layer/kernel"):
+        measure(np.zeros((2, 3), np.float32), [AxisNorm((2,))])
+
+
+def test_equal_statistics_are_one() -> None:
+    """Two rules that need the same statistic share one fold, since statistics are values."""
+    assert len({Moments(), Moments(), AxisNorm((0,)), AxisNorm((0,), 2), Below(0.5), Below(0.25)}) == 4
+
+
+def test_statistics_leave_the_data_alone() -> None:
+    """Measuring never writes to the tensor's memory."""
+    values = np.random.default_rng(4).normal(size=(64, 32)).astype(np.float32)
+    values[3, 4] = np.nan
+    before = values.tobytes()
+    info = tensor_info(values)
+    for block in blocks(values.reshape(-1).view(np.uint8), info, 100):
+        for statistic in SCALARS:
+            statistic.start(info).update(block)
+    assert values.tobytes() == before

@@ -1,0 +1,72 @@
+"""weightaudit: says whether the weights inside a saved TensorFlow or Keras model are fit to ship.
+
+Names are imported when they are first used, so that ``import weightaudit`` and the command line
+start without numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weightaudit.auditor import audit as audit
+    from weightaudit.checkpoint import Checkpoint as Checkpoint
+    from weightaudit.checkpoint import open_checkpoint as open_checkpoint
+    from weightaudit.errors import PolicyError as PolicyError
+    from weightaudit.errors import ReadError as ReadError
+    from weightaudit.errors import RuleError as RuleError
+    from weightaudit.errors import UnsupportedFormatError as UnsupportedFormatError
+    from weightaudit.errors import UsageError as UsageError
+    from weightaudit.errors import WeightauditError as WeightauditError
+    from weightaudit.limits import Limits as Limits
+    from weightaudit.policy import Policy as Policy
+    from weightaudit.report import ExitCode as ExitCode
+    from weightaudit.report import ModelReport as ModelReport
+    from weightaudit.report import Report as Report
+    from weightaudit.rule import Example as Example
+    from weightaudit.rule import Finding as Finding
+    from weightaudit.rule import Measured as Measured
+    from weightaudit.rule import Rule as Rule
+    from weightaudit.rule import Severity as Severity
+    from weightaudit.tensor import Role as Role
+    from weightaudit.tensor import TensorInfo as TensorInfo
+
+_HOMES = {
+    "Checkpoint": "checkpoint",
+    "Example": "rule",
+    "ExitCode": "report",
+    "Finding": "rule",
+    "Limits": "limits",
+    "Measured": "rule",
+    "ModelReport": "report",
+    "Policy": "policy",
+    "PolicyError": "errors",
+    "ReadError": "errors",
+    "Report": "report",
+    "Role": "tensor",
+    "Rule": "rule",
+    "RuleError": "errors",
+    "Severity": "rule",
+    "TensorInfo": "tensor",
+    "UnsupportedFormatError": "errors",
+    "UsageError": "errors",
+    "WeightauditError": "errors",
+    "audit": "auditor",
+    "open_checkpoint": "checkpoint",
+}
+
+__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("weightaudit")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'weightaudit' has no attribute {name!r}")
+    value = getattr(import_module(f"weightaudit.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,84 @@
+"""Entry point: whatever happens, the exit code says the truth about it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+
+import typer
+
+from weightaudit.cli import app
+from weightaudit.cli.output import say
+from weightaudit.errors import WeightauditError
+from weightaudit.report import ExitCode
+
+INTERRUPTED = 130
+"""Exit code of a process that was interrupted: 128 and the number of SIGINT."""
+
+NOT_READ = 141
+"""Exit code where nobody read the help: 128 and the number of SIGPIPE."""
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    # A name that the terminal's encoding lacks must not stop a report half-way.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except SystemExit as exit_:
+        return _exit_code(exit_)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except WeightauditError as error:
+        say(_one_line(str(error)))
+        _trace()
+        return error.exit_code
+    except OSError as error:
+        say(_one_line(f"{error}."))
+        _trace()
+    except Exception as error:  # noqa: BLE001 - an escaping exception would exit 1, which means findings
+        say(_unexpected(error))
+        _trace()
+    return ExitCode.INCOMPLETE
+
+
+def _exit_code(exit_: SystemExit) -> int:
+    """Return the code of an exit that the command line asked for; 3 for one that anybody else did."""
+    reason = exit_.__context__
+    if isinstance(reason, typer.Exit):
+        return reason.exit_code
+    if isinstance(reason, typer.Abort):
+        return INTERRUPTED
+    if isinstance(reason, BrokenPipeError):
+        return NOT_READ
+    if reason is not None and exit_.code == ExitCode.USAGE:
+        return ExitCode.USAGE
+    say("a rule ended the program before the audit was complete.")
+    return ExitCode.INCOMPLETE
+
+
+def _unexpected(error: Exception) -> str:
+    text = _one_line(f"{type(error).__name__}: {error}")
+    return (
+        f"this should not have happened ({text}); please report it, with the output "
+        "that WEIGHTAUDIT_DEBUG=1 adds."
+    )
+
+
+def _trace() -> None:
+    if os.environ.get("WEIGHTAUDIT_DEBUG") == "1":
+        traceback.print_exc()
+
+
+def _one_line(text: str) -> str:
+    from weightaudit.render.escape import MESSAGE_LIMIT, printable
+
+    return printable(text, MESSAGE_LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

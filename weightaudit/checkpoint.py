@@ -1,0 +1,182 @@
+"""A saved model, opened: its tensors, what each one is, and their numbers on request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from weightaudit.catalog import Catalog, Defect, Entry, Extent, Flaw
+from weightaudit.dtypes import itemsize
+from weightaudit.engine.decoding import Decoder, decoder_for
+from weightaudit.engine.reading import read_pieces
+from weightaudit.errors import ReadError, UsageError
+from weightaudit.formats import open_catalog
+from weightaudit.identity import identify
+from weightaudit.limits import DEFAULT_LIMITS, Limits
+from weightaudit.tensor import TensorInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from weightaudit.source import Files
+
+
+class Checkpoint:
+    """An open saved model. Use it as a context manager, or call `close`.
+
+    Attributes:
+        container: Kind of container, such as ``SavedModel``.
+        tensors: Every tensor, in the order of the container.
+        defects: Damage that was seen while it was opened.
+        notes: Remarks for the user that are no findings.
+        regions: Byte ranges under one checksum.
+    """
+
+    def __init__(self, files: Files, catalog: Catalog) -> None:
+        identified = identify(catalog)
+        self.files = files
+        self.container = catalog.container
+        self.tensors: tuple[TensorInfo, ...] = tuple(info for info, _ in identified.tensors)
+        self.notes: tuple[str, ...] = (*catalog.notes, *identified.notes)
+        self.regions = catalog.regions
+        self._entries = {info.name: entry for info, entry in identified.tensors}
+        self._infos = {info.name: info for info in self.tensors}
+        self._by_key = {entry.key: info for info, entry in identified.tensors}
+        found = _by_name(catalog.defects, self._by_key)
+        self.defects: tuple[Defect, ...] = tuple(
+            sorted({*found, *identified.defects, *_aliases(identified.tensors, files)})
+        )
+
+    def __getitem__(self, name: str) -> TensorInfo:
+        """Return the tensor of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        try:
+            return self._infos[name]
+        except KeyError:
+            raise UsageError(f"There is no tensor {name!r}; iterate `tensors` for their names.") from None
+
+    def __iter__(self) -> Iterator[TensorInfo]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def entry(self, info: TensorInfo) -> Entry:
+        """Return where and how a tensor is stored."""
+        return self._entries[info.name]
+
+    def decoder(self, info: TensorInfo) -> Decoder:
+        """Return what turns the stored bytes of a tensor into the numbers that count.
+
+        Raises:
+            ReadError: The tensor is quantized, and its scale is missing or cannot be read.
+        """
+        return decoder_for(info, self.entry(info), self._sibling)
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return a tensor as an array of float32 or float64; quantized ones as the weights they stand for.
+
+        Raises:
+            UsageError: There is no such tensor, or it holds no numbers.
+            ReadError: Its bytes are missing or damaged.
+        """
+        info = self[name]
+        if not info.is_numeric:
+            raise UsageError(f"{name} is of type {info.dtype} and holds no numbers.")
+        decoder = self.decoder(info)
+        parts = 2 if info.dtype.startswith("complex") else 1
+        blocks = [
+            values.copy()
+            for first, raw in read_pieces(self.files, self.entry(info), 0, info.size)
+            for _, values in decoder.blocks(first, raw, max(1, info.size * 2))
+        ]
+        flat = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+        if parts == 2:
+            flat = flat[0::2] + 1j * flat[1::2]
+        return flat.reshape(decoder.info.shape)
+
+    def read_stored(self, name: str) -> bytes:
+        """Return the bytes of a tensor in row-major order, as they are stored once unpacked.
+
+        Raises:
+            UsageError: There is no such tensor.
+            ReadError: Its bytes are missing or damaged.
+        """
+        info = self[name]
+        pieces = read_pieces(self.files, self.entry(info), 0, info.size)
+        return b"".join(raw.tobytes() for _, raw in pieces)
+
+    def check_unchanged(self) -> None:
+        """Raise ReadError if a file was written to since it was opened."""
+        self.files.check_unchanged()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _sibling(self, key: str) -> NDArray[Any]:
+        info = self._by_key.get(key)
+        if info is None:
+            raise ReadError(f"the quantization parameters {key} are missing")
+        return self.read(info.name)
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Checkpoint:
+    """Open a saved model and learn what its tensors are, without reading them.
+
+    Args:
+        path: A ``.keras`` or HDF5 file, an index of weight shards, a SavedModel directory, or the
+            prefix (or ``.index`` file) of a TensorFlow checkpoint. Content decides, not the suffix.
+        limits: Bounds on what the file may ask for.
+
+    Raises:
+        ReadError: It is damaged, refused, or not there.
+        UnsupportedFormatError: It is not a saved TensorFlow or Keras model.
+    """
+    files, catalog = open_catalog(Path(path), limits)
+    try:
+        return Checkpoint(files, catalog)
+    except BaseException:
+        files.close()
+        raise
+
+
+def _by_name(defects: Sequence[Defect], infos: dict[str, TensorInfo]) -> Iterator[Defect]:
+    """Say the defects of formats, which know keys only, with the names that users know."""
+    for defect in defects:
+        info = infos.get(defect.tensor)
+        yield Defect(defect.flaw, defect.message, info.name) if info else defect
+
+
+def _aliases(tensors: Sequence[tuple[TensorInfo, Entry]], files: Files) -> Iterator[Defect]:
+    """Find tensors that claim the same bytes of a file."""
+    extents = [
+        (entry.storage.file, entry.storage.offset, entry.storage.nbytes, info.name)
+        for info, entry in tensors
+        if isinstance(entry.storage, Extent) and prod(entry.shape) * itemsize(entry.dtype)
+    ]
+    extents.sort()
+    end, owner, last = 0, "", -1
+    for file, offset, nbytes, name in extents:
+        if file == last and offset < end:
+            message = f"It shares bytes of {files[file].label} with {owner}; a change of one changes the other."
+            yield Defect(Flaw.ALIAS, message, name)
+        if file != last or offset + nbytes > end:
+            end, owner, last = offset + nbytes, name, file

@@ -1,0 +1,102 @@
+"""The checksums that containers hold: CRC-32 (zip) and CRC-32C (TensorFlow), and how to join them.
+
+Both are computed by maintained libraries in hardware: 27-30 GB/s on one core for either,
+against 2-6 GB/s of zlib's own CRC-32 (16 MiB in memory, one run).
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import Any, Protocol, cast
+
+import google_crc32c
+
+try:
+    from isal import isal_zlib
+except ImportError:  # platforms without a wheel: slower, with the same results
+    isal_zlib = None
+
+INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error, isal_zlib.error) if isal_zlib else (zlib.error,)
+"""What an inflater raises on damaged data."""
+
+_POLYNOMIALS = {"crc32": 0xEDB88320, "crc32c": 0x82F63B78}
+"""Bit-reversed generator polynomials."""
+
+
+class Inflater(Protocol):
+    """A raw deflate stream under way."""
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """Input that the last call did not come to."""
+        ...
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
+        ...
+
+    def decompress(self, data: Any, max_length: int, /) -> bytes:
+        """Inflate, giving at most `max_length` bytes."""
+        ...
+
+
+def crc32(data: Any, value: int = 0) -> int:
+    """Return the CRC-32 of a buffer, going on from `value`."""
+    return isal_zlib.crc32(data, value) if isal_zlib else zlib.crc32(data, value)
+
+
+def crc32c(data: Any, value: int = 0) -> int:
+    """Return the CRC-32C (Castagnoli) of bytes or a numpy array, going on from `value`."""
+    if not isinstance(data, bytes):
+        # The library insists on memory that nobody can write to; a read-only view costs nothing.
+        data = data.view()
+        data.flags.writeable = False
+    return cast("int", google_crc32c.extend(value, data))
+
+
+def inflater(window_bits: int = -15) -> Inflater:
+    """Return a fresh inflater; negative window bits mean a raw stream without a header."""
+    module: Any = isal_zlib or zlib
+    return cast("Inflater", module.decompressobj(window_bits))
+
+
+def checksum(kind: str, data: Any, value: int = 0) -> int:
+    """Return the checksum of that kind (``crc32`` or ``crc32c``), going on from `value`."""
+    return crc32(data, value) if kind == "crc32" else crc32c(data, value)
+
+
+def join(kind: str, first: int, second: int, second_size: int) -> int:
+    """Return the checksum of two stretches laid end to end, from the checksum of each.
+
+    Appending `second_size` bytes multiplies the first remainder by x**(8 * second_size) modulo
+    the generator polynomial (the method of zlib's ``crc32_combine``).
+    """
+    polynomial = _POLYNOMIALS[kind]
+    return _multiply(polynomial, _power(polynomial, 8 * second_size), first) ^ second
+
+
+def _multiply(polynomial: int, left: int, right: int) -> int:
+    """Multiply two polynomials over GF(2), bit 31 being x**0, modulo the generator."""
+    product = 0
+    mask = 1 << 31
+    while left:
+        if left & mask:
+            product ^= right
+            left ^= mask
+        mask >>= 1
+        right = right >> 1 ^ polynomial if right & 1 else right >> 1
+    return product
+
+
+@lru_cache(maxsize=1024)
+def _power(polynomial: int, exponent: int) -> int:
+    """Return x**exponent modulo the generator."""
+    result, square = 1 << 31, 1 << 30
+    while exponent:
+        if exponent & 1:
+            result = _multiply(polynomial, square, result)
+        square = _multiply(polynomial, square, square)
+        exponent >>= 1
+    return result

@@ -1,0 +1,98 @@
+"""`weightaudit check`: audit saved models and exit with a code that a CI job can trust."""
+
+# No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load
+
+
+class FailOn(StrEnum):
+    """Choices of ``--fail-on``."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+    NEVER = "never"
+
+
+class Format(StrEnum):
+    """Choices of ``--format``."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH...", help="Models, checkpoint prefixes, directories or quoted globs."),
+]
+Select = Annotated[
+    list[str] | None,
+    typer.Option("--select", metavar="CODES", help="Judge by these rules only: codes, prefixes, names."),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="CODES", help="Leave out these rules, and those the policy ignores."),
+]
+Level = Annotated[
+    FailOn | None,
+    typer.Option("--fail-on", help="Findings that fail: this severity or worse.  [default: error]"),
+]
+Shape = Annotated[Format, typer.Option("--format", help="Format of the report.", show_default=True)]
+Output = Annotated[
+    str | None, typer.Option("--output", metavar="FILE", help="Write the report there, not to stdout.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what decides the verdict.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show statistics of every tensor.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Never use colours.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Never show a progress bar.")]
+
+
+def check(
+    paths: Paths,
+    *,
+    policy: PolicyFile = None,
+    select: Select = None,
+    ignore: Ignore = None,
+    plugin: Modules = None,
+    fail_on: Level = None,
+    output_format: Shape = Format.TEXT,
+    output: Output = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Audit saved models: read every tensor once and judge it.
+
+    The report goes to stdout, everything else to stderr. Exit codes: 0 every tensor was audited
+    and nothing fails; 1 findings that fail; 2 wrong usage or policy; 3 not everything could be
+    audited.
+    """
+    from weightaudit.auditor import audit_targets
+    from weightaudit.cli.output import check_output
+    from weightaudit.cli.presentation import Presentation, present
+    from weightaudit.cli.progress import ProgressBar
+    from weightaudit.discover import discover
+    from weightaudit.registry import configure
+
+    found, registry = load(policy, plugin)
+    chosen = adjusted(found, registry, select=select, ignore=ignore, fail_on=fail_on)
+    rule_set = configure(registry, chosen)
+    targets = discover(paths)
+    file = Path(output) if output is not None and output != "-" else None
+    if file is not None:
+        check_output(file, targets)
+    with ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar:
+        report = audit_targets(
+            targets, rule_set, fail_on=chosen.fail_on, progress=bar.update, verbose=verbose
+        )
+    names = {rule.code: rule.name for rule in registry.rules}
+    present(report, names, Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color))
+    raise typer.Exit(report.exit_code)

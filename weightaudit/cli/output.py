@@ -1,0 +1,99 @@
+"""Where a command's output goes: standard output, a file that appears whole, standard error."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weightaudit.errors import UsageError, WeightauditError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from weightaudit.discover import Target
+
+
+def write_stdout(text: str) -> None:
+    """Write to standard output, and see that it arrives.
+
+    A reader that stops reading, as ``head`` does, is no error: the exit code still tells the verdict.
+
+    Raises:
+        WeightauditError: It cannot be written, for instance because a disk is full.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+    except OSError as error:
+        silence_stdout()
+        raise WeightauditError(f"The output cannot be written: {error.strerror or error}.") from error
+
+
+def silence_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not stumble at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def say(sentence: str) -> None:
+    """Write one line to standard error."""
+    with suppress(OSError):
+        sys.stderr.write(f"weightaudit: {sentence}\n")
+        sys.stderr.flush()
+
+
+def check_output(path: Path, targets: Sequence[Target]) -> None:
+    """Refuse, before the work begins, a place where the report could not or must not be written.
+
+    Raises:
+        UsageError: Its directory is missing, it is a directory, or it is one of the models.
+    """
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a directory; name a file.")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path} cannot be written: there is no directory {path.parent}.")
+    if path.exists() and any(target.path.exists() and path.samefile(target.path) for target in targets):
+        raise UsageError(f"--output {path} is one of the models; the report would replace it.")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file so that, at every instant, the old one or the whole new one is there.
+
+    Raises:
+        WeightauditError: It cannot be written; the old one is untouched.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if path.exists() and not path.is_file():
+            # A device or a pipe, such as /dev/stdout: nothing there could be replaced.
+            path.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        raise WeightauditError(f"The report {path} cannot be written: {error.strerror or error}.") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

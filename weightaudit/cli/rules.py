@@ -1,0 +1,35 @@
+"""`weightaudit rules`: list every rule that is installed."""
+
+# No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from weightaudit.cli.selection import Modules, PolicyFile, load
+
+
+class Format(StrEnum):
+    """Choices of ``--format``."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def rules(
+    *,
+    policy: PolicyFile = None,
+    plugin: Modules = None,
+    output_format: Annotated[Format, typer.Option("--format", help="Format of the list.")] = Format.TEXT,
+) -> None:
+    """List the rules: code, name, severity and summary.
+
+    A rule marked * needs options from a policy before it judges anything.
+    """
+    from weightaudit.cli.output import write_stdout
+    from weightaudit.cli.pages import rules_json, rules_text
+
+    _, registry = load(policy, plugin)
+    render = rules_json if output_format is Format.JSON else rules_text
+    write_stdout(render(registry.rules))

@@ -1,0 +1,76 @@
+"""What the commands share: the policy in force, and the rules that it can choose from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from weightaudit.policy import Policy
+    from weightaudit.registry import Registry
+
+PolicyFile = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="Policy to use, not the nearest weightaudit.toml or [tool.weightaudit] upward.",
+    ),
+]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="MODULE", help="Module with further rules; may be given again."),
+]
+
+
+def load(policy_file: str | None, plugins: Sequence[str] | None) -> tuple[Policy, Registry]:
+    """Return the policy in force and every rule that is installed or named as a plugin.
+
+    Raises:
+        PolicyError: The policy cannot be read or says something that is not understood.
+        RuleError: A rule cannot be loaded.
+    """
+    from weightaudit.policy import find_policy, read_policy
+    from weightaudit.registry import load_registry
+
+    policy = find_policy(Path.cwd()) if policy_file is None else read_policy(Path(policy_file))
+    modules = dict.fromkeys((*policy.plugins, *split(plugins)))
+    return policy, load_registry(list(modules))
+
+
+def adjusted(
+    policy: Policy,
+    registry: Registry,
+    *,
+    select: Sequence[str] | None,
+    ignore: Sequence[str] | None,
+    fail_on: str | None,
+) -> Policy:
+    """Return the policy with what the command line says: it selects anew, and ignores in addition.
+
+    Raises:
+        PolicyError: The command line names a rule that does not exist.
+    """
+    from weightaudit.policy import parse_fail_on
+
+    changes: dict[str, Any] = {}
+    if select is not None:
+        changes["select"] = split(select)
+        registry.expand(changes["select"], "--select")
+    if ignore is not None:
+        registry.expand(split(ignore), "--ignore")
+        changes["ignore"] = (*policy.ignore, *split(ignore))
+    if fail_on is not None:
+        changes["fail_on"] = parse_fail_on(fail_on, "--fail-on")
+    return replace(policy, **changes)
+
+
+def split(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the words of an option that takes several, separated by commas or given again."""
+    words = (word.strip() for value in values or () for word in value.split(","))
+    return tuple(word for word in words if word)

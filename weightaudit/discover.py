@@ -1,0 +1,260 @@
+"""Finds the saved models that paths, directories and globs stand for, each once."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
+from weightaudit.formats import Kind, sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_SAVED_MODEL_FILES = frozenset({"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"})
+_SAVED_MODEL_PARTS = frozenset({"variables", "assets", "assets.extra"})
+_KERAS_FILES = frozenset({"config.json", "metadata.json", "model.weights.h5"})
+_MODEL_SUFFIXES = frozenset({".keras", ".h5", ".hdf5"})
+_VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
+
+_DATA_SHARD = re.compile(r"(?s)(.*)\.data-\d{5}-of-\d{5}")
+_TABLE_SHARD = re.compile(r"(?s)(.+)-\d{5}-of-\d{5}")
+_KERAS_SHARD = re.compile(r"(?s)(.+)_\d{5}\.weights\.h5")
+_STATE = re.compile(r'^model_checkpoint_path:\s*"(.*)"\s*$', re.MULTILINE)
+
+_EDGE = 1 << 16
+"""Bytes at each end of a zip file in which a Keras archive names its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One saved model to audit.
+
+    Attributes:
+        path: What to open: a file, a SavedModel or unpacked Keras directory, the ``.index`` of a
+            checkpoint, or the first shard of a V1 checkpoint.
+        label: Its name in reports: relative to the working directory, with ``/``; a checkpoint
+            by its prefix.
+        explicit: Whether it must turn out to be a model, because the user named it or because
+            its own name says so. Any other one that is not a model is left out.
+    """
+
+    path: Path
+    label: str
+    explicit: bool
+
+
+def discover(paths: Sequence[str]) -> tuple[Target, ...]:
+    """Find the saved models that the user means, each once.
+
+    A file is taken as it is, and a part of a model (a shard, `saved_model.pb`) stands for the
+    whole. Directories are walked in sorted order; their content decides, not the suffix. Links
+    to directories are not followed, nor links to files outside. Where a directory that was
+    named has a `checkpoint` file, only the checkpoint that it names is taken from there.
+
+    Args:
+        paths: Files, directories, checkpoint prefixes and globs; ``**`` matches directories.
+
+    Raises:
+        UsageError: A path does not exist or a glob matches nothing.
+        UnsupportedFormatError: A directory or a glob has no saved model.
+        ReadError: A directory cannot be listed, or names a model that cannot be looked at.
+    """
+    found: dict[str, Target] = {}
+    for text in paths:
+        for path, explicit in _resolve(text):
+            key = os.path.realpath(path)
+            known = found.get(key)
+            if known is None:
+                found[key] = Target(path, _label(path), explicit)
+            elif explicit and not known.explicit:
+                found[key] = Target(known.path, known.label, explicit=True)
+    return tuple(found.values())
+
+
+def _resolve(text: str) -> list[tuple[Path, bool]]:
+    path = Path(text)
+    if path.is_dir():
+        models = list(_in_directory(path))
+        if not models:
+            raise UnsupportedFormatError(f"{text} holds no saved model.")
+        return models
+    model = _named(path)
+    if model is not None:
+        return [(model, True)]
+    if has_magic(text):
+        return _matching(text)
+    raise UsageError(f"{text} does not exist; give a file, a directory, a checkpoint prefix or a glob.")
+
+
+def _named(path: Path) -> Path | None:
+    """Return the model that a user means by a path which is not a directory."""
+    index = path.with_name(f"{path.name}.index")
+    if path.is_file():
+        if path.name == "checkpoint":
+            return _checkpoint_of(path.parent) or path
+        if index.is_file() and sniff(path) is None:
+            return index
+        return _whole(path) or _first_shard(path)
+    if index.is_file():
+        return index
+    shards = [shard for shard in _siblings(path) if sniff(shard) is Kind.TABLE]
+    return shards[0] if shards else None
+
+
+def _matching(pattern: str) -> list[tuple[Path, bool]]:
+    # pathlib's own globs know neither absolute patterns nor `..`.
+    names = sorted(glob(pattern, recursive=True, include_hidden=True))  # noqa: PTH207
+    matches = [path for path in map(Path, names) if _VERSION_CONTROL.isdisjoint(path.parts)]
+    if not matches:
+        raise UsageError(f"{pattern} matches nothing.")
+    models: list[tuple[Path, bool]] = []
+    for match in matches:
+        models.extend(_in_directory(match) if match.is_dir() else _examine([match]))
+    if not models:
+        raise UnsupportedFormatError(f"{pattern} matches no saved model.")
+    return models
+
+
+def _in_directory(root: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield every model in a directory, with repetitions: each file names the model it belongs to."""
+    chosen = _checkpoint_of(root)
+    for model, explicit in _examine(_files(root)):
+        if chosen is None or model == chosen or model.parent != root or not _is_checkpoint(model):
+            yield model, explicit
+
+
+def _files(root: Path) -> Iterator[Path]:
+    inside = Path(os.path.realpath(root))
+    for directory, names, files in os.walk(root, onerror=_refuse):
+        names[:] = sorted(name for name in names if name not in _VERSION_CONTROL)
+        for name in sorted(files):
+            path = Path(directory, name)
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                _check_link(path, inside)
+            elif stat.S_ISREG(mode):
+                yield path
+
+
+def _refuse(error: OSError) -> None:
+    raise ReadError(f"{error.filename} cannot be listed: {error.strerror}.") from error
+
+
+def _check_link(path: Path, inside: Path) -> None:
+    """Pass over a link, unless a model would be missed: one inside is met under its own name."""
+    promising = path.suffix in {*_MODEL_SUFFIXES, ".index"} or path.name in _SAVED_MODEL_FILES
+    if promising and not Path(os.path.realpath(path)).is_relative_to(inside):
+        raise ReadError(
+            f"{path} is a link that leads out of the directory and is not followed; name its target."
+        )
+
+
+def _examine(files: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+    """Yield the models that files belong to, and whether each must turn out to be one."""
+    for file in files:
+        whole = _whole(file)
+        if whole is not None:
+            yield whole, True
+            continue
+        try:
+            kind = sniff(file)
+        except ReadError:
+            # What cannot be looked at cannot be passed over either: opening it will say why.
+            yield file, True
+            continue
+        if kind is None:
+            # An empty file or a Git LFS pointer where a model is promised must not go unseen.
+            if file.suffix in _MODEL_SUFFIXES:
+                yield file, True
+        elif kind is Kind.TABLE:
+            yield _first_shard(file), file.name.endswith(".index")
+        elif kind is not Kind.KERAS_ARCHIVE or file.suffix in _MODEL_SUFFIXES or _names_weights(file):
+            yield file, file.suffix == ".keras"
+
+
+def _whole(file: Path) -> Path | None:
+    """Return the model of which a file is one of several parts, None if it stands for itself."""
+    parent = file.parent
+    if file.name in _SAVED_MODEL_FILES:
+        return parent
+    if parent.name in _SAVED_MODEL_PARTS and _is_saved_model(parent.parent):
+        return parent.parent
+    if file.name in _KERAS_FILES and _is_keras_directory(parent):
+        return parent
+    if data := _DATA_SHARD.fullmatch(file.name):
+        index = parent / f"{data[1]}.index"
+        return index if index.is_file() else file
+    if shard := _KERAS_SHARD.fullmatch(file.name):
+        listing = parent / f"{shard[1]}.weights.json"
+        return listing if listing.is_file() else None
+    return None
+
+
+def _is_saved_model(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in _SAVED_MODEL_FILES)
+
+
+def _is_keras_directory(directory: Path) -> bool:
+    return (directory / "config.json").is_file() and (directory / "model.weights.h5").is_file()
+
+
+def _first_shard(file: Path) -> Path:
+    """Return the first of the files `name-00000-of-00002`, ... to which a file belongs, or the file."""
+    shard = _TABLE_SHARD.fullmatch(file.name)
+    return _siblings(file.with_name(shard[1]))[0] if shard else file
+
+
+def _siblings(prefix: Path) -> list[Path]:
+    if not prefix.parent.is_dir():
+        return []
+    shards = (file for file in prefix.parent.iterdir() if _TABLE_SHARD.fullmatch(file.name))
+    return sorted(file for file in shards if file.name[: -len("-00000-of-00001")] == prefix.name)
+
+
+def _names_weights(file: Path) -> bool:
+    """Say whether a zip file is a Keras archive, without trusting its directory."""
+    with file.open("rb") as stream:
+        head = stream.read(_EDGE)
+        stream.seek(max(0, file.stat().st_size - _EDGE))
+        return b"model.weights." in head or b"model.weights." in stream.read(_EDGE)
+
+
+def _checkpoint_of(directory: Path) -> Path | None:
+    """Return the checkpoint that a directory's `checkpoint` file names; None if it has no such file."""
+    state = directory / "checkpoint"
+    if not state.is_file():
+        return None
+    with state.open("rb") as stream:
+        match = _STATE.search(stream.read(_EDGE).decode("utf-8", "replace"))
+    if match is None:
+        return None
+    # The path was true on the machine that trained; only its last part means anything here.
+    prefix = directory / re.split(r"[/\\]", match[1])[-1]
+    if prefix == directory:
+        index = directory / ".index"
+        model = index if index.is_file() else None
+    else:
+        model = _named(prefix)
+    if model is None:
+        raise ReadError(f"{state} names the checkpoint {match[1]!r}, which is not beside it.")
+    return model
+
+
+def _is_checkpoint(model: Path) -> bool:
+    return model.name.endswith(".index") or (model.is_file() and sniff(model) is Kind.TABLE)
+
+
+def _label(path: Path) -> str:
+    shown = Path(os.path.relpath(path))
+    if path.name == ".index":
+        return shown.parent.as_posix()
+    if path.suffix == ".index":
+        return shown.with_suffix("").as_posix()
+    shard = _TABLE_SHARD.fullmatch(shown.name)
+    return shown.with_name(shard[1]).as_posix() if shard else shown.as_posix()

@@ -1,0 +1,144 @@
+"""Cuts a model into units of work: stretches of tensors, and the bytes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from weightaudit.catalog import Absent, Entry, Extent, Region
+from weightaudit.dtypes import itemsize
+from weightaudit.engine.reading import row_step
+
+UNIT_BYTES = 8 << 20
+"""Bytes of one stretch: large tensors are measured by several workers at once."""
+
+BATCH_BYTES = 2 << 20
+BATCH_UNITS = 256
+"""Small units are handed to a worker together, so that handing over costs little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A stretch of work; it holds numbers only, so it can travel to another process.
+
+    Attributes:
+        tensor: Number of the tensor in the model, or -1 for bytes between tensors.
+        start: First element.
+        count: Number of elements.
+        extent: Where the bytes lie, if they lie in one piece.
+        region: Number of the checksummed region that the bytes belong to, or -1.
+        checksum: Kind of checksum to compute of the bytes; empty for none.
+    """
+
+    tensor: int
+    start: int
+    count: int
+    extent: Extent | None = None
+    region: int = -1
+    checksum: str = ""
+
+    @property
+    def weight(self) -> int:
+        """Bytes to be read, for sharing out the work."""
+        return self.extent.nbytes if self.extent else self.count
+
+
+def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
+    """Cut tensors and regions into units, in the order in which they lie in the files.
+
+    Every byte of an extent is in one unit, and every byte of a region too, unless its tensors
+    overlap or are tiled: then the region is read a second time for its checksum alone.
+    """
+    covered = _coverage(entries, regions)
+    owner = {number: region for region, numbers in covered.items() for number in numbers}
+    units: list[Unit] = []
+    for number, entry in enumerate(entries):
+        if itemsize(entry.dtype) and not isinstance(entry.storage, Absent):
+            region = owner.get(number, -1)
+            kind = regions[region].checksum.kind if region >= 0 else entry.checksum.kind if entry.checksum else ""
+            units += _tensor_units(number, entry, region, kind)
+    for number, region in enumerate(regions):
+        stretches = [_extent(entries[index]) for index in covered[number]]
+        units += _gap_units(number, region, stretches)
+    return sorted(units, key=_place)
+
+
+def batches(units: Sequence[Unit]) -> Iterator[tuple[Unit, ...]]:
+    """Group neighbouring small units."""
+    batch: list[Unit] = []
+    weight = 0
+    for unit in units:
+        if batch and (weight + unit.weight > BATCH_BYTES or len(batch) >= BATCH_UNITS):
+            yield tuple(batch)
+            batch, weight = [], 0
+        batch.append(unit)
+        weight += unit.weight
+    if batch:
+        yield tuple(batch)
+
+
+def _tensor_units(number: int, entry: Entry, region: int, kind: str) -> Iterator[Unit]:
+    size = itemsize(entry.dtype)
+    total = prod(entry.shape)
+    row = max(1, row_step(entry))
+    step = max(1, UNIT_BYTES // size // row) * row
+    if not isinstance(entry.storage, Extent):
+        # One worker unpacks a tiled tensor from front to back, so that no tile is unpacked twice.
+        yield Unit(number, 0, total)
+        return
+    for start in range(0, total, step) if total else (0,):
+        count = min(step, total - start)
+        extent = Extent(entry.storage.file, entry.storage.offset + start * size, count * size)
+        yield Unit(number, start, count, extent, region, kind)
+
+
+def _coverage(entries: Sequence[Entry], regions: Sequence[Region]) -> dict[int, list[int]]:
+    """Return for each region the tensors that lie in it; none if two of them overlap."""
+    covered: dict[int, list[int]] = {}
+    for number, region in enumerate(regions):
+        inside = [index for index, entry in enumerate(entries) if _is_inside(entry, region.extent)]
+        inside.sort(key=lambda index: _extent(entries[index]).offset)
+        place = region.extent.offset
+        for index in inside:
+            extent = _extent(entries[index])
+            if extent.offset < place:
+                inside = []
+                break
+            place = extent.offset + extent.nbytes
+        covered[number] = inside
+    return covered
+
+
+def _extent(entry: Entry) -> Extent:
+    if not isinstance(entry.storage, Extent):
+        raise TypeError(f"{entry.key} does not lie in one piece")
+    return entry.storage
+
+
+def _is_inside(entry: Entry, region: Extent) -> bool:
+    extent = entry.storage
+    return (
+        isinstance(extent, Extent)
+        and itemsize(entry.dtype) > 0
+        and extent.nbytes > 0
+        and extent.file == region.file
+        and region.offset <= extent.offset
+        and extent.offset + extent.nbytes <= region.offset + region.nbytes
+    )
+
+
+def _gap_units(number: int, region: Region, stretches: list[Extent]) -> Iterator[Unit]:
+    place, end = region.extent.offset, region.extent.offset + region.extent.nbytes
+    for begin, stop in [*((s.offset, s.offset + s.nbytes) for s in stretches), (end, end)]:
+        while place < begin:
+            nbytes = min(UNIT_BYTES, begin - place)
+            yield Unit(-1, 0, 0, Extent(region.extent.file, place, nbytes), number, region.checksum.kind)
+            place += nbytes
+        place = stop
+
+
+def _place(unit: Unit) -> tuple[int, int, int, int]:
+    if unit.extent is None:
+        return (1 << 30, 0, unit.tensor, unit.start)
+    return (unit.extent.file, unit.extent.offset, unit.tensor, unit.start)

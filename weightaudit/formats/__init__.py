@@ -1,0 +1,181 @@
+"""Containers: each module turns a path into a catalog of tensors, as plain data."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from weightaudit.catalog import Catalog
+from weightaudit.errors import UnsupportedFormatError
+from weightaudit.limits import DEFAULT_LIMITS, Limits
+from weightaudit.source import Files, LocalFile
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+ZIP_MAGIC = b"PK\x03\x04"
+TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
+"""The last eight bytes of every table that TensorFlow writes: indexes, and V1 checkpoints."""
+
+
+class Kind(StrEnum):
+    """What a path turns out to hold, judged by content and never by its suffix."""
+
+    KERAS_ARCHIVE = "Keras archive"
+    KERAS_DIRECTORY = "unpacked Keras archive"
+    HDF5 = "HDF5"
+    SHARD_INDEX = "index of Keras weight shards"
+    SAVED_MODEL = "SavedModel"
+    BUNDLE = "TensorFlow checkpoint"
+    TABLE = "TensorFlow table"
+
+
+def sniff(path: Path) -> Kind | None:
+    """Say what a path holds, or None if it is not a kind of model that is read.
+
+    A checkpoint is named by its prefix, the path without ``.index``. Reads at most a few
+    hundred bytes.
+
+    Raises:
+        ReadError: The path is there and cannot be opened.
+    """
+    if path.is_dir():
+        return _sniff_directory(path)
+    if not path.exists():
+        return Kind.BUNDLE if path.with_name(f"{path.name}.index").is_file() else None
+    file = LocalFile(Path(os.path.realpath(path)), label=path.name)
+    try:
+        return _sniff_file(file)
+    finally:
+        file.close()
+
+
+def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Files, Catalog]:
+    """Open a saved model and list its tensors.
+
+    Args:
+        path: A file, a SavedModel directory, an unpacked ``.keras`` directory, or the prefix of
+            a TensorFlow checkpoint.
+        limits: Bounds on what the file may ask for.
+
+    Returns:
+        The open files, which the caller closes, and the catalog.
+
+    Raises:
+        ReadError: It is damaged, refused, or not there.
+        UnsupportedFormatError: It is not a saved TensorFlow or Keras model.
+    """
+    # A prefix may be empty (TensorFlow then writes ".index"), which no Path can hold.
+    prefix = path.name.removesuffix(".index") if path.name.endswith(".index") and path.is_file() else None
+    kind = sniff(path) if prefix is None else Kind.BUNDLE
+    if kind is None:
+        raise UnsupportedFormatError(_not_a_model(path))
+    if kind is Kind.BUNDLE:
+        root, name = path.parent, path.name if prefix is None else prefix
+    else:
+        path = Path(os.path.realpath(path))
+        root, name = (path, "") if path.is_dir() else (path.parent, path.name)
+    files = Files(root)
+    try:
+        return files, _catalog(kind, files, name, limits)
+    except BaseException:
+        files.close()
+        raise
+
+
+def _catalog(kind: Kind, files: Files, name: str, limits: Limits) -> Catalog:
+    # Each container is imported when it is met: a check of a .keras file never loads the others.
+    if kind is Kind.KERAS_ARCHIVE:
+        from weightaudit.formats.keras_archive import catalog_keras_archive
+
+        return catalog_keras_archive(files, name, limits)
+    if kind is Kind.KERAS_DIRECTORY:
+        from weightaudit.formats.keras_archive import catalog_keras_directory
+
+        return catalog_keras_directory(files, limits)
+    if kind is Kind.HDF5:
+        from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
+
+        number = files.open(name)
+        return catalog_hdf5(Hdf5Data.whole(files[number], number), limits)
+    if kind is Kind.SHARD_INDEX:
+        from weightaudit.formats.sharded import catalog_sharded
+
+        return catalog_sharded(files, name, limits)
+    if kind is Kind.SAVED_MODEL:
+        from weightaudit.formats.saved_model import catalog_saved_model
+
+        return catalog_saved_model(files, limits)
+    if kind is Kind.BUNDLE:
+        from weightaudit.formats.tensor_bundle import catalog_tensor_bundle
+
+        return catalog_tensor_bundle(files, name, limits)
+    from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
+
+    return catalog_checkpoint_v1(files, [name], limits)
+
+
+def _sniff_directory(path: Path) -> Kind | None:
+    if any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")):
+        return Kind.SAVED_MODEL
+    if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
+        return Kind.KERAS_DIRECTORY
+    return None
+
+
+def _sniff_file(file: LocalFile) -> Kind | None:
+    head = file.read(0, min(file.size, 512))
+    if head.startswith(ZIP_MAGIC):
+        return Kind.KERAS_ARCHIVE
+    if head.startswith(HDF5_MAGIC) or _has_user_block(file):
+        return Kind.HDF5
+    if head.lstrip()[:1] == b"{" and b'"weight_map"' in file.read(0, min(file.size, 1 << 20)):
+        return Kind.SHARD_INDEX
+    if file.size >= 48 and file.read(file.size - 8, 8) == TABLE_MAGIC:
+        return Kind.TABLE
+    return None
+
+
+def _has_user_block(file: LocalFile) -> bool:
+    """HDF5 data may begin at byte 512, 1024, 2048, ... behind a block that belongs to the user."""
+    place = 512
+    while place + 8 <= file.size and place <= 1 << 20:
+        if file.read(place, 8) == HDF5_MAGIC:
+            return True
+        place *= 2
+    return False
+
+
+_STRANGERS = {
+    b"version https://git-lfs": "a Git LFS pointer: fetch the file itself with `git lfs pull`",
+    b"\x80\x02": "a Python pickle, which is never opened because that would run code",
+    b"\x80\x03": "a Python pickle, which is never opened because that would run code",
+    b"\x80\x04": "a Python pickle, which is never opened because that would run code",
+    b"\x80\x05": "a Python pickle, which is never opened because that would run code",
+    b"\x93NUMPY": "a NumPy array file",
+    b"GGUF": "a GGUF model",
+    b"\x1f\x8b": "a gzip file: unpack it first",
+}
+
+
+def _not_a_model(path: Path) -> str:
+    """Say in one sentence why a path is not read."""
+    if not path.exists():
+        return f"{path.name} does not exist."
+    if path.is_dir():
+        return f"{path.name} is a directory without a saved model."
+    file = LocalFile(Path(os.path.realpath(path)), label=path.name)
+    try:
+        head = file.read(0, min(file.size, 64))
+    finally:
+        file.close()
+    if not head:
+        return f"{path.name} is empty."
+    if head[4:8] == b"TFL3":
+        return f"{path.name} is a TensorFlow Lite model; audit the Keras or SavedModel it was converted from."
+    for magic, what in _STRANGERS.items():
+        if head.startswith(magic):
+            return f"{path.name} is {what}."
+    return f"{path.name} is not a saved TensorFlow or Keras model (.keras, HDF5, SavedModel, checkpoint)."
+
+
+__all__ = ["Kind", "open_catalog", "sniff"]

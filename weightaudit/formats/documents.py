@@ -1,0 +1,38 @@
+"""Configuration documents of a stranger's file: parsed with bounds, never acted upon."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from weightaudit.errors import ReadError
+from weightaudit.limits import Limits
+
+
+def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
+    """Parse a JSON document.
+
+    Args:
+        text: The document.
+        label: What it is called in a message, such as ``model.keras: config.json``.
+        limits: Bounds on its size.
+
+    Raises:
+        ReadError: It is too large, nested too deep, has a key twice, or is not JSON.
+    """
+    if len(text) > limits.max_metadata:
+        raise ReadError(f"{label} is {len(text)} bytes long, more than --max-metadata allows.")
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except RecursionError:
+        raise ReadError(f"{label} is nested too deep.") from None
+    except ValueError as error:
+        raise ReadError(f"{label} is not valid JSON ({error}).") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        # Readers disagree on which one counts, so a check of one proves nothing about the other.
+        raise ValueError("a key is there twice")
+    return result

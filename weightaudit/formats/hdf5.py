@@ -1,0 +1,207 @@
+"""HDF5 files: the list of tensors comes from a confined process, their bytes are read by us."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from weightaudit.catalog import Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
+from weightaudit.dtypes import itemsize
+from weightaudit.errors import ReadError, UnsupportedFormatError
+from weightaudit.limits import Limits
+from weightaudit.source import LocalFile
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Hdf5Data:
+    """Where the HDF5 data lies: file number `number`, `size` bytes from `base`."""
+
+    file: LocalFile
+    number: int
+    base: int
+    size: int
+
+    @classmethod
+    def whole(cls, file: LocalFile, number: int) -> Hdf5Data:
+        """Take all of a file."""
+        return cls(file, number, 0, file.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the confined process found, checked against the file.
+
+    Attributes:
+        entries: Tensors; keys are HDF5 paths without a leading slash.
+        groups: Attributes that matter, by group path.
+    """
+
+    entries: tuple[Entry, ...]
+    groups: Mapping[str, Mapping[str, Any]]
+
+
+def list_hdf5(data: Hdf5Data, limits: Limits) -> Listing:
+    """List the tensors of HDF5 data.
+
+    Raises:
+        ReadError: The data is damaged, refused, or broke the process that parses it.
+    """
+    answer = _ask_lister(data, limits)
+    if "error" in answer:
+        raise ReadError(f"{data.file.label} {answer['error']}.")
+    entries = tuple(_entry(data, item, limits) for item in answer["datasets"])
+    _check_budget(data, entries, limits)
+    return Listing(entries, answer["groups"])
+
+
+def catalog_hdf5(data: Hdf5Data, limits: Limits, config: Any = None) -> Catalog:
+    """Catalog a Keras model or weights file in HDF5.
+
+    Args:
+        data: The HDF5 data.
+        limits: Bounds on what it may ask for.
+        config: Parsed model configuration that came beside it, for the Keras 3 layout.
+
+    Raises:
+        ReadError: The data is damaged or refused.
+        UnsupportedFormatError: It is HDF5, but neither a Keras model nor Keras weights.
+    """
+    return interpret(list_hdf5(data, limits), data.file.label, limits, config)
+
+
+def interpret(listing: Listing, label: str, limits: Limits, config: Any = None) -> Catalog:
+    """Decide which generation of Keras wrote a listing, and return its catalog."""
+    root = listing.groups.get("", {})
+    markers = {"model_config", "layer_names", "nb_layers"}
+    if markers & root.keys() or "layer_names" in listing.groups.get("model_weights", {}):
+        from weightaudit.formats.keras_legacy import catalog_keras_legacy
+
+        return catalog_keras_legacy(listing, label, limits)
+    if any(is_keras3_key(entry.key) for entry in listing.entries):
+        names = {
+            group.replace("\\", "/").removesuffix("vars").rstrip("/"): attributes["name"]
+            for group, attributes in listing.groups.items()
+            if isinstance(attributes.get("name"), str)
+        }
+        documents = {"config": config, "names": names}
+        return Catalog("Keras weights", Layout.KERAS3, listing.entries, documents=documents)
+    raise UnsupportedFormatError(
+        f"{label} is an HDF5 file, but it holds neither a Keras model nor Keras weights."
+    )
+
+
+def is_keras3_key(key: str) -> bool:
+    """Say whether a path is one that Keras 3 gives to a variable: ``.../vars/<number>``."""
+    parts = key.replace("\\", "/").split("/")
+    return len(parts) >= 2 and parts[-2] == "vars" and parts[-1].isdigit()
+
+
+def _ask_lister(data: Hdf5Data, limits: Limits) -> dict[str, Any]:
+    request = {
+        "fd": data.file.fd,
+        "base": data.base,
+        "size": data.size,
+        "max_tensors": limits.max_tensors,
+        "max_metadata": limits.max_metadata,
+        "max_depth": limits.max_depth,
+        "memory": limits.parser_memory,
+        "cpu_seconds": int(limits.timeout) + 1,
+    }
+    command = [sys.executable, "-P", str(Path(__file__).with_name("hdf5_lister.py")), json.dumps(request)]
+    # "::" switches HDF5's search for filter plugins off: it would load any library found on its path.
+    environment = {
+        **os.environ,
+        "HDF5_PLUGIN_PRELOAD": "::",
+        "HDF5_USE_FILE_LOCKING": "FALSE",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 - our own script, run by the interpreter that runs us
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment,
+            pass_fds=(data.file.fd,),
+            timeout=limits.timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ReadError(
+            f"{data.file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
+            "its metadata is damaged or hostile (--timeout allows more)."
+        ) from None
+    if done.returncode != 0:
+        cause = _last_line(done.stderr) if done.returncode > 0 else f"signal {-done.returncode}"
+        raise ReadError(f"{data.file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile.")
+    answer = json.loads(done.stdout)
+    if not isinstance(answer, dict):
+        raise ReadError(f"{data.file.label} cannot be listed.")
+    return answer
+
+
+def _last_line(raw: bytes) -> str:
+    lines = raw.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:200] if lines else "no message"
+
+
+def _entry(data: Hdf5Data, item: Mapping[str, Any], limits: Limits) -> Entry:
+    key, dtype, shape = item["path"], item["dtype"], tuple(item["shape"])
+    if len(shape) > 32 or any(length < 0 for length in shape):
+        raise ReadError(f"{data.file.label}: {key} has an impossible shape.")
+    storage = _storage(data, item, key, prod(shape) * itemsize(dtype), limits)
+    return Entry(key, shape, dtype, storage, item["big_endian"])
+
+
+def _storage(data: Hdf5Data, item: Mapping[str, Any], key: str, nbytes: int, limits: Limits) -> Storage:
+    if "inline" in item:
+        return Inline(base64.b64decode(item["inline"]))
+    if "offset" in item:
+        opaque = itemsize(item["dtype"]) == 0
+        if not opaque and item["nbytes"] != nbytes:
+            raise ReadError(f"{data.file.label}: {key} stores {item['nbytes']} bytes where its shape needs {nbytes}.")
+        return _extent(data, key, item["offset"], item["nbytes"])
+    fill = base64.b64decode(item["fill"])
+    if "chunks" not in item:
+        return Fill(fill)
+    return _tiles(data, item, key, fill, limits)
+
+
+def _tiles(data: Hdf5Data, item: Mapping[str, Any], key: str, fill: bytes, limits: Limits) -> Tiles:
+    box = tuple(item["chunk"])
+    chunk_bytes = prod(box) * itemsize(item["dtype"])
+    declared = prod(item["shape"]) * itemsize(item["dtype"])
+    if chunk_bytes > limits.max_chunk or chunk_bytes > max(1 << 20, 64 * declared):
+        raise ReadError(f"{data.file.label}: {key} is cut into chunks of {chunk_bytes} bytes, which is not plausible.")
+    tiles: list[Tile] = []
+    for origin, mask, offset, stored in item["chunks"]:
+        filters = tuple(name for bit, name in enumerate(item["filters"]) if not mask >> bit & 1)
+        tiles.append(Tile(tuple(origin), box, _extent(data, key, offset, stored), filters))
+    return Tiles(tuple(sorted(tiles, key=lambda tile: tile.origin)), fill)
+
+
+def _extent(data: Hdf5Data, key: str, offset: int, nbytes: int) -> Extent:
+    if offset < 0 or nbytes < 0 or offset + nbytes > data.size:
+        raise ReadError(
+            f"{data.file.label} is truncated: {key} needs bytes {offset} to {offset + nbytes}, and there are {data.size}."
+        )
+    return Extent(data.number, data.base + offset, nbytes)
+
+
+def _check_budget(data: Hdf5Data, entries: tuple[Entry, ...], limits: Limits) -> None:
+    declared = sum(prod(entry.shape) * itemsize(entry.dtype) for entry in entries)
+    budget = limits.budget(data.size)
+    if declared > budget:
+        raise ReadError(
+            f"{data.file.label} declares {declared} bytes of tensors in {data.size} bytes of file, "
+            f"more than the {budget} that are plausible."
+        )

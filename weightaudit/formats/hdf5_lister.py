@@ -1,0 +1,336 @@
+"""Lists what an HDF5 file holds, as JSON on standard output. Runs as a process of its own.
+
+libhdf5 crashes and hangs on malformed metadata, in every version. So this file is started as
+a script with limits on memory, time and files, on a descriptor that is already open; whatever
+happens to it, its parent lives and says so. It imports nothing of weightaudit, and reads no
+numbers: the parent reads tensors itself, at the places that are listed here.
+
+Usage: hdf5_lister.py REQUEST, where REQUEST is JSON: fd, base, size (of the HDF5 data in the
+file), max_tensors, max_metadata, max_depth, memory, cpu_seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import sys
+from typing import Any
+
+import h5py
+import numpy as np
+
+WANTED = {
+    "model_config",
+    "training_config",
+    "keras_version",
+    "backend",
+    "name",
+    "nb_layers",
+    "nb_params",
+}
+"""Attributes that say what a tensor is. No other attribute is read: their values can hang libhdf5."""
+
+WANTED_LISTS = ("layer_names", "weight_names")
+"""Attributes that Keras splits into numbered pieces when they are long."""
+
+FLOATS = {
+    (31, 23, 8, 0, 23, 127): "float32",
+    (63, 52, 11, 0, 52, 1023): "float64",
+    (15, 10, 5, 0, 10, 15): "float16",
+    (15, 7, 8, 0, 7, 127): "bfloat16",
+    (7, 3, 4, 0, 3, 7): "float8_e4m3fn",
+    (7, 2, 5, 0, 2, 15): "float8_e5m2",
+}
+"""Sign position, exponent position and size, mantissa position and size, exponent bias."""
+
+FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "deflate",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+}
+
+
+class RefusedError(Exception):
+    """The file holds something that no saved model holds; the text is one sentence without a subject."""
+
+
+class Window(io.RawIOBase):
+    """The part of an open file that holds the HDF5 data, such as a stored zip member."""
+
+    def __init__(self, fd: int, base: int, size: int) -> None:
+        self._fd, self._base, self._size, self._place = fd, base, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = offset + (0, self._place, self._size)[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")[: max(0, self._size - self._place)]
+        count = os.preadv(self._fd, [view], self._base + self._place) if len(view) else 0
+        self._place += count
+        return count
+
+
+class Lister:
+    """Walks hard links only, one at a time, each object once, however many paths lead to it."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+        self.datasets: list[dict[str, Any]] = []
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.metadata = 0
+
+    def walk(self, root: Any) -> None:
+        seen = {_address(root)}
+        waiting = [("", root, 0)]
+        while waiting:
+            path, group, depth = waiting.pop()
+            self.read_attributes(path, group)
+            for name in self.hard_links(path, group):
+                child = h5py.h5o.open(group, name)
+                child_path = f"{path}/{_text(name)}".lstrip("/")
+                if isinstance(child, h5py.h5d.DatasetID):
+                    self.add_dataset(child_path, child)
+                elif isinstance(child, h5py.h5g.GroupID) and _address(child) not in seen:
+                    seen.add(_address(child))
+                    if depth >= self.request["max_depth"]:
+                        raise RefusedError(f"nests groups more than {depth} deep at {child_path}")
+                    if len(seen) > 2 * self.request["max_tensors"]:
+                        raise RefusedError("holds more groups than --max-tensors allows")
+                    waiting.append((child_path, child, depth + 1))
+
+    def hard_links(self, path: str, group: Any) -> list[bytes]:
+        names: list[bytes] = []
+
+        def visit(name: bytes, info: Any) -> None:
+            if info.type != h5py.h5l.TYPE_HARD:
+                kind = "soft" if info.type == h5py.h5l.TYPE_SOFT else "external"
+                raise RefusedError(f"holds a {kind} link, {path}/{_text(name)}, which is not followed")
+            names.append(name)
+            if len(names) > 2 * self.request["max_tensors"]:
+                raise RefusedError("holds more links than --max-tensors allows")
+
+        group.links.iterate(visit, info=True)
+        return names
+
+    def read_attributes(self, path: str, group: Any) -> None:
+        values: dict[str, Any] = {}
+        for name in sorted(WANTED):
+            if h5py.h5a.exists(group, name.encode()):
+                values[name] = self.attribute(path, group, name)
+        for name in WANTED_LISTS:
+            pieces = self.list_attribute(path, group, name)
+            if pieces is not None:
+                values[name] = pieces
+        if values:
+            self.groups[path] = values
+
+    def list_attribute(self, path: str, group: Any, name: str) -> list[str] | None:
+        if h5py.h5a.exists(group, name.encode()):
+            return _strings(self.attribute(path, group, name))
+        joined: list[str] = []
+        piece = 0
+        while h5py.h5a.exists(group, f"{name}{piece}".encode()):
+            joined += _strings(self.attribute(path, group, f"{name}{piece}"))
+            piece += 1
+        return joined if piece else None
+
+    def attribute(self, path: str, owner: Any, name: str) -> Any:
+        attribute = h5py.h5a.open(owner, name.encode())
+        self.metadata += attribute.get_space().get_simple_extent_npoints() * attribute.get_type().get_size()
+        if self.metadata > self.request["max_metadata"]:
+            raise RefusedError(f"has more attribute bytes at {path or '/'} than --max-metadata allows")
+        if attribute.get_type().get_class() not in {h5py.h5t.STRING, h5py.h5t.INTEGER}:
+            return None
+        value = np.empty(attribute.shape, attribute.dtype)
+        if value.size:
+            attribute.read(value)
+        return _plain(value)
+
+    def add_dataset(self, path: str, dataset: Any) -> None:
+        if len(self.datasets) >= self.request["max_tensors"]:
+            raise RefusedError("holds more tensors than --max-tensors allows")
+        shape = dataset.get_space().get_simple_extent_dims()
+        plist = dataset.get_create_plist()
+        if plist.get_external_count():
+            raise RefusedError(f"keeps the data of {path} in another file, which is not followed")
+        if plist.get_layout() == h5py.h5d.VIRTUAL:
+            raise RefusedError(f"assembles {path} from other datasets, which is not followed")
+        dtype, big_endian = self.dtype(path, dataset)
+        entry = {"path": path, "shape": shape, "dtype": dtype, "big_endian": big_endian}
+        # A dataspace without extent (H5S_NULL) has no shape and no elements.
+        if shape is None:
+            entry["shape"] = [0]
+            entry["fill"] = ""
+        else:
+            entry.update(_storage(path, dataset, plist))
+        self.datasets.append(entry)
+
+    def dtype(self, path: str, dataset: Any) -> tuple[str, bool]:
+        kind = dataset.get_type()
+        name, big_endian = _dtype(kind)
+        if kind.get_class() == h5py.h5t.OPAQUE:
+            declared = None
+            if h5py.h5a.exists(dataset, b"dtype"):
+                declared = self.attribute(path, dataset, "dtype")
+            # Keras writes bfloat16 as two opaque bytes; its legacy .h5 files do not even name it.
+            return (declared if isinstance(declared, str) else "bfloat16" if kind.get_size() == 2 else name), False
+        return name, big_endian
+
+
+def _dtype(kind: Any) -> tuple[str, bool]:
+    """Return our name of an HDF5 type, ``opaque`` where there are no numbers, and its byte order."""
+    size = kind.get_size()
+    category = kind.get_class()
+    if category == h5py.h5t.COMPOUND:
+        return _complex(kind)
+    if category == h5py.h5t.ENUM:
+        members = {kind.get_member_name(i) for i in range(min(kind.get_nmembers(), 3))}
+        return ("bool" if size == 1 and members == {b"FALSE", b"TRUE"} else "enum"), False
+    if category not in {h5py.h5t.INTEGER, h5py.h5t.FLOAT}:
+        return ("string" if category in {h5py.h5t.STRING, h5py.h5t.VLEN} else "opaque"), False
+    big_endian = size > 1 and kind.get_order() == h5py.h5t.ORDER_BE
+    if kind.get_precision() != 8 * size or kind.get_offset() != 0:
+        return "packed number", big_endian
+    if category == h5py.h5t.FLOAT:
+        return FLOATS.get((*kind.get_fields(), kind.get_ebias()), "unknown float"), big_endian
+    if size not in {1, 2, 4, 8}:
+        return "wide integer", big_endian
+    sign = "int" if kind.get_sign() == h5py.h5t.SGN_2 else "uint"
+    return f"{sign}{8 * size}", big_endian
+
+
+def _complex(kind: Any) -> tuple[str, bool]:
+    if kind.get_nmembers() == 2 and {kind.get_member_name(0), kind.get_member_name(1)} == {b"r", b"i"}:
+        parts = [_dtype(kind.get_member_type(i)) for i in (0, 1)]
+        total = sum(kind.get_member_type(i).get_size() for i in (0, 1))
+        if parts[0] == parts[1] and total == kind.get_size():
+            name = {"float32": "complex64", "float64": "complex128"}.get(parts[0][0], "opaque")
+            return name, parts[0][1]
+    return "opaque", False
+
+
+def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
+    layout = plist.get_layout()
+    fill = _fill(dataset, plist)
+    if layout == h5py.h5d.CHUNKED:
+        return {"chunks": _chunks(dataset), "chunk": plist.get_chunk(), "filters": _filters(path, plist), "fill": fill}
+    if layout == h5py.h5d.COMPACT:
+        value = np.empty(dataset.get_space().get_simple_extent_dims(), dataset.dtype)
+        if value.dtype.hasobject:
+            return {"fill": ""}
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value, dataset.get_type())
+        return {"inline": base64.b64encode(value.tobytes()).decode()}
+    offset, stored = dataset.get_offset(), dataset.get_storage_size()
+    if offset is None or stored == 0:
+        return {"fill": fill}
+    return {"offset": offset, "nbytes": stored}
+
+
+def _fill(dataset: Any, plist: Any) -> str:
+    if plist.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED or dataset.dtype.hasobject:
+        return ""
+    value = np.zeros((), dataset.dtype)
+    plist.get_fill_value(value)
+    return base64.b64encode(value.tobytes()).decode()
+
+
+def _filters(path: str, plist: Any) -> list[str]:
+    names: list[str] = []
+    for number in range(plist.get_nfilters()):
+        code = plist.get_filter(number)[0]
+        if code not in FILTERS or FILTERS[code] in names:
+            raise RefusedError(
+                f"packs {path} with HDF5 filter {code}, which is not read; save it again with gzip or without"
+            )
+        names.append(FILTERS[code])
+    return names
+
+
+def _chunks(dataset: Any) -> list[tuple[tuple[int, ...], int, int, int]]:
+    """Return (origin, mask of filters that were left out, offset, stored bytes) of every chunk."""
+    found: list[tuple[tuple[int, ...], int, int, int]] = []
+
+    def visit(info: Any) -> None:
+        found.append((info.chunk_offset, info.filter_mask, info.byte_offset, info.size))
+
+    dataset.chunk_iter(visit)
+    return found
+
+
+def _address(item: Any) -> tuple[int, int]:
+    info = h5py.h5o.get_info(item)
+    return info.fileno, info.addr
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, str)]
+    return [value] if isinstance(value, str) else []
+
+
+def _plain(value: np.ndarray[Any, Any]) -> Any:
+    def item(one: Any) -> Any:
+        return _text(one) if isinstance(one, bytes | str) else int(one) if isinstance(one, int | np.integer) else None
+
+    return item(value[()]) if value.ndim == 0 else [item(one) for one in value.ravel().tolist()]
+
+
+def _confine(request: dict[str, Any]) -> None:
+    import resource  # POSIX only, like the rest of this process
+
+    limits = {
+        resource.RLIMIT_AS: request["memory"],
+        resource.RLIMIT_CPU: request["cpu_seconds"],
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, bound in limits.items():
+        _, hard = resource.getrlimit(kind)
+        if hard != resource.RLIM_INFINITY:
+            bound = min(bound, hard)
+        resource.setrlimit(kind, (bound, bound))
+
+
+def _list(request: dict[str, Any]) -> dict[str, Any]:
+    lister = Lister(request)
+    try:
+        window = Window(request["fd"], request["base"], request["size"])
+        with h5py.File(window, "r") as file:
+            lister.walk(h5py.h5g.open(file.id, b"/"))
+    except RefusedError as error:
+        return {"error": str(error)}
+    except MemoryError:
+        return {"error": "needs more memory than its parser is allowed"}
+    except Exception as error:  # noqa: BLE001 - whatever h5py raises, the file is not readable
+        return {"error": f"is not readable HDF5 ({' '.join(str(error).split())[:300]})"}
+    return {"datasets": lister.datasets, "groups": lister.groups}
+
+
+def main() -> None:
+    request = json.loads(sys.argv[1])
+    _confine(request)
+    answer = _list(request)
+    sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+    # Skip libhdf5's own clean-up: after a damaged file it may crash, and there is nothing to save.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

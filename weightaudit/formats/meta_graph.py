@@ -1,0 +1,192 @@
+"""What saved_model.pb says about variables: the objects, or the graph, that hold them.
+
+Source of the format: saved_model.proto, meta_graph.proto, saved_object_graph.proto and graph.proto
+of tensorflow/core. Frozen constants can make the file very large; it is walked by position, and
+only what is needed is read. Nothing of the graph is built or run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from weightaudit.errors import ReadError
+from weightaudit.formats.object_graph import parse_children
+from weightaudit.formats.protobuf import Message, Span, read_message, walk
+from weightaudit.formats.tensorflow_types import DATA_TYPES
+from weightaudit.limits import Limits
+from weightaudit.source import ByteSource
+
+_META_GRAPHS = 2
+_INFO, _GRAPH, _SAVER, _OBJECTS = 1, 2, 3, 7
+_NODES = 1
+_LARGEST_NODE = 16 << 20  # larger nodes are frozen constants, which name no variable
+_VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable"})
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedObject:
+    """An object of a TensorFlow 2 SavedModel.
+
+    Attributes:
+        children: Number of each child, by local name.
+        variable: Its ``name``, ``dtype``, ``shape`` and ``trainable``, if it is a variable.
+        identifier: What kind of user object it is, such as ``_tf_keras_layer``; else empty.
+        metadata: What that kind saved beside it; until TensorFlow 2.4, Keras' JSON.
+        saves_itself: Whether functions of its own save it, under keys of their choice.
+    """
+
+    children: dict[str, int]
+    variable: Json | None = None
+    identifier: str = ""
+    metadata: str = ""
+    saves_itself: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetaGraph:
+    """One graph of a SavedModel.
+
+    Attributes:
+        tags: What it is for, such as ``serve``.
+        version: The TensorFlow that wrote it.
+        objects: Objects of a TensorFlow 2 model, by number; empty for TensorFlow 1.
+        variables: What it declares of each variable.
+        restored: Checkpoint keys that loading a TensorFlow 1 model restores.
+    """
+
+    tags: tuple[str, ...]
+    version: str
+    objects: tuple[SavedObject, ...]
+    variables: tuple[Json, ...]
+    restored: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Graph:
+    """The nodes of a TensorFlow 1 graph, as far as they tell which variables are restored."""
+
+    inputs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    restores: dict[str, str] = field(default_factory=dict[str, str])
+    strings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    variables: list[Json] = field(default_factory=list[Json])
+
+
+def read_meta_graphs(source: ByteSource, limits: Limits) -> list[MetaGraph]:
+    """Return the graphs of a saved_model.pb.
+
+    Raises:
+        ReadError: The file is damaged, or is no SavedModel.
+    """
+    spans = [span for span in walk(source, 0, source.size) if span.field == _META_GRAPHS]
+    if not spans:
+        raise ReadError(f"{source.label} is no SavedModel, or is damaged: it holds no graph.")
+    return [_meta_graph(source, span, limits) for span in spans]
+
+
+def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
+    parts: dict[int, Span] = {}
+    for part in walk(source, span.start, span.end):
+        if part.field in {_INFO, _GRAPH, _SAVER, _OBJECTS} and parts.setdefault(part.field, part) is not part:
+            raise ReadError(f"{source.label} is damaged: a graph has part {part.field} twice.")
+    empty = Span(0, 0, 0)
+    info = read_message(source, parts.get(_INFO, empty), limits.max_metadata)
+    saver = read_message(source, parts.get(_SAVER, empty), limits.max_metadata)
+    described = read_message(source, parts.get(_OBJECTS, empty), limits.max_metadata)
+    objects = tuple(_object(node) for node in described.messages(_NODES))
+    if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
+        raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")
+    tags, version = tuple(info.texts(4)), info.text(5)
+    if objects:
+        variables = tuple(item.variable for item in objects if item.variable)
+        return MetaGraph(tags, version, objects, variables, frozenset())
+    graph = _graph(source, parts.get(_GRAPH, empty))
+    return MetaGraph(tags, version, (), tuple(graph.variables), frozenset(_restored(graph, saver.text(3))))
+
+
+def _object(message: Message) -> SavedObject:
+    user, variable = message.message(4), message.message(7)
+    return SavedObject(
+        children=parse_children(message),
+        variable=_variable(variable) if variable else None,
+        identifier=user.text(1) if user else "",
+        metadata=user.text(3) if user else "",
+        saves_itself=bool(message.chunks(11) or message.text(16)),
+    )
+
+
+def _variable(message: Message) -> Json:
+    return _declared(
+        message.text(6), message.integer(1), message.message(2), trainable=bool(message.integer(3))
+    )
+
+
+def _declared(name: str, dtype: int, shape: Message | None, *, trainable: bool | None) -> Json:
+    """Describe a variable; its shape is None where it is not known whole."""
+    sizes = [size.integer(1) for size in shape.messages(2)] if shape else []
+    known = not (shape and shape.integer(3)) and all(size >= 0 for size in sizes)
+    found = DATA_TYPES.get(dtype)
+    return {
+        "name": name,
+        "dtype": found.name if found else "",
+        "shape": sizes if known else None,
+        "trainable": trainable,
+    }
+
+
+def _graph(source: ByteSource, span: Span) -> _Graph:
+    """Read the nodes of a graph, one at a time."""
+    graph = _Graph()
+    for part in walk(source, span.start, span.end):
+        if part.field != _NODES or part.end - part.start > _LARGEST_NODE:
+            continue
+        node = read_message(source, part, _LARGEST_NODE)
+        name, op, inputs = node.text(1), node.text(2), node.texts(3)
+        graph.inputs[name] = [text.lstrip("^").partition(":")[0] for text in inputs]
+        if op == "RestoreV2" and len(inputs) > 1:
+            graph.restores[name] = graph.inputs[name][1]
+        elif op == "Const":
+            graph.strings[name] = list(_strings(node))
+        elif op in _VARIABLE_OPS:
+            attributes = _attributes(node)
+            dtype, shape = attributes.get("dtype"), attributes.get("shape")
+            graph.variables.append(
+                _declared(
+                    name,
+                    dtype.integer(6) if dtype else 0,
+                    shape.message(7) if shape else None,
+                    trainable=None,
+                )
+            )
+    return graph
+
+
+def _attributes(node: Message) -> dict[str, Message]:
+    pairs = ((item.text(1), item.message(2)) for item in node.messages(5))
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _strings(node: Message) -> Iterator[str]:
+    """Yield the strings of a constant; a checkpoint key is text, so other bytes are passed over."""
+    value = _attributes(node).get("value")
+    tensor = value.message(8) if value else None
+    for chunk in tensor.chunks(8) if tensor else ():
+        yield chunk.decode(errors="replace")
+
+
+def _restored(graph: _Graph, restore_op: str) -> Iterator[str]:
+    """Yield the keys that the graph's own restore operation asks for.
+
+    Only what that operation leads to counts: a training graph may restore other checkpoints too.
+    """
+    seen = {restore_op.partition(":")[0]}
+    queue = list(seen)
+    for name in queue:
+        if name in graph.restores:
+            yield from graph.strings.get(graph.restores[name], ())
+        fresh = [source for source in graph.inputs.get(name, ()) if source not in seen]
+        seen.update(fresh)
+        queue += fresh

@@ -1,0 +1,112 @@
+"""The object graph that TensorFlow 2 writes into a checkpoint: which object each key belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any
+
+from weightaudit.checksums import crc32c
+from weightaudit.errors import ReadError
+from weightaudit.formats.protobuf import MalformedError, Message, read_varint
+from weightaudit.formats.sstable import unmask
+
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+Node = dict[str, Any]
+
+
+def decode_scalar_string(data: bytes, checksum: int) -> bytes:
+    """Return the one string of a stored DT_STRING tensor.
+
+    Its bytes are the string's length as a varint, the masked CRC32C of that length as a 32-bit (or,
+    where it does not fit, 64-bit) number, and the string. Source: ``ReadStringTensor`` in
+    tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
+
+    Args:
+        data: The stored bytes.
+        checksum: CRC32C of the tensor, unmasked.
+
+    Raises:
+        MalformedError: The bytes are no single string, or a checksum is wrong.
+    """
+    try:
+        length, position = read_varint(data, 0)
+    except IndexError:
+        raise MalformedError("its string has no length") from None
+    stored_sum, text = data[position : position + 4], data[position + 4 :]
+    if len(stored_sum) != 4 or len(text) != length:
+        raise MalformedError("its string has another length than it says")
+    length_sum = crc32c(length.to_bytes(4 if length < 1 << 32 else 8, "little"))
+    if unmask(int.from_bytes(stored_sum, "little")) != length_sum:
+        raise MalformedError("the checksum of its string's length is wrong")
+    if crc32c(text, crc32c(stored_sum, length_sum)) != checksum:
+        raise MalformedError("the checksum of its string is wrong")
+    return text
+
+
+def parse_object_graph(data: bytes, what: str) -> list[Node]:
+    """Return the nodes of an encoded TrackableObjectGraph.
+
+    Returns:
+        One dict per node: ``children`` (local name to node number), ``attributes`` (dicts of
+        ``name``, ``full_name`` and checkpoint ``key``), and ``slots`` (dicts of the node numbers
+        ``variable`` and ``slot``, and the slot's ``name``).
+
+    Raises:
+        ReadError: It is malformed, or refers to nodes that it does not have.
+    """
+    encoded = Message(data, what).chunks(1)
+    nodes = [_node(Message(chunk, what)) for chunk in encoded]
+    for node in nodes:
+        references = [*node["children"].values()]
+        references += [slot[end] for slot in node["slots"] for end in ("variable", "slot")]
+        if any(not 0 <= reference < len(nodes) for reference in references):
+            raise ReadError(f"{what} is damaged: its object graph refers to an object that it does not have.")
+    return nodes
+
+
+def _node(message: Message) -> Node:
+    return {
+        "children": parse_children(message),
+        "attributes": [
+            {"name": item.text(1), "full_name": item.text(2), "key": item.text(3)}
+            for item in message.messages(2)
+        ],
+        "slots": [
+            {"variable": item.integer(1), "name": item.text(2), "slot": item.integer(3)}
+            for item in message.messages(3)
+        ],
+    }
+
+
+def parse_children(message: Message) -> dict[str, int]:
+    """Return the children of an object (field 1, as both kinds of object graph have it) by local name."""
+    return {item.text(2): item.integer(1) for item in message.messages(1)}
+
+
+def walk_children(children: Sequence[Mapping[str, int]]) -> Iterator[tuple[int, str]]:
+    """Yield every node that the root reaches, breadth first, with its dotted path from ``root``.
+
+    Args:
+        children: Number of each child by local name, for every node; the root comes first.
+    """
+    seen = {0}
+    queue = [(0, "root")] if children else []
+    for number, path in queue:
+        yield number, path
+        for name, child in children[number].items():
+            if child not in seen:
+                seen.add(child)
+                queue.append((child, f"{path}.{name}"))
+
+
+def missing_variables(nodes: list[Node], keys: Container[str]) -> Iterator[str]:
+    """Yield the key of every variable whose value the graph promises and the checkpoint does not have.
+
+    Tables and other objects choose keys of their own below the promised one: only plain variables
+    are certain.
+    """
+    for node in nodes:
+        for attribute in node["attributes"]:
+            if attribute["name"] == "VARIABLE_VALUE" and attribute["key"] not in keys:
+                yield attribute["key"]

@@ -1,0 +1,227 @@
+"""A strict, bounded decoder of the protocol buffer wire format: what TensorFlow's files are made of.
+
+Source of the format: https://protobuf.dev/programming-guides/encoding. Nothing recurses, so how
+deep a stranger's message nests is bounded by how deep our own code looks into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from weightaudit.errors import ReadError
+from weightaudit.source import ByteSource
+
+VARINT, FIXED64, CHUNK, FIXED32 = 0, 1, 2, 5
+_FIXED = {FIXED64: 8, FIXED32: 4}
+_MAX_TAG = 1 << 32
+_MAX_UINT64 = (1 << 64) - 1
+_LONGEST_HEADER = 20  # a tag and a length, ten bytes each
+
+
+class MalformedError(Exception):
+    """Bytes break their format. Its text is a clause; whoever knows the file turns it into a ReadError."""
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the unsigned number at `position` and the position behind it.
+
+    Raises:
+        IndexError: The data ends inside the number.
+        MalformedError: It is longer than 10 bytes or does not fit 64 bits.
+    """
+    value = data[position]
+    if value < 128:
+        return value, position + 1
+    value &= 127
+    for shift in range(7, 70, 7):
+        position += 1
+        byte = data[position]
+        value |= (byte & 127) << shift
+        if byte < 128:
+            if value > _MAX_UINT64:
+                break
+            return value, position + 1
+    raise MalformedError("a number is longer than 64 bits")
+
+
+def signed(value: int) -> int:
+    """Return an unsigned 64-bit value as the two's complement number that int32 and int64 fields mean."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def read_fields(data: bytes, what: str) -> Iterator[tuple[int, int, bytes]]:
+    """Yield every field of a message as (tag, number, chunk).
+
+    Args:
+        data: The encoded message.
+        what: File, and place in it, for the error.
+
+    Yields:
+        The tag (field number * 8 + wire type); the value of a number, little-endian for the fixed
+        types, else 0; the bytes of a length-delimited field, else none.
+
+    Raises:
+        ReadError: The message is cut off, or uses a wire type that no longer exists.
+    """
+    try:
+        yield from _fields(data)
+    except IndexError:
+        raise ReadError(f"{what} is damaged: a message ends in the middle of a field.") from None
+    except MalformedError as error:
+        raise ReadError(f"{what} is damaged: {error}.") from None
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    position, end = 0, len(data)
+    while position < end:
+        tag, position = read_varint(data, position)
+        kind = tag & 7
+        number, chunk = 0, b""
+        if kind == VARINT:
+            number, position = read_varint(data, position)
+        elif kind == CHUNK:
+            length, start = read_varint(data, position)
+            position = start + length
+            chunk = data[start:position]
+        elif kind in _FIXED:
+            start, position = position, position + _FIXED[kind]
+            number = int.from_bytes(data[start:position], "little")
+        else:
+            raise MalformedError(f"wire type {kind} is not in use")
+        if position > end or not 8 <= tag < _MAX_TAG:
+            raise MalformedError("a field reaches beyond its message or has no valid number")
+        yield tag, number, chunk
+
+
+class Message:
+    """A decoded message. A field of another wire type than asked for counts as absent, as in protobuf.
+
+    Args:
+        data: The encoded message.
+        what: File, and place in it, for errors.
+
+    Raises:
+        ReadError: The message is malformed.
+    """
+
+    __slots__ = ("_chunks", "_numbers", "what")
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self.what = what
+        self._numbers: dict[int, list[int]] = {}
+        self._chunks: dict[int, list[bytes]] = {}
+        for tag, number, chunk in read_fields(data, what):
+            if tag & 7 == CHUNK:
+                self._chunks.setdefault(tag >> 3, []).append(chunk)
+            elif tag & 7 == VARINT:
+                self._numbers.setdefault(tag >> 3, []).append(number)
+
+    def _check_single(self, field: int, count: int) -> None:
+        # Protobuf merges or takes the last: two readers could see two different models in one file.
+        if count > 1:
+            raise ReadError(f"{self.what} is damaged: field {field} occurs {count} times instead of once.")
+
+    def integer(self, field: int, default: int = 0) -> int:
+        """Return a signed integer, `default` if the field is absent; ReadError if it is repeated."""
+        values = self._numbers.get(field)
+        if values is None:
+            return default
+        self._check_single(field, len(values))
+        return signed(values[0])
+
+    def has_integer(self, field: int) -> bool:
+        """Say whether the field is there as an integer."""
+        return field in self._numbers
+
+    def chunk(self, field: int) -> bytes | None:
+        """Return the bytes of a field, None if it is absent; ReadError if it is repeated."""
+        values = self._chunks.get(field)
+        if values is None:
+            return None
+        self._check_single(field, len(values))
+        return values[0]
+
+    def chunks(self, field: int) -> list[bytes]:
+        """Return the bytes of every occurrence of a field, in order."""
+        return self._chunks.get(field, [])
+
+    def text(self, field: int) -> str:
+        """Return a UTF-8 string, empty if the field is absent; ReadError if it is not UTF-8."""
+        return decode_text(self.chunk(field) or b"", self.what)
+
+    def texts(self, field: int) -> list[str]:
+        """Return every occurrence of a field as a UTF-8 string."""
+        return [decode_text(chunk, self.what) for chunk in self.chunks(field)]
+
+    def message(self, field: int) -> Message | None:
+        """Return an embedded message, None if it is absent."""
+        chunk = self.chunk(field)
+        return None if chunk is None else Message(chunk, self.what)
+
+    def messages(self, field: int) -> Iterator[Message]:
+        """Yield every occurrence of an embedded message."""
+        for chunk in self.chunks(field):
+            yield Message(chunk, self.what)
+
+
+def decode_text(data: bytes, what: str) -> str:
+    """Return UTF-8 bytes as text; ReadError if they are something else."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ReadError(f"{what} is damaged: the name {data[:80]!r} is not valid UTF-8.") from None
+
+
+class Span(NamedTuple):
+    """Where a length-delimited field of a message lies in its file."""
+
+    field: int
+    start: int
+    end: int
+
+
+def walk(source: ByteSource, start: int, end: int) -> Iterator[Span]:
+    """Yield the length-delimited fields of a message by position, without reading their content.
+
+    Args:
+        source: The file.
+        start: Where the message begins.
+        end: Where it ends.
+
+    Raises:
+        ReadError: The message is malformed.
+    """
+    position = start
+    while position < end:
+        head = source.read(position, min(_LONGEST_HEADER, end - position))
+        try:
+            tag, used = read_varint(head, 0)
+            kind = tag & 7
+            if kind in {VARINT, CHUNK}:
+                length, used = read_varint(head, used)
+            else:
+                length = _FIXED[kind]
+        except (IndexError, KeyError, MalformedError):
+            raise ReadError(f"{source.label} is damaged at byte {position}: no field begins there.") from None
+        content = position + used
+        position = content if kind == VARINT else content + length
+        if position > end or not 8 <= tag < _MAX_TAG:
+            raise ReadError(
+                f"{source.label} is damaged at byte {content}: a field reaches beyond its message."
+            )
+        if kind == CHUNK:
+            yield Span(tag >> 3, content, position)
+
+
+def read_message(source: ByteSource, span: Span, limit: int) -> Message:
+    """Read and decode the embedded message of a field.
+
+    Raises:
+        ReadError: It is larger than `limit` bytes, or malformed.
+    """
+    if span.end - span.start > limit:
+        raise ReadError(
+            f"{source.label} holds a message of {span.end - span.start} bytes; the limit is {limit}."
+        )
+    return Message(source.read(span.start, span.end - span.start), source.label)

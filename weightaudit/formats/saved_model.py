@@ -1,0 +1,127 @@
+"""SavedModel directories: a checkpoint below ``variables/``, and what saved_model.pb says about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from weightaudit.catalog import Catalog, Defect, Flaw, Json, Layout
+from weightaudit.errors import UnsupportedFormatError
+from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
+from weightaudit.formats.keras_metadata import from_objects, read_keras_metadata
+from weightaudit.formats.meta_graph import MetaGraph, read_meta_graphs
+from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, Node, walk_children
+from weightaudit.formats.tensor_bundle import catalog_tensor_bundle
+from weightaudit.limits import Limits
+from weightaudit.source import Files
+
+CONTAINER = "SavedModel"
+
+_MODEL = "saved_model.pb"
+_KERAS = "keras_metadata.pb"
+_PREFIX = "variables/variables"
+_V1_SHARD = re.compile(r"variables(-\d{5}-of-\d{5})?")
+
+
+def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
+    """List the variables of a SavedModel.
+
+    Args:
+        files: Its root is the SavedModel's directory.
+        limits: Bounds on what is read.
+
+    Returns:
+        The catalog of its checkpoint, with the documents ``saved_model`` (``tensorflow_version``,
+        ``tags`` and declared ``variables``) and, for Keras 2, ``keras_metadata``. A model without
+        variables has no entries and a note. A variable that loading the model would need and
+        that the checkpoint lacks is a defect.
+
+    Raises:
+        ReadError: saved_model.pb or the checkpoint's index is missing or damaged.
+        UnsupportedFormatError: The model is stored as text, or in pieces.
+    """
+    _refuse_other_forms(files.root)
+    source = files[files.open(_MODEL)]
+    graphs = read_meta_graphs(source, limits)
+    objects = next((graph.objects for graph in graphs if graph.objects), ())
+    documents: dict[str, Json] = {"saved_model": _summary(graphs)}
+    keras = (
+        read_keras_metadata(files[files.open(_KERAS)], limits)
+        if (files.root / _KERAS).exists()
+        else from_objects(objects, source.label, limits)
+    )
+    if keras:
+        documents["keras_metadata"] = keras
+    catalog = _checkpoint(files, graphs, limits)
+    return replace(
+        catalog,
+        container=CONTAINER,
+        documents={**catalog.documents, **documents},
+        defects=(*catalog.defects, *_missing(graphs, catalog)),
+    )
+
+
+def _refuse_other_forms(root: Path) -> None:
+    if (root / _MODEL).exists():
+        return
+    for name, form in (("saved_model.pbtxt", "as text"), ("saved_model.cpb", "in pieces")):
+        if (root / name).exists():
+            raise UnsupportedFormatError(
+                f"{name} holds the model {form}, which is not read; save it again with tf.saved_model.save."
+            )
+
+
+def _summary(graphs: Sequence[MetaGraph]) -> Json:
+    return {
+        "tensorflow_version": next((graph.version for graph in graphs if graph.version), ""),
+        "tags": list(dict.fromkeys(tag for graph in graphs for tag in graph.tags)),
+        "variables": [variable for graph in graphs for variable in graph.variables],
+    }
+
+
+def _checkpoint(files: Files, graphs: Sequence[MetaGraph], limits: Limits) -> Catalog:
+    """Return the catalog of the checkpoint below ``variables/``, or an empty one that says why."""
+    if (files.root / f"{_PREFIX}.index").exists():
+        return catalog_tensor_bundle(files, _PREFIX, limits)
+    shards = _v1_shards(files.root)
+    if shards:
+        return catalog_checkpoint_v1(files, shards, limits)
+    wanted = sum(len(graph.restored) or sum(1 for _ in _variables(graph)) for graph in graphs)
+    if not wanted:
+        note = "The model has no variables: what it computes with is in its graph, which is not audited."
+        return Catalog(CONTAINER, Layout.TENSORFLOW, (), notes=(note,))
+    message = f"{_PREFIX}.index is missing, so none of the model's {wanted} variables can be read."
+    return Catalog(CONTAINER, Layout.TENSORFLOW, (), defects=(Defect(Flaw.MISSING_DATA, message),))
+
+
+def _v1_shards(root: Path) -> list[str]:
+    """Return the table files of a version 1 checkpoint, which SavedModels of 2016 have."""
+    folder = root / "variables"
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(f"variables/{name}" for name in names if _V1_SHARD.fullmatch(name))
+
+
+def _missing(graphs: Sequence[MetaGraph], catalog: Catalog) -> Iterator[Defect]:
+    """Yield a defect for each variable that loading would need and that the checkpoint does not list."""
+    if not catalog.entries:
+        return
+    keys = {entry.key for entry in catalog.entries} | {OBJECT_GRAPH_KEY}
+    for key in sorted(set[str]().union(*(graph.restored for graph in graphs)) - keys):
+        message = f"{_PREFIX}.index has no entry {key}, which the model restores when it is loaded."
+        yield Defect(Flaw.MISSING_TENSOR, message, key)
+    nodes: list[Node] = catalog.documents.get("object_graph", [])
+    for graph in graphs if nodes else ():
+        for number, name in _variables(graph):
+            if number >= len(nodes) or not nodes[number]["attributes"]:
+                message = f"{_PREFIX}.index has no value for the variable {name}, which {_MODEL} declares."
+                yield Defect(Flaw.MISSING_TENSOR, message, name)
+
+
+def _variables(graph: MetaGraph) -> Iterator[tuple[int, str]]:
+    """Yield number and name of the variables that the root of a TensorFlow 2 model reaches."""
+    for number, path in walk_children([item.children for item in graph.objects]):
+        item = graph.objects[number]
+        if item.variable and not item.saves_itself:
+            yield number, item.variable["name"] or path

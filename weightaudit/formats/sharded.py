@@ -1,0 +1,98 @@
+"""Keras weights cut into shards: a ``.weights.json`` index beside ``*_00000.weights.h5`` files."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
+from weightaudit.dtypes import itemsize
+from weightaudit.errors import ReadError, UnsupportedFormatError
+from weightaudit.formats.documents import parse_json
+from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
+from weightaudit.limits import Limits
+from weightaudit.source import Files
+
+
+def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
+    """Catalog the shards that an index names, as one model.
+
+    A shard that is missing becomes a defect, as do groups of weights that the index places in
+    a shard which does not hold them.
+
+    Raises:
+        ReadError: The index or a shard that is there is damaged or refused.
+        UnsupportedFormatError: The JSON file is no such index.
+    """
+    index = files[files.open(name)]
+    if index.size > limits.max_metadata:
+        raise ReadError(f"{name} is {index.size} bytes long, more than --max-metadata allows.")
+    placed = dict(_weight_map(name, parse_json(index.read(0, index.size), name, limits)))
+    shards = sorted({shard for shards in placed.values() for shard in shards})
+    found: dict[str, Catalog] = {}
+    defects: list[Defect] = []
+    for shard in shards:
+        if not (files.root / shard).exists():
+            groups = sum(shard in where for where in placed.values())
+            message = f"The shard {shard} is missing; {name} places weights of {groups} layers in it."
+            defects.append(Defect(Flaw.MISSING_DATA, message))
+            continue
+        number = files.open(shard)
+        found[shard] = catalog_hdf5(Hdf5Data.whole(files[number], number), limits)
+    entries, repeated = _join(found)
+    defects += repeated
+    defects += _misplaced(placed, found)
+    names = {key: value for catalog in found.values() for key, value in catalog.documents["names"].items()}
+    return Catalog(
+        "Keras sharded weights",
+        Layout.KERAS3,
+        entries,
+        defects=tuple(defects),
+        documents={"config": None, "names": names},
+    )
+
+
+def is_index(document: Any) -> bool:
+    """Say whether a parsed JSON document is an index of shards."""
+    return isinstance(document, dict) and isinstance(document.get("weight_map"), dict)
+
+
+def _weight_map(name: str, document: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each group of variables with the shards that hold it."""
+    if not is_index(document):
+        raise UnsupportedFormatError(f"{name} is JSON, but not an index of Keras weight shards.")
+    for group, where in document["weight_map"].items():
+        shards = where if isinstance(where, list) else [where]
+        for shard in shards:
+            if not isinstance(shard, str) or posixpath.basename(shard) != shard or shard in {"", ".", ".."}:
+                raise ReadError(f"{name} places {group} in {shard!r}, which is not a file beside it.")
+        yield group.strip("/"), tuple(shards)
+
+
+def _join(found: dict[str, Catalog]) -> tuple[tuple[Entry, ...], list[Defect]]:
+    entries: dict[str, Entry] = {}
+    defects: list[Defect] = []
+    for shard, catalog in found.items():
+        for entry in catalog.entries:
+            if entry.key in entries:
+                message = f"{entry.key} is in {shard} and in an earlier shard; only one of them is loaded."
+                defects.append(Defect(Flaw.INCONSISTENT, message, entry.key))
+            else:
+                entries[entry.key] = entry
+    return tuple(entries.values()), defects
+
+
+def _misplaced(placed: dict[str, tuple[str, ...]], found: dict[str, Catalog]) -> Iterator[Defect]:
+    held = {
+        shard: {entry.key.rpartition("/")[0] for entry in catalog.entries if itemsize(entry.dtype)}
+        for shard, catalog in found.items()
+    }
+    everywhere = set[str]().union(*held.values())
+    for group, shards in placed.items():
+        for shard in shards:
+            if shard in held and group not in held[shard]:
+                where = "another shard holds them" if group in everywhere else "no shard holds them"
+                message = f"{shard} does not hold the weights {group} that the index places in it; {where}."
+                flaw = Flaw.INCONSISTENT if group in everywhere else Flaw.MISSING_DATA
+                yield Defect(flaw, message, group)

@@ -1,0 +1,264 @@
+"""TensorFlow checkpoints of version 2 ("tensor bundles"): an index, and shards of tensor bytes.
+
+Source of the format: tensorflow/core/protobuf/tensor_bundle.proto and
+tensorflow/core/util/tensor_bundle/tensor_bundle.cc. The index is a sorted string table of one
+header and one entry per tensor; an entry says in which shard, and where, the bytes lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+from weightaudit.catalog import (
+    Absent,
+    Catalog,
+    Checksum,
+    Defect,
+    Entry,
+    Flaw,
+    Layout,
+    Region,
+    Tile,
+    Tiles,
+)
+from weightaudit.errors import ReadError
+from weightaudit.formats.object_graph import (
+    OBJECT_GRAPH_KEY,
+    Node,
+    decode_scalar_string,
+    missing_variables,
+    parse_object_graph,
+)
+from weightaudit.formats.protobuf import (
+    CHUNK,
+    FIXED32,
+    VARINT,
+    MalformedError,
+    Message,
+    decode_text,
+    read_fields,
+)
+from weightaudit.formats.shards import Shards
+from weightaudit.formats.sstable import read_table, unmask
+from weightaudit.formats.tensor_slice import check_cover, parse_slice
+from weightaudit.formats.tensorflow_types import DataType, data_type, parse_shape
+from weightaudit.limits import Limits
+from weightaudit.source import Files
+
+_READER_VERSION = 1
+_MAX_SHARDS = 100_000
+_BIG_ENDIAN = 1
+_DTYPE, _SHARD, _OFFSET, _SIZE = 1 << 3 | VARINT, 3 << 3 | VARINT, 4 << 3 | VARINT, 5 << 3 | VARINT
+_SHAPE, _CRC, _SLICES = 2 << 3 | CHUNK, 6 << 3 | FIXED32, 7 << 3 | CHUNK
+_SINGULAR = frozenset({_DTYPE, _SHARD, _OFFSET, _SIZE, _SHAPE, _CRC})
+_MAX_OFFSET = (1 << 63) - 1
+
+
+class _Record(NamedTuple):
+    """A decoded BundleEntryProto."""
+
+    dtype: DataType
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    nbytes: int
+    checksum: int
+    slices: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """A decoded index: its tensors by name, and the slices of partitioned ones by their encoded key."""
+
+    label: str
+    shards: int
+    big_endian: bool
+    tensors: dict[str, _Record]
+    slices: dict[bytes, _Record]
+
+
+def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
+    """List the tensors of a version 2 checkpoint.
+
+    Args:
+        files: Opens the index and the shards.
+        prefix: Path of the checkpoint below the root, without ``.index``; its last part may be empty.
+        limits: Bounds on what is read.
+
+    Returns:
+        Tensors in the order of the index. One whose shard is missing or too short has no bytes, and
+        each such shard is one defect. Documents: ``object_graph``, if the checkpoint has one.
+
+    Raises:
+        ReadError: The index is missing or damaged.
+    """
+    index = _read_index(files, f"{prefix}.index", limits)
+    shards = Shards(files, prefix, index.shards)
+    graph, defects = _object_graph(files, shards, index, limits)
+    entries: list[Entry] = []
+    regions: list[Region] = []
+    for name, record in index.tensors.items():
+        entries.append(
+            _partitioned(name, record, index, shards, regions)
+            if record.slices
+            else _whole(name, record, index, shards)
+        )
+    if index.slices:
+        raise ReadError(
+            f"{index.label} is damaged: it holds {len(index.slices)} slices that no tensor lists."
+        )
+    return Catalog(
+        container="TensorFlow checkpoint",
+        layout=Layout.TENSORFLOW,
+        entries=tuple(entries),
+        regions=tuple(regions),
+        defects=(*shards.defects(), *defects),
+        documents={} if graph is None else {"object_graph": graph},
+        notes=shards.notes(),
+    )
+
+
+def _read_index(files: Files, label: str, limits: Limits) -> _Index:
+    source = files[files.open(label)]
+    if source.size > limits.max_metadata:
+        raise ReadError(f"{label} has {source.size} bytes; the limit for an index is {limits.max_metadata}.")
+    pairs = read_table(source)
+    key, value = next(pairs, (b"", b""))
+    if key or not value:
+        raise ReadError(f"{label} is damaged: its header is missing.")
+    shards, big_endian = _header(Message(value, label))
+    index = _Index(label, shards, big_endian, {}, {})
+    for key, value in pairs:
+        record = _record(value, key, index)
+        if key[0]:
+            index.tensors[decode_text(key, label)] = record
+        else:
+            index.slices[key] = record
+        if len(index.tensors) + len(index.slices) > limits.max_tensors:
+            raise ReadError(f"{label} lists more than {limits.max_tensors} tensors, which is the limit.")
+    return index
+
+
+def _header(header: Message) -> tuple[int, bool]:
+    """Return the number of shards, and whether the bytes are big-endian (BundleHeaderProto)."""
+    shards, order, version = header.integer(1), header.integer(2), header.message(3)
+    if not 1 <= shards <= _MAX_SHARDS:
+        raise ReadError(f"{header.what} is damaged: it says that there are {shards} shards.")
+    if order not in {0, _BIG_ENDIAN}:
+        raise ReadError(f"{header.what} is damaged: byte order {order} does not exist.")
+    if version is not None and version.integer(2) > _READER_VERSION:
+        raise ReadError(f"{header.what} needs bundle version {version.integer(2)}, which is not known.")
+    return shards, order == _BIG_ENDIAN
+
+
+def _record(data: bytes, key: bytes, index: _Index) -> _Record:
+    """Decode and check a BundleEntryProto."""
+    numbers: dict[int, int] = {}
+    shape = b""
+    slices: list[bytes] = []
+    for tag, number, chunk in read_fields(data, index.label):
+        if tag == _SLICES:
+            slices.append(chunk)
+        elif tag in numbers or tag not in _SINGULAR:
+            # An unknown field may change what the others mean, so it is not passed over.
+            raise _damaged(index, key, f"has a field {tag >> 3} that is repeated or not known")
+        else:
+            numbers[tag] = number
+            shape = chunk or shape
+    dtype = data_type(numbers.get(_DTYPE, 0), index.label)
+    shard, offset, nbytes = numbers.get(_SHARD, 0), numbers.get(_OFFSET, 0), numbers.get(_SIZE, 0)
+    record = _Record(
+        dtype,
+        parse_shape(shape, index.label),
+        shard,
+        offset,
+        nbytes,
+        unmask(numbers.get(_CRC, 0)),
+        tuple(slices),
+    )
+    if shard >= index.shards or offset > _MAX_OFFSET or nbytes > _MAX_OFFSET:
+        raise _damaged(index, key, f"points to byte {offset} of shard {shard}, of {index.shards} shards")
+    _check_size(record, key, index)
+    return record
+
+
+def _check_size(record: _Record, key: bytes, index: _Index) -> None:
+    elements = prod(record.shape)
+    if record.slices:
+        if record.nbytes or key[:1] == b"\0":
+            raise _damaged(index, key, "is partitioned and also has bytes or partitions of its own")
+    elif record.dtype.itemsize:
+        if record.nbytes != elements * record.dtype.itemsize:
+            raise _damaged(
+                index, key, f"has {record.nbytes} bytes for {elements} elements of {record.dtype.name}"
+            )
+    elif record.nbytes < elements:
+        raise _damaged(index, key, f"has {record.nbytes} bytes for {elements} strings or objects")
+
+
+def _damaged(index: _Index, key: bytes, clause: str) -> ReadError:
+    return ReadError(
+        f"{index.label} is damaged: its entry {key[:200].decode(errors='backslashreplace')} {clause}."
+    )
+
+
+def _whole(name: str, record: _Record, index: _Index, shards: Shards) -> Entry:
+    # The sum that TensorFlow keeps of strings is not one of their stored bytes.
+    checksum = Checksum("crc32c", record.checksum) if record.dtype.itemsize else None
+    storage = shards.place(record.shard, record.offset, record.nbytes)
+    return Entry(name, record.shape, record.dtype.name, storage, index.big_endian, checksum)
+
+
+def _partitioned(name: str, record: _Record, index: _Index, shards: Shards, regions: list[Region]) -> Entry:
+    """Assemble a tensor from its slices, whose checksums are added to `regions`."""
+    what = f"{index.label}: {name}"
+    tiles: list[Tile] = []
+    absent: Absent | None = None
+    for chunk in record.slices:
+        piece = parse_slice(chunk, what)
+        box = piece.box(record.shape, what)
+        part = index.slices.pop(piece.key(name), None)
+        if part is None or (part.dtype, part.shape) != (record.dtype, box.shape):
+            raise ReadError(
+                f"{what} is damaged: a slice is missing, listed twice, or not what the tensor says."
+            )
+        place = shards.place(part.shard, part.offset, part.nbytes)
+        if isinstance(place, Absent):
+            absent = place
+            continue
+        tiles.append(Tile(box.origin, box.shape, place))
+        if record.dtype.itemsize:
+            regions.append(Region(f"a slice of {name}", place, Checksum("crc32c", part.checksum)))
+    check_cover(
+        [parse_slice(chunk, what).box(record.shape, what) for chunk in record.slices], record.shape, what
+    )
+    return Entry(name, record.shape, record.dtype.name, absent or Tiles(tuple(tiles)), index.big_endian)
+
+
+def _object_graph(
+    files: Files, shards: Shards, index: _Index, limits: Limits
+) -> tuple[list[Node] | None, list[Defect]]:
+    """Take the object graph out of the index; return it, and what is wrong with it."""
+    record = index.tensors.pop(OBJECT_GRAPH_KEY, None)
+    if record is None:
+        return None, []
+    if record.dtype.name != "string" or record.shape or record.slices or record.nbytes > limits.max_metadata:
+        raise ReadError(f"{index.label} is damaged: its object graph is no string, or is too large.")
+    place = shards.place(record.shard, record.offset, record.nbytes)
+    if isinstance(place, Absent):
+        return None, []
+    source = files[place.file]
+    try:
+        data = decode_scalar_string(source.read(place.offset, place.nbytes), record.checksum)
+    except MalformedError as error:
+        message = f"The object graph in {source.label} is damaged: {error}."
+        return None, [Defect(Flaw.CHECKSUM, message, OBJECT_GRAPH_KEY)]
+    graph = parse_object_graph(data, f"The object graph in {source.label}")
+    return graph, [
+        Defect(
+            Flaw.MISSING_TENSOR, f"{index.label} has no entry {key}, which its object graph promises.", key
+        )
+        for key in missing_variables(graph, index.tensors.keys())
+    ]

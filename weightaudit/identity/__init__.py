@@ -1,0 +1,73 @@
+"""From a catalog to what each tensor is: its name, role, layer, geometry and declared constraint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from weightaudit.catalog import Catalog, Defect, Entry, Layout
+from weightaudit.identity.keras3 import identify_keras3
+from weightaudit.identity.legacy import identify_legacy
+from weightaudit.identity.optimizer import is_second_moment
+from weightaudit.identity.tensorflow import drop_aliases, identify_tensorflow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from weightaudit.identity.describe import Described
+    from weightaudit.tensor import TensorInfo
+
+__all__ = ["Identified", "identify", "is_second_moment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What every tensor of a model is.
+
+    Attributes:
+        tensors: Each tensor once, under a name that is unique in the model, with where it is stored.
+        defects: Variables that the configuration promises and the file lacks.
+        notes: Sentences for the user that are no findings.
+    """
+
+    tensors: tuple[tuple[TensorInfo, Entry], ...]
+    defects: tuple[Defect, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def identify(catalog: Catalog) -> Identified:
+    """Say what each tensor of a catalog is.
+
+    Configurations are read as data of a stranger: whatever does not fit leaves a tensor UNKNOWN,
+    and nothing is raised.
+
+    Args:
+        catalog: Tensors and parsed documents of one saved model.
+    """
+    notes: tuple[str, ...] = ()
+    if catalog.layout is Layout.TENSORFLOW:
+        catalog, notes = drop_aliases(catalog)
+        tensors, defects = identify_tensorflow(catalog)
+    elif catalog.layout is Layout.KERAS_LEGACY:
+        tensors, defects = identify_legacy(catalog)
+    else:
+        tensors, defects = identify_keras3(catalog)
+    return Identified(_unique(tensors), tuple(defects), notes)
+
+
+def _unique(tensors: Sequence[Described]) -> tuple[Described, ...]:
+    """Add the key to names that more than one tensor has; the last component keeps telling the variable."""
+    counts = Counter(info.name for info, _ in tensors)
+    unique: list[Described] = []
+    taken: set[str] = set()
+    for info, entry in tensors:
+        name = info.name
+        if counts[name] > 1 or not name:
+            layer, slash, variable = name.rpartition("/")
+            name = f"{layer} ({info.key}){slash}{variable}".strip()
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        unique.append((replace(info, name=name) if name != info.name else info, entry))
+    return tuple(unique)

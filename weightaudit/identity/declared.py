@@ -1,0 +1,122 @@
+"""The constraint, regularizer and initializer that a layer's configuration declares for a tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from weightaudit.identity.config import as_list, as_mapping, as_text
+from weightaudit.identity.layers import snake
+from weightaudit.tensor import Declared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from weightaudit.catalog import Json
+
+_BUILTIN = frozenset(
+    [
+        "MaxNorm",
+        "MinMaxNorm",
+        "NonNeg",
+        "RadialConstraint",
+        "UnitNorm",
+        "L1",
+        "L1L2",
+        "L2",
+        "OrthogonalRegularizer",
+        "Constant",
+        "GlorotNormal",
+        "GlorotUniform",
+        "HeNormal",
+        "HeUniform",
+        "Identity",
+        "LecunNormal",
+        "LecunUniform",
+        "Ones",
+        "Orthogonal",
+        "OrthogonalInitializer",
+        "RandomNormal",
+        "RandomUniform",
+        "STFT",
+        "TruncatedNormal",
+        "VarianceScaling",
+        "Zeros",
+    ]
+)
+_ALIASES = {snake(name).replace("_", ""): name for name in _BUILTIN} | {
+    "nonnegative": "NonNeg",
+    "weightregularizer": "L1L2",
+    "normal": "RandomNormal",
+    "uniform": "RandomUniform",
+    "one": "Ones",
+    "zero": "Zeros",
+}
+# The config key of a variable is its own name, except for these.
+_STEMS: dict[str, tuple[str, ...]] = {
+    "embeddings": ("embeddings",),
+    "recurrent_kernel": ("recurrent",),
+    "depthwise_kernel": ("depthwise",),
+    "pointwise_kernel": ("pointwise",),
+    "quantized_kernel": ("kernel",),
+}
+_KERAS1_STEMS = {
+    "kernel": "W",
+    "embeddings": "W",
+    "recurrent_kernel": "U",
+    "bias": "b",
+    "gamma": "gamma",
+    "beta": "beta",
+}
+_KERAS1_ARGUMENTS = {"m": "max_value", "low": "min_value", "high": "max_value"}
+
+
+def declared(config: Mapping[str, Any], layer_class: str, variable: str, kind: str) -> Declared | None:
+    """Return what a layer's configuration declares for one of its variables.
+
+    Args:
+        config: Constructor arguments of the layer.
+        layer_class: Its canonical class.
+        variable: Name of the variable, such as ``kernel``.
+        kind: ``constraint``, ``regularizer`` or ``initializer``.
+    """
+    stems: tuple[str, ...] = _STEMS.get(variable, (variable,))
+    if variable == "kernel" and layer_class.startswith("DepthwiseConv"):
+        stems = ("depthwise", "kernel")
+    keras1 = _KERAS1_STEMS.get(variable)
+    if keras1:
+        stems = (*stems, keras1)
+    found = (config.get(f"{stem}_{kind}") for stem in stems)
+    return next((parsed for parsed in map(_parse, found) if parsed is not None), None)
+
+
+def _parse(value: Json) -> Declared | None:
+    if isinstance(value, str):
+        return _named(value, {}, builtin=True)
+    node = as_mapping(value)
+    name = as_text(node.get("class_name"))
+    if name:
+        return _named(name, as_mapping(node.get("config")), builtin=_is_builtin(node))
+    name = as_text(node.get("name"))
+    if not name:
+        return None
+    arguments = {_KERAS1_ARGUMENTS.get(key, key): item for key, item in node.items() if key != "name"}
+    return _named(name, arguments, builtin=True)
+
+
+def _named(name: str, config: Mapping[str, Any], *, builtin: bool) -> Declared | None:
+    if not name:
+        return None
+    known = _ALIASES.get(name.replace("_", "").lower()) if builtin else None
+    arguments = {key: _plain(item) for key, item in config.items()}
+    return Declared(known or name, arguments, builtin=known is not None)
+
+
+def _is_builtin(node: Mapping[str, Any]) -> bool:
+    registered = as_text(node.get("registered_name"))
+    module = as_text(node.get("module"))
+    return ">" not in registered and (not module or module.split(".", 1)[0] in {"keras", "tf_keras"})
+
+
+def _plain(value: Json) -> Json:
+    """Return a tuple that Keras wrote as an object as a list."""
+    return list(as_list(value)) if as_mapping(value).get("class_name") == "__tuple__" else value

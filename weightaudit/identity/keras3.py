@@ -1,0 +1,281 @@
+"""Tensors of Keras 3 files (``.keras``, ``.weights.h5``, shards): numbered variables in numbered layers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from weightaudit.catalog import Catalog, Defect, Entry, Flaw
+from weightaudit.identity.config import Layer, as_mapping, as_text, quantization_mode, read_config
+from weightaudit.identity.describe import (
+    Described,
+    bookkeeping,
+    describe,
+    optimizer_class,
+    quantize,
+    quantize_layers,
+    unknown,
+)
+from weightaudit.identity.layers import class_of_path, path_name, quantized_variables
+from weightaudit.identity.names import guess, quantized_fits
+from weightaudit.identity.optimizer import positional
+from weightaudit.tensor import Evidence, Role, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Group = dict[int, Entry]
+Groups = dict[str, Group]
+
+_VARIABLE = re.compile(r"^(?:(?P<group>.*)/)?vars/(?P<index>\d{1,9})$")
+_LAYERS = ("layers", "_layer_checkpoint_dependencies")
+_METRICS = frozenset(
+    {"metrics", "_metrics", "compile_metrics", "_compile_metrics", "_loss_tracker", "loss_tracker"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a configured layer is in the file, and what its variables are called.
+
+    Attributes:
+        layer: The layer.
+        path: Path of its variables' names, such as ``encoder/dense_1``.
+        certain: Whether it is surely built and stored at this place.
+    """
+
+    layer: Layer
+    path: str
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    groups: Groups
+    names: Mapping[str, str]
+    keras2: bool
+
+    def has(self, path: str) -> bool:
+        """Say whether anything is stored at or below a path."""
+        return path in self.groups or any(group.startswith(f"{path}/") for group in self.groups)
+
+
+def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
+    """Identify every tensor of a catalog of the layout KERAS3."""
+    documents = catalog.documents
+    groups, loose = _group(catalog.entries)
+    names = {key: as_text(value) for key, value in as_mapping(documents.get("names")).items()}
+    version = as_text(as_mapping(documents.get("metadata")).get("keras_version"))
+    file = _File(
+        groups, {key.replace("\\", "/"): name for key, name in names.items()}, version.startswith("2.")
+    )
+    root = read_config(documents.get("config"))
+    places = dict(_locate(root, "", "", file, certain=True)) if root else {}
+    tensors = [described for path, place in places.items() for described in _placed(path, place, groups)]
+    rest = {path: group for path, group in groups.items() if path not in places}
+    training = _training_groups(rest)
+    for path, group in rest.items():
+        if path not in training:
+            tensors += _unplaced(path, group, root, file)
+    for path in training:
+        trained = [info for info, _ in tensors if info.trainable is not False]
+        tensors += _training(path, rest[path], trained, _optimizer(documents, file))
+    tensors += [unknown(entry, entry.key) for entry in loose]
+    return tensors, _missing(places, groups, file)
+
+
+def _group(entries: Sequence[Entry]) -> tuple[Groups, list[Entry]]:
+    groups: Groups = {}
+    loose: list[Entry] = []
+    for entry in entries:
+        # Files written on Windows join their groups with backslashes.
+        match = _VARIABLE.match(entry.key.replace("\\", "/"))
+        if match is None or int(match["index"]) in groups.get(match["group"] or "", {}):
+            loose.append(entry)
+        else:
+            groups.setdefault(match["group"] or "", {})[int(match["index"])] = entry
+    return {path: dict(sorted(group.items())) for path, group in groups.items()}, loose
+
+
+def _locate(
+    layer: Layer, path: str, scope: str, file: _File, *, certain: bool
+) -> Iterator[tuple[str, Place]]:
+    """Yield the place of a layer and of all inside it, in the model's order."""
+    variable_path = _variable_path(layer, path, scope, file)
+    yield path, Place(layer, variable_path, certain)
+    inner = _inner_scope(layer, variable_path, keras2=file.keras2)
+    certain = certain and layer.is_model and layer.builtin
+    for child, child_path in _children(layer, path, file):
+        yield from _locate(child, child_path, inner, file, certain=certain)
+
+
+def _variable_path(layer: Layer, path: str, scope: str, file: _File) -> str:
+    name = file.names.get(path) or layer.name
+    if file.keras2 and layer.attributes == ("layer",):
+        return scope
+    first = layer.children[0].layer_class if layer.children else ""
+    built_alone = layer.layer_class == "Sequential" and first == "InputLayer"
+    return name if built_alone or not scope else f"{scope}/{name}"
+
+
+def _inner_scope(layer: Layer, variable_path: str, *, keras2: bool) -> str:
+    """Return what stands before the names of inner layers: models whose layers exist before add nothing."""
+    plain = layer.is_model and layer.builtin and (keras2 or layer.layer_class != "Sequential")
+    return "" if plain else variable_path
+
+
+def _children(layer: Layer, path: str, file: _File) -> Iterator[tuple[Layer, str]]:
+    prefix = f"{path}/" if path else ""
+    listed = [child for child in layer.children if not child.attributes]
+    if layer.layer_class == "Sequential" and listed and listed[0].layer_class == "InputLayer":
+        listed = listed[1:]
+    folder = "cells" if layer.layer_class == "StackedRNNCells" else _LAYERS[file.has(prefix + _LAYERS[1])]
+    by_name = {(path_name(child.layer_class), child.name): child for child in listed}
+    used: dict[str, int] = {}
+    for child in listed:
+        kind = path_name(child.layer_class)
+        child_path = f"{prefix}{folder}/{_numbered(kind, used)}"
+        if folder == _LAYERS[1] and file.has(child_path):
+            # TensorFlow 2.12 lists a layer with weights twice, and counts it twice.
+            _numbered(kind, used)
+        yield by_name.get((kind, file.names.get(child_path, "")), child), child_path
+    for child in layer.children:
+        if child.attributes:
+            paths = [prefix + attribute for attribute in child.attributes]
+            yield child, next(filter(file.has, paths), paths[0])
+
+
+def _numbered(name: str, used: dict[str, int]) -> str:
+    count = used.get(name, 0)
+    used[name] = count + 1
+    return f"{name}_{count}" if count else name
+
+
+def _placed(path: str, place: Place, groups: Groups) -> list[Described]:
+    """Describe the variables of a layer that the config describes."""
+    layer, group = place.layer, groups.get(path, {})
+    if not group:
+        return []
+    mode, variables = _expected(layer, group)
+    if variables is None or any(index >= len(variables) for index in group):
+        return _guessed(path, group, place.path, layer)
+    described = [
+        describe(entry, f"{place.path}/{variables[index]}", variables[index], layer, Evidence.CONFIG)
+        for index, entry in group.items()
+    ]
+    return quantize(described, mode)
+
+
+def _expected(layer: Layer, group: Group) -> tuple[str, tuple[str, ...] | None]:
+    """Return the quantization mode of a layer and the names of its stored variables."""
+    plain = layer.variables
+    mode = quantization_mode(layer.config)
+    if plain is None or layer.layer_class not in {"Dense", "EinsumDense", "Embedding"}:
+        return "", plain
+    count = len(group)
+    if mode:
+        return mode, quantized_variables(layer.layer_class, layer.config, mode, count)
+    first = next(iter(group.values()))
+    if first.dtype == "int8":
+        # model.quantize() quantizes the layers inside an attention layer without a word in the config.
+        shapes = [entry.shape for entry in group.values()]
+        for guessed in ("int8", "int4"):
+            names = quantized_variables(layer.layer_class, layer.config, guessed, count)
+            if names and quantized_fits(names, shapes, guessed):
+                return guessed, names
+    if count >= len(plain) + 6:
+        return "float8", quantized_variables(layer.layer_class, layer.config, "float8", count)
+    return "", plain
+
+
+def _guessed(path: str, group: Group, variable_path: str, layer: Layer | None) -> list[Described]:
+    """Describe variables whose order is not known."""
+    if layer is not None and layer.layer_class == "TFSMLayer":
+        return [unknown(entry, f"{variable_path}/{i}", "TFSMLayer") for i, entry in group.items()]
+    hints = [path.rpartition("/")[2], variable_path.rpartition("/")[2]]
+    hint = next((hint for hint in hints if class_of_path(hint)), hints[0])
+    shapes = [entry.shape for entry in group.values()]
+    found = guess(hint, shapes, [entry.dtype for entry in group.values()])
+    if layer is not None and not layer.builtin:
+        found = None if class_of_path(hints[0]) == "" else found
+    layer_class = layer.layer_class if layer is not None else ""
+    if found is None or list(group) != list(range(len(shapes))):
+        return [unknown(entry, f"{variable_path}/{i}", layer_class) for i, entry in group.items()]
+    described: list[Described] = []
+    for index, (entry, variable) in enumerate(zip(group.values(), found.variables, strict=True)):
+        name = f"{variable_path}/{variable or index}"
+        described.append(describe(entry, name, variable, found.layer, Evidence.GUESS))
+    return quantize_layers(described)
+
+
+def _unplaced(path: str, group: Group, root: Layer | None, file: _File) -> list[Described]:
+    """Describe the variables of a group that no configured layer explains."""
+    parts = path.split("/")
+    if "seed_generator" in parts[-1]:
+        return [bookkeeping(entry, f"{path}/{i}", Role.SEED) for i, entry in group.items()]
+    scope: list[str] = []
+    include_root = root is not None and not (
+        root.is_model and root.builtin and root.layer_class != "Sequential"
+    )
+    if include_root and root is not None:
+        scope = [file.names.get("") or root.name]
+    for depth in range(1, len(parts) + 1):
+        prefix = "/".join(parts[:depth])
+        name = file.names.get(prefix)
+        plain = parts[depth - 1] if not file.names and parts[depth - 1] not in _LAYERS else ""
+        if class_of_path(parts[depth - 1]) in {"Functional", "Model"} and depth < len(parts):
+            scope = []
+        elif name or plain:
+            scope.append(name or plain)
+    return _guessed(path, group, "/".join(filter(None, scope)) or path, None)
+
+
+def _training_groups(groups: Groups) -> list[str]:
+    return [path for path in groups if path.split("/", 1)[0] in {"optimizer", *_METRICS}]
+
+
+def _training(path: str, group: Group, trained: Sequence[TensorInfo], optimizer: str) -> list[Described]:
+    if path.split("/", 1)[0] == "optimizer":
+        return positional(list(group.values()), [trained, sorted(trained, key=_natural)], optimizer)
+    return [bookkeeping(entry, f"{path}/{index}", Role.METRIC) for index, entry in group.items()]
+
+
+def _natural(info: TensorInfo) -> list[tuple[bool, int, str]]:
+    """Return a sort key by which ``dense_2`` stands before ``dense_10``: the usual order of creation."""
+    parts = re.split(r"[/_]", info.key)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def _optimizer(documents: Mapping[str, object], file: _File) -> str:
+    compiled = as_mapping(as_mapping(documents.get("config")).get("compile_config"))
+    named = file.names.get("optimizer/inner_optimizer") or file.names.get("optimizer", "")
+    return optimizer_class(compiled.get("optimizer")) or re.sub(r"_\d+$", "", named).replace("_", "")
+
+
+def _missing(places: Mapping[str, Place], groups: Groups, file: _File) -> list[Defect]:
+    """Return a defect for each variable that the config promises and the file surely lacks."""
+    twins = [(place.layer.layer_class, place.layer.name) for place in places.values()]
+    stored = any(path in groups for path in places)
+    defects: list[Defect] = []
+    for path, place in places.items():
+        group, variables = groups.get(path, {}), place.layer.variables or ()
+        if (
+            not variables
+            or quantization_mode(place.layer.config)
+            or any("int8" in e.dtype for e in group.values())
+        ):
+            continue
+        # A layer that is shared with another model is stored only where it is met first.
+        shared = twins.count((place.layer.layer_class, place.layer.name)) > 1
+        if not group and (shared or not stored or not (place.certain or path in file.names)):
+            continue
+        for index, variable in enumerate(variables):
+            if index not in group and max(group, default=0) < len(variables):
+                name = f"{place.path}/{variable}"
+                message = (
+                    f"The configuration declares {name}, but {path}/vars/{index} is not in the file; "
+                    "save the model again."
+                )
+                defects.append(Defect(Flaw.MISSING_TENSOR, message, name))
+    return defects

@@ -1,0 +1,362 @@
+"""What is known about the layer classes of Keras: their variables in stored order, and what each is for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from weightaudit.tensor import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_OLD_NAMES = {
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "Convolution1D": "Conv1D",
+    "Convolution1DTranspose": "Conv1DTranspose",
+    "Convolution2D": "Conv2D",
+    "Convolution2DTranspose": "Conv2DTranspose",
+    "Convolution3D": "Conv3D",
+    "Convolution3DTranspose": "Conv3DTranspose",
+    "Deconvolution2D": "Conv2DTranspose",
+    "Deconvolution3D": "Conv3DTranspose",
+    "GRUV1": "GRU",
+    "GRUV2": "GRU",
+    "GroupedQueryAttention": "GroupQueryAttention",
+    "LSTMV1": "LSTM",
+    "LSTMV2": "LSTM",
+    "SeparableConvolution1D": "SeparableConv1D",
+    "SeparableConvolution2D": "SeparableConv2D",
+    "TimeDistributedDense": "Dense",
+}
+
+RECURRENT_CELLS = {
+    "LSTM": "LSTMCell",
+    "GRU": "GRUCell",
+    "SimpleRNN": "SimpleRNNCell",
+    "ConvLSTM1D": "ConvLSTMCell",
+    "ConvLSTM2D": "ConvLSTMCell",
+    "ConvLSTM3D": "ConvLSTMCell",
+}
+"""Layers whose variables belong to a cell, and the class of that cell."""
+
+GATES = {
+    "LSTM": 4,
+    "LSTMCell": 4,
+    "ConvLSTMCell": 4,
+    "GRU": 3,
+    "GRUCell": 3,
+    "CuDNNLSTM": 4,
+    "CuDNNGRU": 3,
+} | {f"ConvLSTM{rank}D": 4 for rank in (1, 2, 3)}
+"""How many gate matrices lie side by side on the last axis of a recurrent layer's tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable that a layer has always (`option` empty), or if an option of its config is true."""
+
+    name: str
+    option: str = ""
+    default: bool = True
+
+
+_BIAS = Variable("bias", "use_bias")
+_AFFINE = (Variable("gamma", "scale"), Variable("beta", "center"))
+_KERNEL = (Variable("kernel"), _BIAS)
+_RECURRENT = (Variable("kernel"), Variable("recurrent_kernel"), _BIAS)
+_BATCH_NORMALIZATION = (
+    *_AFFINE,
+    Variable("moving_mean"),
+    Variable("moving_variance"),
+    *(Variable(name, "renorm", default=False) for name in ("moving_stddev", "renorm_mean", "renorm_stddev")),
+)
+
+# The order is that of save_own_variables: trainable variables first, each kind in order of creation.
+_LAYERS: dict[str, tuple[Variable, ...]] = {
+    "Dense": _KERNEL,
+    "EinsumDense": (Variable("kernel"), Variable("bias", "bias_axes", default=False)),
+    "Embedding": (Variable("embeddings"),),
+    "ReversibleEmbedding": (
+        Variable("embeddings"),
+        Variable("reverse_embeddings", "untied_weights", default=False),
+    ),
+    "BatchNormalization": _BATCH_NORMALIZATION,
+    "SyncBatchNormalization": _BATCH_NORMALIZATION,
+    "LayerNormalization": _AFFINE,
+    "GroupNormalization": _AFFINE,
+    "RMSNormalization": (Variable("scale"),),
+    "Normalization": tuple(Variable(name, "adapted_state") for name in ("mean", "variance", "count")),
+    "PReLU": (Variable("alpha"),),
+    "AdditiveAttention": (Variable("scale", "use_scale"),),
+    "Attention": (
+        Variable("scale", "use_scale", default=False),
+        Variable("concat_score_weight", "concat_score", default=False),
+    ),
+    "SpectralNormalization": (Variable("kernel"), Variable("vector_u")),
+    "STFTSpectrogram": (Variable("real_kernel"), Variable("imag_kernel")),
+    "CuDNNLSTM": (Variable("kernel"), Variable("recurrent_kernel"), Variable("bias")),
+    "CuDNNGRU": (Variable("kernel"), Variable("recurrent_kernel"), Variable("bias")),
+    **dict.fromkeys(["LSTMCell", "GRUCell", "SimpleRNNCell", "ConvLSTMCell"], _RECURRENT),
+    **{f"Conv{rank}D{kind}": _KERNEL for rank, kind in product((1, 2, 3), ("", "Transpose"))},
+    **{f"DepthwiseConv{rank}D": _KERNEL for rank in (1, 2)},
+    **{f"LocallyConnected{rank}D": _KERNEL for rank in (1, 2)},
+    **{
+        f"SeparableConv{rank}D": (Variable("depthwise_kernel"), Variable("pointwise_kernel"), _BIAS)
+        for rank in (1, 2)
+    },
+}
+
+_GROUPED = ("kernel_scale", "kernel_zero", "g_idx")
+_FLOAT8 = tuple(
+    f"{what}_{kind}" for what in ("inputs", "kernel", "outputs_grad") for kind in ("scale", "amax_history")
+)
+# keras.src.layers.core: variable_serialization_spec of Dense, EinsumDense and Embedding (3.15).
+_QUANTIZED: dict[str, dict[str, tuple[str, ...]]] = {
+    "Dense": {
+        "int8": ("kernel", "bias", "kernel_scale"),
+        "int4": ("kernel", "bias", *_GROUPED),
+        "float8": ("kernel", "bias", *_FLOAT8),
+        "gptq": ("bias", "quantized_kernel", *_GROUPED),
+        "awq": ("bias", "quantized_kernel", "kernel_scale", "kernel_zero", "awq_scales", "g_idx"),
+    },
+    "Embedding": {
+        "int8": ("embeddings", "embeddings_scale"),
+        "int4": ("embeddings", "embeddings_scale", "embeddings_zero", "g_idx"),
+    },
+}
+_QUANTIZED["EinsumDense"] = _QUANTIZED["Dense"]
+_ONLY_GROUPED = {"kernel_zero", "embeddings_zero", "g_idx"}
+
+_STATELESS = frozenset(
+    [
+        "Activation",
+        "ActivityRegularization",
+        "Add",
+        "AlphaDropout",
+        "Average",
+        "AveragePooling1D",
+        "AveragePooling2D",
+        "AveragePooling3D",
+        "CategoryEncoding",
+        "CenterCrop",
+        "Concatenate",
+        "Cropping1D",
+        "Cropping2D",
+        "Cropping3D",
+        "Discretization",
+        "Dot",
+        "Dropout",
+        "ELU",
+        "Flatten",
+        "GaussianDropout",
+        "GaussianNoise",
+        "GlobalAveragePooling1D",
+        "GlobalAveragePooling2D",
+        "GlobalAveragePooling3D",
+        "GlobalMaxPooling1D",
+        "GlobalMaxPooling2D",
+        "GlobalMaxPooling3D",
+        "Identity",
+        "InputLayer",
+        "LeakyReLU",
+        "Masking",
+        "Maximum",
+        "MaxPooling1D",
+        "MaxPooling2D",
+        "MaxPooling3D",
+        "Minimum",
+        "Multiply",
+        "Permute",
+        "ReLU",
+        "RepeatVector",
+        "Rescaling",
+        "Reshape",
+        "Resizing",
+        "Softmax",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+        "Subtract",
+        "ThresholdedReLU",
+        "UnitNormalization",
+        "UpSampling1D",
+        "UpSampling2D",
+        "UpSampling3D",
+        "ZeroPadding1D",
+        "ZeroPadding2D",
+        "ZeroPadding3D",
+    ]
+)
+_COMPOSITE = frozenset(
+    [
+        "Bidirectional",
+        "ConvLSTM1D",
+        "ConvLSTM2D",
+        "ConvLSTM3D",
+        "Functional",
+        "GRU",
+        "GroupQueryAttention",
+        "LSTM",
+        "Model",
+        "MultiHeadAttention",
+        "RNN",
+        "Sequential",
+        "SimpleRNN",
+        "StackedRNNCells",
+        "TFSMLayer",
+        "TimeDistributed",
+        "Wrapper",
+    ]
+)
+
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(
+        ["kernel", "depthwise_kernel", "pointwise_kernel", "real_kernel", "imag_kernel", "quantized_kernel", "lora_kernel_a", "lora_kernel_b", "lora_embeddings_a", "lora_embeddings_b"],
+        Role.KERNEL,
+    ),
+    "recurrent_kernel": Role.RECURRENT_KERNEL,
+    "bias": Role.BIAS,
+    "embeddings": Role.EMBEDDING,
+    "reverse_embeddings": Role.EMBEDDING,
+    "gamma": Role.NORM_SCALE,
+    "beta": Role.NORM_OFFSET,
+    "moving_mean": Role.MOVING_MEAN,
+    "renorm_mean": Role.MOVING_MEAN,
+    # Standard deviations, but what must hold for a variance must hold for them: finite, not negative.
+    **dict.fromkeys(["moving_variance", "moving_stddev", "renorm_stddev"], Role.MOVING_VARIANCE),
+    "alpha": Role.ACTIVATION_SLOPE,
+    "vector_u": Role.STATE,
+    "seed_generator_state": Role.SEED,
+    **dict.fromkeys(
+        [*_FLOAT8, *_GROUPED, "embeddings_scale", "embeddings_zero", "awq_scales",
+         "reverse_embeddings_scale", "reverse_embeddings_zero"],
+        Role.QUANTIZATION,
+    ),
+}  # fmt: skip
+"""Roles that the name of a variable alone tells."""
+
+_CLASS_ROLES: dict[tuple[str, str], Role] = {
+    ("Normalization", "mean"): Role.MOVING_MEAN,
+    ("Normalization", "variance"): Role.MOVING_VARIANCE,
+    ("Normalization", "count"): Role.COUNTER,
+    ("RMSNormalization", "scale"): Role.NORM_SCALE,
+    ("AdditiveAttention", "scale"): Role.NORM_SCALE,
+    ("Attention", "scale"): Role.NORM_SCALE,
+    ("Attention", "concat_score_weight"): Role.NORM_SCALE,
+}
+
+NEVER_TRAINED = frozenset(
+    {Role.MOVING_MEAN, Role.MOVING_VARIANCE, Role.METRIC, Role.COUNTER, Role.SEED, Role.STATE}
+)
+"""Roles whose tensors no optimizer changes, whatever the config says."""
+
+
+def canonical(layer_class: str) -> str:
+    """Return today's public name of a layer class: ``Convolution2D`` gives ``Conv2D``."""
+    return _OLD_NAMES.get(layer_class, layer_class)
+
+
+def snake(name: str) -> str:
+    """Return a class name as Keras writes it into paths: ``Conv2DTranspose`` gives ``conv2d_transpose``."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+_BY_SNAKE = {snake(name): name for name in (*_LAYERS, *_COMPOSITE, *_STATELESS)} | {
+    "grouped_query_attention": "GroupQueryAttention",
+    "conv_lstm_cell": "ConvLSTMCell",
+    **{snake(old): new for old, new in _OLD_NAMES.items()},
+    # Keras 1 wrote automatic names without underscores between words.
+    **{name.lower(): name for name in _LAYERS},
+}
+
+
+def class_of_path(component: str) -> str:
+    """Return the class that an automatic layer name tells: ``dense_3`` gives ``Dense``, else empty."""
+    return _BY_SNAKE.get(re.sub(r"(_\d+)+$", "", component), "")
+
+
+def path_name(layer_class: str) -> str:
+    """Return the component by which Keras 3 addresses a layer of this class in a file."""
+    python_name = "GroupedQueryAttention" if layer_class == "GroupQueryAttention" else layer_class
+    return snake(python_name.rsplit(">", 1)[-1])
+
+
+def is_leaf(layer_class: str) -> bool:
+    """Say whether the variables of this class are known."""
+    return layer_class in _LAYERS or layer_class in _STATELESS
+
+
+def is_known(layer_class: str) -> bool:
+    """Say whether this is a class of Keras itself whose structure is known."""
+    return is_leaf(layer_class) or layer_class in _COMPOSITE
+
+
+def role_of(variable: str, layer_class: str = "") -> Role:
+    """Return the role of a variable of a layer; UNKNOWN if neither name nor class tells it."""
+    return _CLASS_ROLES.get((layer_class, variable)) or ROLES.get(variable, Role.UNKNOWN)
+
+
+def _has(variable: Variable, config: Mapping[str, Any]) -> bool:
+    if not variable.option:
+        return True
+    if variable.option == "concat_score":
+        return config.get("score_mode") == "concat"
+    if variable.option == "untied_weights":
+        return config.get("tie_weights") is False
+    if variable.option == "adapted_state":
+        return config.get("mean") is None
+    return bool(config.get(variable.option, variable.default))
+
+
+def variables(layer_class: str, config: Mapping[str, Any], mode: str = "") -> tuple[str, ...] | None:
+    """Return the names of a layer's own variables in stored order.
+
+    Args:
+        layer_class: Canonical class.
+        config: Its constructor arguments; what is absent has Keras' default.
+        mode: Quantization mode, empty for none. ``int4`` stands for grouped and per-channel
+            quantization; `quantized_variables` tells the two apart.
+
+    Returns:
+        The names, or None for a class whose variables are not known.
+    """
+    if layer_class in _STATELESS:
+        return ()
+    spec = _LAYERS.get(layer_class)
+    if spec is None:
+        return None
+    plain = tuple(variable.name for variable in spec if _has(variable, config))
+    if layer_class == "LayerNormalization" and config.get("rms_scaling"):
+        return ("gamma",)
+    names = _QUANTIZED.get(layer_class, {}).get(mode)
+    if names is None:
+        return plain
+    return tuple(name for name in names if name != "bias" or "bias" in plain)
+
+
+def quantized_variables(
+    layer_class: str, config: Mapping[str, Any], mode: str, count: int
+) -> tuple[str, ...] | None:
+    """Return the names of a quantized layer that stores `count` variables, None if no variant has so many."""
+    names = variables(layer_class, config, mode) or ()
+    per_channel = tuple(name for name in names if name not in _ONLY_GROUPED)
+    return next((variant for variant in (names, per_channel) if len(variant) == count), None)
+
+
+def variants(layer_class: str, count: int) -> list[tuple[str, ...]]:
+    """Return every list of `count` variables that a layer of this class may store without quantization."""
+    spec = _LAYERS.get(layer_class, ())
+    options = sorted({variable.option for variable in spec if variable.option})
+    found: Iterable[tuple[str, ...]] = (
+        tuple(v.name for v in spec if not v.option or switches[options.index(v.option)])
+        for switches in product((True, False), repeat=len(options))
+    )
+    return sorted({names for names in found if len(names) == count})

@@ -1,0 +1,186 @@
+"""Tensors of legacy HDF5 files, which keep the names that the framework gave them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from weightaudit.catalog import Catalog, Defect, Entry, Flaw
+from weightaudit.identity.config import Layer, as_mapping, read_config
+from weightaudit.identity.describe import (
+    Described,
+    bookkeeping,
+    describe,
+    optimizer_class,
+    quantize_layers,
+    unknown,
+)
+from weightaudit.identity.layers import class_of_path, quantized_variables, role_of
+from weightaudit.identity.names import components, keras1_suffix, role_by_name, variable_of
+from weightaudit.identity.optimizer import flat_names, named, positional
+from weightaudit.tensor import Evidence, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_NUMBERED = re.compile(r"^param_(\d+)$")
+_ANONYMOUS = re.compile(r"(?:^|/)Variable(?:_\d+)?(?::\d+)?$")
+
+
+def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
+    """Identify every tensor of a catalog of the layout KERAS_LEGACY."""
+    root = read_config(catalog.documents.get("config"))
+    tensors: list[Described] = []
+    optimizer: list[Entry] = []
+    for entry in catalog.entries:
+        section = entry.attributes.get("section")
+        if section == "optimizer" or (section is None and entry.key.startswith("optimizer_weights/")):
+            optimizer.append(entry)
+        elif section == "layer":
+            tensors.append(_weight(entry, root))
+        else:
+            tensors.append(_loose(entry))
+    tensors = quantize_layers(tensors)
+    compiled = as_mapping(catalog.documents.get("training_config"))
+    defects = _missing(tensors, root)
+    kind = optimizer_class(compiled.get("optimizer_config"))
+    return tensors + _optimizer(optimizer, tensors, kind), defects
+
+
+def _weight(entry: Entry, root: Layer | None) -> Described:
+    group = entry.attributes.get("layer", "")
+    parts = components(entry.attributes.get("weight", "")) or components(entry.key)
+    variable = variable_of(parts[-1])
+    outer = next((child for child in root.children if child.name == group), None) if root else None
+    layer = _owner(outer, group, parts[:-1], variable) if outer else None
+    numbered = _NUMBERED.match(parts[-1])
+    if numbered and layer is not None and layer.variables is not None:
+        index = int(numbered[1])
+        variable = layer.variables[index] if index < len(layer.variables) else variable
+    name = _name(parts, group, variable, single=outer is None or not outer.children)
+    if layer is not None and layer.builtin and _explains(layer, variable):
+        return describe(entry, name, variable, layer, Evidence.CONFIG)
+    if layer is not None and not layer.builtin and len(parts) > 1 and layer is outer:
+        custom = len(parts) == 1 or parts[-2] == group
+        known = Layer(layer.name, layer.layer_class, builtin=False) if custom else None
+        return _by_name(entry, name, parts, variable, known)
+    return _by_name(entry, name, parts, variable, None)
+
+
+def _by_name(entry: Entry, name: str, parts: Sequence[str], variable: str, layer: Layer | None) -> Described:
+    """Describe a weight of which only the framework's name is known."""
+    owner = parts[-2] if len(parts) > 1 else entry.attributes.get("layer", "")
+    # Keras 1 put the layer's name before the variable's: "dense_1_W".
+    keras1 = parts[-1].removesuffix(f"_{keras1_suffix(parts[-1])}") if variable != parts[-1] else ""
+    layer_class = class_of_path(keras1) or class_of_path(owner)
+    known = layer or Layer(owner, layer_class)
+    role = role_by_name(variable, keras1 or owner) if layer is None else role_of(variable)
+    if role is Role.UNKNOWN:
+        return unknown(entry, name, known.layer_class)
+    return describe(entry, name, variable, known, Evidence.NAME, role=role)
+
+
+def _name(parts: Sequence[str], group: str, variable: str, *, single: bool) -> str:
+    """Return the canonical name: scopes of a second session ("conv2d_1_1/kernel") are undone."""
+    last = keras1_suffix(parts[-1])
+    scope = parts[:-1]
+    if not scope:
+        keras1_owner = parts[-1].removesuffix(f"_{last}") if last != parts[-1] else ""
+        nested = keras1_owner and keras1_owner != group and not single
+        return f"{group}/{keras1_owner}/{last}" if nested else f"{group}/{last}"
+    if single and len(scope) == 1 and re.fullmatch(re.escape(group) + r"_\d+", scope[0]):
+        return f"{group}/{last}"
+    return "/".join([*scope, variable if _NUMBERED.match(last) else last])
+
+
+def _owner(outer: Layer, group: str, scope: Sequence[str], variable: str) -> Layer:
+    """Return the configured layer whose variable this is, as far as the path tells."""
+    if group in scope:
+        scope = scope[scope.index(group) + 1 :]
+    layer = outer
+    for component in scope:
+        inner = [each for each in layer.walk() if each is not layer and each.name == component]
+        direct = [child for child in layer.children if child.name == component]
+        if direct or len(inner) == 1:
+            layer = (direct or inner)[0]
+    # Wrappers of Keras 2 give no scope of their own to the layer that they wrap.
+    while len(layer.children) == 1 and not _explains(layer, variable):
+        layer = layer.children[0]
+    return layer
+
+
+def _explains(layer: Layer, variable: str) -> bool:
+    names: Iterable[str] = layer.variables or ()
+    if variable == "depthwise_kernel" and layer.layer_class.startswith("DepthwiseConv"):
+        return True
+    if layer.layer_class in {"Dense", "EinsumDense", "Embedding"} and layer.builtin:
+        modes = ("", "int8", "int4", "float8", "gptq", "awq")
+        names = {
+            name
+            for mode in modes
+            for count in range(1, 9)
+            for name in quantized_variables(layer.layer_class, layer.config, mode, count) or ()
+        } | set(names)
+    return variable in names
+
+
+def _loose(entry: Entry) -> Described:
+    weight = entry.attributes.get("weight", "")
+    parts = components(weight)
+    if not parts:
+        return unknown(entry, entry.key)
+    role = role_by_name(parts[-1], parts[-2] if len(parts) > 1 else "")
+    name = "/".join(parts)
+    if role is Role.UNKNOWN:
+        return unknown(entry, name)
+    return describe(entry, name, variable_of(parts[-1]), None, Evidence.NAME, role=role)
+
+
+def _optimizer(entries: Sequence[Entry], tensors: Sequence[Described], optimizer: str) -> list[Described]:
+    raw = {entry.key: entry.attributes.get("weight", "") for _, entry in tensors}
+    infos = [info for info, _ in tensors]
+    paths = [entry.attributes.get("weight") or entry.key.split("/", 1)[-1] for entry in entries]
+    trained = [info for info in infos if info.trainable is not False]
+    anonymous = [entry for entry, path in zip(entries, paths, strict=True) if _ANONYMOUS.search(path)]
+    flat = flat_names(infos)
+    described = [
+        named(entry, path, flat)
+        for entry, path in zip(entries, paths, strict=True)
+        if not _ANONYMOUS.search(path)
+    ]
+    # Keras 2.0 and 2.1 left the names of slots to TensorFlow, and the first sorted variables by name.
+    by_name = sorted(trained, key=lambda info: raw.get(info.key, info.key))
+    slots = positional(anonymous, [trained, by_name], optimizer)
+    return described + [
+        bookkeeping(entry, info.name, Role.OPTIMIZER_SLOT, info.evidence) if entry.shape else (info, entry)
+        for info, entry in slots
+    ]
+
+
+def _missing(tensors: Sequence[Described], root: Layer | None) -> list[Defect]:
+    """Return a defect for each variable that a layer's config promises and its stored siblings lack."""
+    if root is None or not root.is_model:
+        return []
+    stored: dict[str, set[str]] = {}
+    for info, entry in tensors:
+        if info.evidence is Evidence.CONFIG:
+            stored.setdefault(entry.attributes.get("layer", ""), set()).add(
+                variable_of(info.name.rpartition("/")[2])
+            )
+    defects: list[Defect] = []
+    for layer in root.children:
+        found = stored.get(layer.name, set())
+        if layer.children or not layer.variables or layer.layer_class == "SpectralNormalization" or not found:
+            continue
+        kernels = {"depthwise_kernel": "kernel"} if layer.layer_class.startswith("DepthwiseConv") else {}
+        present = {kernels.get(variable, variable) for variable in found}
+        if not present <= set(layer.variables):
+            continue
+        for variable in layer.variables:
+            if variable not in present:
+                name = f"{layer.name}/{variable}"
+                message = (
+                    f"The configuration declares {name}, but the file does not hold it; save the model again."
+                )
+                defects.append(Defect(Flaw.MISSING_TENSOR, message, name))
+    return defects

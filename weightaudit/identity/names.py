@@ -1,0 +1,239 @@
+"""What a name that a framework wrote says about a variable, and what shapes suggest without one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from weightaudit.identity.config import PROJECTIONS, Layer
+from weightaudit.identity.layers import class_of_path, is_leaf, quantized_variables, role_of, variants
+from weightaudit.tensor import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Shape = tuple[int, ...]
+
+_SYNONYMS = {
+    **dict.fromkeys(["weights", "weight", "w", "W"], "kernel"),
+    **dict.fromkeys(["biases", "b"], "bias"),
+    "U": "recurrent_kernel",
+    "alphas": "alpha",
+    "depthwise_weights": "depthwise_kernel",
+    "pointwise_weights": "pointwise_kernel",
+    "running_mean": "moving_mean",
+    # Keras 1 kept variances under this name.
+    "running_std": "moving_variance",
+    "running_var": "moving_variance",
+    "bias_weights": "bias",
+    "embedding_weights": "embeddings",
+    "embedding_table": "embeddings",
+}
+# Keras 1: "dense_1_W:0"; its LSTM and GRU kept one tensor per gate, such as "lstm_1_U_f".
+_KERAS1 = re.compile(
+    r"^.+?_(?P<name>(?:W|U|b)(?:_[cfhiorz])?|gamma|beta|running_mean|running_std|alphas)(?:_\d+)?$"
+)
+_KERAS1_GATE = re.compile(r"^(W|U|b)_[cfhiorz]$")
+_COUNTERS = frozenset(
+    [
+        "global_step",
+        "good_steps",
+        "iter",
+        "iteration",
+        "iterations",
+        "save_counter",
+        "step",
+        "step_counter",
+        "_iterations",
+        "num_finite_steps",
+    ]
+)
+_HYPERPARAMETERS = frozenset(
+    [
+        "beta_1",
+        "beta_2",
+        "beta1_power",
+        "beta2_power",
+        "current_loss_scale",
+        "decay",
+        "dynamic_scale",
+        "epsilon",
+        "learning_rate",
+        "l1_regularization_strength",
+        "l2_regularization_strength",
+        "learning_rate_power",
+        "loss_scale",
+        "lr",
+        "m_schedule",
+        "momentum",
+        "momentum_cache",
+        "rho",
+        "schedule_decay",
+        "u_product",
+        "weight_decay",
+    ]
+)
+_METRICS = frozenset(
+    [
+        "total",
+        "count",
+        "true_positives",
+        "true_negatives",
+        "false_positives",
+        "false_negatives",
+        "total_confusion_matrix",
+    ]
+)
+_SEEDS = frozenset(["seed_generator_state", "state_var", "_state_var", "rng_state"])
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the shapes of a group of variables suggest; an empty name where they suggest nothing."""
+
+    layer: Layer
+    variables: tuple[str, ...]
+
+
+def components(name: str) -> tuple[str, ...]:
+    """Return the path components of a variable name, without TensorFlow's ``:0``."""
+    return tuple(part for part in re.sub(r":\d+$", "", name).split("/") if part)
+
+
+def variable_of(component: str) -> str:
+    """Return today's name of a variable: ``weights``, ``W`` and ``dense_1_W`` give ``kernel``."""
+    keras1 = _KERAS1.match(component)
+    if keras1:
+        component = keras1["name"]
+    gate = _KERAS1_GATE.match(component)
+    return _SYNONYMS.get(gate[1] if gate else component, component)
+
+
+def keras1_suffix(component: str) -> str:
+    """Return ``W`` for ``dense_1_W``: what a name of Keras 1 says beside its layer; else the component."""
+    keras1 = _KERAS1.match(component)
+    return keras1["name"] if keras1 else component
+
+
+def role_by_name(variable: str, owner: str = "") -> Role:
+    """Return the role that a variable's own name and its owner's automatic name tell, or UNKNOWN.
+
+    Args:
+        variable: Last component of the variable's path.
+        owner: The component before it, such as ``layer_norm_2``; may be empty.
+    """
+    bare = variable_of(variable)
+    role = role_of(bare, class_of_path(owner))
+    if role is Role.UNKNOWN and "norm" in owner.lower():
+        role = {"scale": Role.NORM_SCALE, "offset": Role.NORM_OFFSET}.get(bare, role)
+    if role is not Role.UNKNOWN:
+        return role
+    if bare in _SEEDS:
+        return Role.SEED
+    return Role.COUNTER if bare in _COUNTERS else Role.UNKNOWN
+
+
+def optimizer_role(name: str, shape: Shape) -> Role | None:
+    """Return COUNTER or HYPERPARAMETER for an optimizer's own scalars, None for what may be a slot."""
+    bare = re.sub(r"_\d+$", "", name.lstrip("_")) if not name.startswith("beta_") else name[:6]
+    if bare in _COUNTERS:
+        return Role.COUNTER
+    return (
+        Role.HYPERPARAMETER if not shape and (bare in _HYPERPARAMETERS or name in _HYPERPARAMETERS) else None
+    )
+
+
+def is_metric(variable: str) -> bool:
+    """Say whether Keras metrics use this name for their state."""
+    return variable in _METRICS
+
+
+def guess(hint: str, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Guess | None:
+    """Guess class and variable names of a group of variables that are only numbered.
+
+    Args:
+        hint: Automatic name or attribute of the layer, such as ``dense_3`` or ``cell``.
+        shapes: Shapes in stored order.
+        dtypes: Storage types in the same order.
+
+    Returns:
+        The guess, or None if nothing speaks for any.
+    """
+    projection = hint.strip("_").removesuffix("_dense").replace("output", "attention_output")
+    layer_class = class_of_path(hint)
+    if projection in PROJECTIONS:
+        config = {"equation": PROJECTIONS[projection], "bias_axes": "de"}
+        return _fitting(Layer(projection, "EinsumDense", config), shapes, dtypes)
+    if is_leaf(layer_class):
+        return _fitting(Layer(hint, layer_class), shapes, dtypes)
+    return _from_shapes(hint, tuple(shapes)) if all("int" not in dtype for dtype in dtypes) else None
+
+
+def _fitting(layer: Layer, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Guess | None:
+    if dtypes and dtypes[0] == "int8":
+        return _quantized(layer, shapes)
+    if len(shapes) >= 7 and layer.layer_class in {"Dense", "EinsumDense"}:
+        use_bias = len(shapes) == 8
+        config = {**layer.config, "use_bias": use_bias, "bias_axes": use_bias or None}
+        names = quantized_variables(layer.layer_class, config, "float8", len(shapes))
+        return Guess(layer, names) if names else None
+    fitting = [
+        names
+        for names in variants(layer.layer_class, len(shapes))
+        if all(_fits(layer.layer_class, name, shape) for name, shape in zip(names, shapes, strict=True))
+    ]
+    if not fitting:
+        return None
+    columns = zip(*fitting, strict=True)
+    return Guess(layer, tuple(column[0] if len(set(column)) == 1 else "" for column in columns))
+
+
+def _quantized(layer: Layer, shapes: Sequence[Shape]) -> Guess | None:
+    for use_bias in (True, False):
+        config = {**layer.config, "use_bias": use_bias, "bias_axes": use_bias or None}
+        for mode in ("int8", "int4"):
+            names = quantized_variables(layer.layer_class, config, mode, len(shapes))
+            if names and quantized_fits(names, shapes, mode):
+                return Guess(layer, names)
+    return None
+
+
+def quantized_fits(names: Sequence[str], shapes: Sequence[Shape], mode: str) -> bool:
+    """Say whether shapes agree with a quantization: int4 packs two weights of the last axis in a byte."""
+    stored = dict(zip(names, shapes, strict=True))
+    weights = stored.get("kernel", stored.get("embeddings", ()))
+    scale = stored.get("kernel_scale", stored.get("embeddings_scale", ()))
+    if not weights:
+        return False
+    if "embeddings" in stored:
+        return scale[:1] == weights[:1] and (len(scale) == 2) == ("g_idx" in stored)
+    width = weights[-1] if mode == "int8" else (scale[-1] + 1) // 2 if scale else 0
+    return bool(scale) and weights[-1] == width and (mode == "int4" or scale[-1] == weights[-1])
+
+
+def _fits(layer_class: str, variable: str, shape: Shape) -> bool:
+    rank = re.search(r"(\d)D", layer_class)
+    if variable.endswith("kernel") and layer_class not in {"EinsumDense", "ConvLSTMCell"}:
+        return len(shape) == (int(rank[1]) + 2 if rank else 2)
+    if variable == "embeddings":
+        return len(shape) == 2
+    if (variable == "bias" and layer_class == "Dense") or variable.startswith("moving_"):
+        return len(shape) == 1
+    return True
+
+
+def _from_shapes(hint: str, shapes: tuple[Shape, ...]) -> Guess | None:
+    ranks = [len(shape) for shape in shapes]
+    last = {shape[-1] for shape in shapes if shape}
+    if len(shapes) in {2, 3} and ranks[:2] == [2, 2] and shapes[0][1] == shapes[1][1] and shapes[1][0]:
+        cell = {4: "LSTMCell", 3: "GRUCell", 1: "SimpleRNNCell"}.get(shapes[1][1] // shapes[1][0])
+        if cell and shapes[1][1] % shapes[1][0] == 0 and len(last) == 1:
+            return Guess(Layer(hint, cell), ("kernel", "recurrent_kernel", "bias")[: len(shapes)])
+    if len(shapes) == 2 and ranks[1] == 1 and ranks[0] in {2, 3, 4, 5} and len(last) == 1:
+        plain = {2: "Dense", 3: "Conv1D", 4: "Conv2D", 5: "Conv3D"}[ranks[0]]
+        return Guess(Layer(hint, plain), ("kernel", "bias"))
+    if len(set(shapes)) == 1 and ranks[0] == 1 and len(shapes) in {2, 4}:
+        names = ("gamma", "beta", "moving_mean", "moving_variance")[: len(shapes)]
+        return Guess(Layer(hint, "BatchNormalization" if len(shapes) == 4 else "LayerNormalization"), names)
+    return None

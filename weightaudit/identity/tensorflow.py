@@ -1,0 +1,293 @@
+"""Tensors of TensorFlow checkpoints and SavedModels, by object graph and Keras metadata, or by name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Json
+from weightaudit.identity.config import PROJECTIONS, Layer, as_list, as_mapping, as_text, read_config
+from weightaudit.identity.describe import Described, bookkeeping, describe, quantize_layers, unknown
+from weightaudit.identity.layers import NEVER_TRAINED, class_of_path
+from weightaudit.identity.names import components, is_metric, optimizer_role, role_by_name, variable_of
+from weightaudit.identity.optimizer import flat_names, named
+from weightaudit.tensor import Evidence, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_SLOT = "/.OPTIMIZER_SLOT/"
+_TF1_SLOT = re.compile(
+    r"^(?P<variable>.+)(?:/|_)(?P<slot>(?:Adam|AdaMax|LAMB|Momentum|RMSProp|Adagrad|Adadelta|Ftrl|ExponentialMovingAverage"
+    r"|accumulator|slot_(?:v|m|vr|vc))(?:_\d+)?|adam_[mv])$"
+)
+_OPTIMIZER_SCOPE = re.compile(r"(?:^|/)training(?:_\d+)?/|(?:^|/)(?:Adam|Ftrl|Adagrad|RMSprop|SGD)(?:_\d+)?/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """The object graph: who holds a variable, what it is called, and whose slot it is.
+
+    Attributes:
+        names: Full name of each checkpoint key, as the framework wrote it.
+        owners: Node and attribute that hold the variable of each key.
+        slots: Key of the variable, and name of the slot, for the key of each optimizer slot.
+    """
+
+    names: Mapping[str, str]
+    owners: Mapping[str, Sequence[tuple[int, str]]]
+    slots: Mapping[str, tuple[str, str]]
+
+
+def drop_aliases(catalog: Catalog) -> tuple[Catalog, tuple[str, ...]]:
+    """Leave out the second copy of each variable that Keras 3 ``model.export`` writes.
+
+    Returns:
+        The catalog without the copies, and a note that says how many there were.
+    """
+    names = _read_graph(catalog.documents.get("object_graph")).names
+
+    def identity(entry: Entry) -> tuple[str, tuple[int, ...], str]:
+        return names.get(entry.key, ""), entry.shape, entry.dtype
+
+    originals = Counter(identity(entry) for entry in catalog.entries if entry.key.startswith("variables/"))
+    kept: list[Entry] = []
+    for entry in catalog.entries:
+        if entry.key.startswith("_all_variables/") and names.get(entry.key) and originals[identity(entry)]:
+            originals[identity(entry)] -= 1
+        else:
+            kept.append(entry)
+    dropped = len(catalog.entries) - len(kept)
+    if not dropped:
+        return catalog, ()
+    note = f"{dropped} variables are stored twice, as Keras 3 exports are; each is audited once."
+    return replace(catalog, entries=tuple(kept)), (note,)
+
+
+def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
+    """Identify every tensor of a catalog of the layout TENSORFLOW."""
+    graph = _read_graph(catalog.documents.get("object_graph"))
+    if not graph.names:
+        return [_by_tf1_name(entry, catalog.entries) for entry in catalog.entries], []
+    layers = _read_metadata(catalog.documents.get("keras_metadata"))
+    root = read_config(catalog.documents.get("config"))
+    repeated = Counter(graph.names.get(entry.key, "") for entry in catalog.entries)
+    tensors: list[Described] = []
+    training: list[Entry] = []
+    for entry in catalog.entries:
+        if entry.key in graph.slots or _SLOT in entry.key or _is_optimizer(entry.key):
+            training.append(entry)
+        else:
+            tensors.append(_variable(entry, graph, layers, root, repeated))
+    tensors = quantize_layers(tensors)
+    names = {entry.key: info.name for info, entry in tensors}
+    flat = flat_names(info for info, _ in tensors)
+    tensors += [_training(entry, graph, names, flat) for entry in training]
+    return tensors, _missing(catalog.entries, graph)
+
+
+def _read_graph(document: Json) -> _Graph:
+    nodes = [as_mapping(node) for node in as_list(document)]
+    names: dict[str, str] = {}
+    keys: dict[int, str] = {}
+    for index, node in enumerate(nodes):
+        for item in as_list(node.get("attributes")):
+            attribute = as_mapping(item)
+            key = as_text(attribute.get("key"))
+            if key and attribute.get("name") == "VARIABLE_VALUE":
+                names[key] = as_text(attribute.get("full_name"))
+                keys[index] = key
+    owners: dict[str, list[tuple[int, str]]] = {}
+    slots: dict[str, tuple[str, str]] = {}
+    for index, node in enumerate(nodes):
+        for name, child in as_mapping(node.get("children")).items():
+            if isinstance(child, int) and child in keys:
+                owners.setdefault(keys[child], []).append((index, name))
+        for item in as_list(node.get("slots")):
+            slot = as_mapping(item)
+            variable, own = slot.get("variable"), slot.get("slot")
+            if isinstance(variable, int) and isinstance(own, int) and own in keys and variable in keys:
+                slots[keys[own]] = (keys[variable], as_text(slot.get("name")))
+    return _Graph(names, owners, slots)
+
+
+def _read_metadata(document: Json) -> dict[int, tuple[str, Layer]]:
+    """Return each Keras layer of a SavedModel with the path of its names, by its node in the graph."""
+    found: dict[int, tuple[str, Layer]] = {}
+    paths: dict[str, str] = {}
+    for key, value in as_mapping(document).items():
+        item = as_mapping(value)
+        metadata = as_mapping(item.get("metadata"))
+        identifier = as_text(item.get("identifier"))
+        if not key.isdigit() or identifier in {"_tf_keras_metric", "_tf_keras_input_layer"}:
+            continue
+        layer = read_config(metadata)
+        if layer is None:
+            continue
+        # Subclassed models keep a config of their own class only; its name stands beside it.
+        layer = replace(layer, name=layer.name or as_text(metadata.get("name")))
+        trainable = layer.trainable and metadata.get("trainable") is not False
+        path = as_text(item.get("path"))
+        outer = path.rpartition(".")[0]
+        paths[path] = "/".join(filter(None, [paths.get(outer, ""), layer.name])) if outer else ""
+        found[int(key)] = (paths[path], replace(layer, trainable=trainable))
+    return found
+
+
+def _is_optimizer(key: str) -> bool:
+    parts = key.split("/.ATTRIBUTES", 1)[0].split("/")
+    if "optimizer" not in parts[:-1]:
+        return False
+    # What stands in these lists of an optimizer are the model's variables.
+    return "_trainable_variables" not in parts and "_model_variables" not in parts
+
+
+def _variable(
+    entry: Entry, graph: _Graph, layers: Mapping[int, tuple[str, Layer]], root: Layer | None,
+    repeated: Mapping[str, int],
+) -> Described:  # fmt: skip
+    path = entry.key.removesuffix(_SUFFIX)
+    full = "/".join(components(graph.names.get(entry.key, "")))
+    parts = path.split("/")
+    special = _special(entry, path, full)
+    if special is not None:
+        return special
+    owned = [(layers[node], name) for node, name in graph.owners.get(entry.key, ()) if node in layers]
+    owned = [(place, name) for place, name in owned if not name.isdigit()]
+    named_owner = next((name for _, name in graph.owners.get(entry.key, ()) if not name.isdigit()), "")
+    variable = _variable_name(full, named_owner or parts[-1])
+    usable = bool(full) and repeated[full] == 1 and ("/" in full or not owned)
+    if owned:
+        (layer_path, layer), attribute = owned[0]
+        name = full if usable else "/".join(filter(None, [layer_path, attribute.lstrip("_")]))
+        variable = _variable_name(full, attribute)
+        if layer.variables is not None and variable in _accepted(layer):
+            return describe(entry, name, variable, layer, Evidence.CONFIG)
+        role = role_by_name(variable)
+        custom = replace(layer, config={}, builtin=False)
+        return _or_unknown(entry, name, variable, custom, role)
+    name = full if usable else path
+    configured = _configured(root, components(name)[:-1], variable)
+    if configured is not None:
+        return describe(entry, name, variable, configured, Evidence.CONFIG)
+    return _by_path(entry, name, variable)
+
+
+def _special(entry: Entry, path: str, full: str) -> Described | None:
+    """Describe what is no weight by its place in the graph: metrics, counters, seeds."""
+    parts = path.split("/")
+    if path == "_CHECKPOINTABLE_OBJECT_GRAPH":
+        return unknown(entry, path)
+    if parts[-1] in {"save_counter", "_save_counter"} or parts[-1].startswith("global_step"):
+        return bookkeeping(entry, parts[-1], Role.COUNTER)
+    loose_metric = not entry.shape and is_metric(parts[-1]) and full in {"", parts[-1]}
+    if "metrics" in parts[:-1] or "_metrics" in parts[:-1] or (loose_metric and "normalization" not in path):
+        return bookkeeping(entry, path, Role.METRIC)
+    if full.endswith("seed_generator_state") or parts[-1] in {"seed_generator_state", "_state_var"}:
+        return bookkeeping(entry, full or path, Role.SEED)
+    return None
+
+
+def _variable_name(full: str, attribute: str) -> str:
+    """Return today's name of a variable from its full name, or from the attribute that holds it."""
+    own = attribute.lstrip("_")
+    last = components(full)[-1] if full else own
+    unclear = role_by_name(last) is Role.UNKNOWN and role_by_name(own) is not Role.UNKNOWN
+    return variable_of(own if unclear else last)
+
+
+def _accepted(layer: Layer) -> set[str]:
+    names = set(layer.variables or ())
+    return names | {"depthwise_kernel"} if layer.layer_class.startswith("DepthwiseConv") else names
+
+
+def _configured(root: Layer | None, scope: Sequence[str], variable: str) -> Layer | None:
+    """Return the only configured layer that ends the scope and has such a variable."""
+    if root is None or not scope:
+        return None
+    matches = [layer for layer in root.walk() if layer.name == scope[-1] and variable in _accepted(layer)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _by_path(entry: Entry, name: str, variable: str) -> Described:
+    """Describe a variable by the names that the framework wrote for it and for its layer."""
+    parts = components(name)
+    owner = parts[-2] if len(parts) > 1 else ""
+    layer_class = class_of_path(owner)
+    config: dict[str, str] = {}
+    if owner in PROJECTIONS and len(entry.shape) == 3:
+        layer_class, config = "EinsumDense", {"equation": PROJECTIONS[owner]}
+    layer = Layer(owner, layer_class, config)
+    # Variables called "a", "b" and "w" without any axis are no layer's.
+    role = role_by_name(variable, owner) if entry.shape or layer_class else Role.UNKNOWN
+    return _or_unknown(entry, name, variable, layer, role)
+
+
+def _or_unknown(entry: Entry, name: str, variable: str, layer: Layer, role: Role) -> Described:
+    if role is Role.UNKNOWN:
+        return unknown(entry, name, layer.layer_class)
+    if role in {Role.COUNTER, Role.SEED} and layer.layer_class != "Normalization":
+        return bookkeeping(entry, name, role)
+    described, _ = describe(entry, name, variable, layer, Evidence.NAME, role=role)
+    if layer.layer_class and not layer.trainable and role not in NEVER_TRAINED:
+        described = replace(described, trainable=False)
+    return described, entry
+
+
+def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mapping[str, str]) -> Described:
+    """Describe a tensor of an optimizer by the graph, by its key, or by its name."""
+    variable, slot = graph.slots.get(entry.key, ("", ""))
+    path = entry.key.removesuffix(_SUFFIX)
+    if not variable and _SLOT in path:
+        owner, _, slot = path.partition(_SLOT)
+        variable, slot = owner + _SUFFIX, slot.rpartition("/")[2]
+    if variable:
+        name = f"optimizer/{names.get(variable, variable.removesuffix(_SUFFIX))}/{slot}"
+        return bookkeeping(entry, name, Role.OPTIMIZER_SLOT, Evidence.CONFIG)
+    attribute = path.rpartition("/")[2].lstrip("_")
+    role = optimizer_role(attribute, entry.shape)
+    if role is not None:
+        return bookkeeping(entry, path.replace("/_", "/"), role)
+    return named(entry, graph.names.get(entry.key) or path, flat)
+
+
+def _by_tf1_name(entry: Entry, entries: Sequence[Entry]) -> Described:
+    """Describe a variable of a checkpoint without an object graph: its key is all there is."""
+    parts = list(components(entry.key))
+    while len(parts) > 1 and re.fullmatch(r"part_\d+", parts[-1]):
+        parts.pop()
+    role = optimizer_role(parts[-1], entry.shape) if parts else None
+    if role is Role.COUNTER or (role and (len(parts) == 1 or _OPTIMIZER_SCOPE.search(entry.key))):
+        return bookkeeping(entry, entry.key, role)
+    slot = _TF1_SLOT.match("/".join(parts))
+    averaged = slot is not None and slot["slot"].startswith("ExponentialMovingAverage")
+    if slot is not None and not (averaged and all(other.key != slot["variable"] for other in entries)):
+        return bookkeeping(entry, f"{slot['variable']}/{slot['slot']}", Role.OPTIMIZER_SLOT)
+    if _OPTIMIZER_SCOPE.search(entry.key) and not slot:
+        return named(entry, entry.key, {})
+    if slot is not None:
+        parts = slot["variable"].split("/")
+    return _by_path(entry, entry.key, variable_of(parts[-1])) if not averaged else _averaged(entry, parts)
+
+
+def _averaged(entry: Entry, parts: Sequence[str]) -> Described:
+    """Describe an average that is stored in place of the variable, for inference."""
+    info, _ = _by_path(entry, "/".join(parts), variable_of(parts[-1]))
+    return replace(info, name=entry.key), entry
+
+
+def _missing(entries: Sequence[Entry], graph: _Graph) -> list[Defect]:
+    """Return a defect for each variable that the object graph lists under a key that is not stored."""
+    stored = {entry.key for entry in entries}
+    return [
+        Defect(
+            Flaw.MISSING_TENSOR,
+            f"The object graph lists {key.removesuffix(_SUFFIX)}, but its index does not; save it again.",
+            key.removesuffix(_SUFFIX),
+        )
+        for key in graph.names
+        if key not in stored and not key.startswith("_all_variables/")
+    ]

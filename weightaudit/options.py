@@ -1,0 +1,168 @@
+"""Options of rules: the fields of their dataclasses, and how a policy's values become theirs."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import MISSING, dataclass, fields
+from enum import Enum
+from math import isnan
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from weightaudit.errors import PolicyError
+from weightaudit.policy import describe_type, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from weightaudit.rule import Rule
+
+_SIMPLE: dict[Any, str] = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    type(None): '"none"',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a rule.
+
+    Attributes:
+        name: Name of the field.
+        hint: Its type, resolved.
+        default: Value where the policy does not say otherwise.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+
+    @property
+    def type_name(self) -> str:
+        """The type for people, such as ``a number or "none"``."""
+        return _wording(self.hint)
+
+
+def options_of(rule: type[Rule]) -> tuple[Option, ...]:
+    """Return the options of a rule, in the order of its fields.
+
+    Raises:
+        TypeError: A field has no default, or a type that a policy cannot give.
+        NameError: A field's annotation names something that the rule's module does not import.
+    """
+    hints = get_type_hints(rule)
+    options: list[Option] = []
+    for item in fields(cast("Any", rule)):
+        if not item.init:
+            continue
+        if item.default is MISSING and item.default_factory is MISSING:
+            raise TypeError(f"its option {item.name} has no default")
+        _wording(hints[item.name])
+        default = item.default if item.default_factory is MISSING else item.default_factory()
+        options.append(Option(item.name, hints[item.name], default))
+    return tuple(options)
+
+
+def convert_options(rule: type[Rule], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values as the types that the rule's fields have.
+
+    Args:
+        rule: The rule.
+        values: Values by option name, as parsed from TOML.
+        where: Beginning of every message: file and table, such as ``weightaudit.toml: rules.WA203``.
+
+    Raises:
+        PolicyError: An option does not exist or a value has the wrong type.
+    """
+    known = {option.name: option for option in options_of(rule)}
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        option = known.get(name)
+        if option is None:
+            hint = did_you_mean(name, known) or _listing(known)
+            raise PolicyError(f"{where}: {rule.code} {rule.name} has no option {name!r}{hint}.")
+        try:
+            result[name] = _convert(value, option.hint)
+        except TypeError:
+            wrong = f"{value!r}, {describe_type(value)}"
+            raise PolicyError(f"{where}.{name} must be {option.type_name}, not {wrong}.") from None
+    return result
+
+
+def _listing(known: Mapping[str, Option]) -> str:
+    return f" (it has {', '.join(known)})" if known else " (it has none)"
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    """Return the value as the type; TypeError if it does not fit."""
+    members = _members(hint)
+    if len(members) > 1:
+        return _convert_any(value, members)
+    if hint is type(None) and value == "none":
+        return None
+    # A bound of NaN would make every comparison false, and so the rule silent.
+    if hint is float and type(value) in {int, float} and not isnan(value):
+        return float(value)
+    if hint in {bool, int, str} and type(value) is hint:
+        return value
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return _convert_tuple(cast("list[object]", value), get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _member(value, hint)
+    if get_origin(hint) is Literal and value in get_args(hint):
+        return value
+    raise TypeError
+
+
+def _convert_any(value: Any, members: tuple[Any, ...]) -> Any:
+    # An integer fits `float | int` both ways; the exact type comes first so that it stays one.
+    for member in sorted(members, key=lambda member: member is not type(value)):
+        try:
+            return _convert(value, member)
+        except TypeError:
+            continue
+    raise TypeError
+
+
+def _convert_tuple(items: list[object], arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_convert(item, arguments[0]) for item in items)
+    if len(items) != len(arguments):
+        raise TypeError
+    return tuple(_convert(item, hint) for item, hint in zip(items, arguments, strict=True))
+
+
+def _member(value: Any, enum: type[Enum]) -> Enum:
+    for member in enum:
+        if isinstance(value, str) and value.replace("-", "_").lower() == member.name.lower():
+            return member
+    raise TypeError
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,)
+
+
+def _wording(hint: Any) -> str:
+    """Say a type in words; TypeError for one that no policy can give."""
+    members = _members(hint)
+    if len(members) > 1:
+        words = [_wording(member) for member in members]
+        return f"{', '.join(words[:-1])} or {words[-1]}"
+    if hint in _SIMPLE:
+        return _SIMPLE[hint]
+    if get_origin(hint) is tuple:
+        return _tuple_wording(get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return f"one of {', '.join(member.name.lower() for member in hint)}"
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(repr(choice) for choice in get_args(hint))}"
+    raise TypeError(f"an option cannot have the type {hint}")
+
+
+def _tuple_wording(arguments: tuple[Any, ...]) -> str:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return f"a list (each: {_wording(arguments[0])})"
+    return f"a list of {len(arguments)} (in order: {'; '.join(_wording(hint) for hint in arguments)})"

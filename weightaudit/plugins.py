@@ -1,0 +1,116 @@
+"""Loads rules from packages, and refuses those that are not well made.
+
+Nothing is ever left out with a warning: a gate must not be green because a rule was not there.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from dataclasses import is_dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, cast
+
+from weightaudit.errors import RuleError
+from weightaudit.options import options_of
+from weightaudit.rule import Rule, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
+
+ENTRY_POINT_GROUP = "weightaudit.rules"
+
+_CODE = re.compile(r"[A-Z]{2,8}[0-9]{3,4}")
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def load_rules(plugins: Sequence[str] = ()) -> tuple[type[Rule], ...]:
+    """Import every installed rule, and those of further modules, sorted by code.
+
+    Args:
+        plugins: Names of modules or packages to load beside the installed entry points.
+
+    Raises:
+        RuleError: One cannot be imported, has no rule, is not well made, or uses a code or a
+            name that another one has; or there is no rule at all.
+    """
+    installed = {point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    found: dict[type[Rule], None] = {}
+    for module in (*sorted(installed), *plugins):
+        rules = list(_rules_of(module))
+        if not rules:
+            raise RuleError(f"The rule plugin {module} defines no rule; remove it, or give its rules codes.")
+        found.update(dict.fromkeys(rules))
+    if not found:
+        raise RuleError("No rule is installed, so nothing would be judged; install weightaudit again.")
+    for rule in found:
+        _validate(rule)
+    _require_unique(list(found))
+    return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+def _rules_of(name: str) -> Iterator[type[Rule]]:
+    for module in _walk(_import(name)):
+        for value in vars(module).values():
+            if not (isinstance(value, type) and issubclass(value, Rule)):
+                continue
+            if value.__module__ == module.__name__ and hasattr(value, "code"):
+                yield value
+
+
+def _walk(module: ModuleType) -> Iterator[ModuleType]:
+    """Yield a module and, if it is a package, everything below it, sorted by name."""
+    yield module
+    for item in sorted(pkgutil.iter_modules(getattr(module, "__path__", ())), key=lambda item: item.name):
+        if item.name != "__main__":
+            yield from _walk(_import(f"{module.__name__}.{item.name}"))
+
+
+def _import(name: str) -> ModuleType:
+    # SystemExit as well: a plugin that exits while it is imported would decide the exit code.
+    try:
+        return import_module(name)
+    except (Exception, SystemExit) as error:
+        kind = type(error).__name__
+        raise RuleError(f"The rule plugin {name} cannot be imported ({kind}: {error}).") from error
+
+
+def _validate(rule: type[Rule]) -> None:
+    """Raise RuleError unless the class is what `weightaudit.rule.Rule` asks for."""
+    where = f"The rule {rule.__module__}.{rule.__qualname__}"
+    if not _CODE.fullmatch(str(rule.code)):
+        raise RuleError(f"{where} has the code {rule.code!r}, which is not letters and digits as in ABC101.")
+    if not _NAME.fullmatch(str(getattr(rule, "name", ""))):
+        raise RuleError(f"{where} needs a name in kebab-case, such as nan-values.")
+    if not isinstance(cast("object", getattr(rule, "severity", None)), Severity):
+        raise RuleError(f"{where} needs a severity: Severity.NOTE, WARNING or ERROR.")
+    if not _is_frozen_dataclass(rule):
+        raise RuleError(f"{where} must be a frozen dataclass; decorate it with @dataclass(frozen=True).")
+    # A dataclass without a docstring is given its signature as one.
+    own = vars(rule).get("__doc__")
+    if not own or own.startswith(f"{rule.__name__}("):
+        raise RuleError(f"{where} needs a docstring, which is its documentation.")
+    try:
+        options_of(rule)
+    except (TypeError, NameError) as error:
+        raise RuleError(f"{where} cannot be configured: {error}.") from error
+
+
+def _is_frozen_dataclass(rule: type[Rule]) -> bool:
+    parameters: Any = vars(rule).get("__dataclass_params__")
+    return is_dataclass(rule) and parameters is not None and parameters.frozen
+
+
+def _require_unique(rules: Sequence[type[Rule]]) -> None:
+    seen: dict[str, type[Rule]] = {}
+    for rule in rules:
+        for key in (rule.code, rule.name):
+            other = seen.setdefault(key, rule)
+            if other is not rule:
+                raise RuleError(f"{key} is claimed by two rules: {_place(other)} and {_place(rule)}.")
+
+
+def _place(rule: type[Rule]) -> str:
+    return f"{rule.__module__}.{rule.__qualname__}"

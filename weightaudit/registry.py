@@ -1,0 +1,209 @@
+"""The rules that are installed, and those that a policy selects and configures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import TYPE_CHECKING, Any
+
+from weightaudit.errors import PolicyError, RuleError
+from weightaudit.options import convert_options
+from weightaudit.plugins import load_rules
+from weightaudit.policy import Override, Policy, RuleSettings, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from weightaudit.rule import Rule, Severity
+    from weightaudit.tensor import TensorInfo
+
+ALL = "ALL"
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A configured rule, and the severity that the policy gives its findings (None: the rule's own)."""
+
+    rule: Rule
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Rules that can be selected, sorted by code."""
+
+    rules: tuple[type[Rule], ...]
+
+    def find(self, key: str) -> type[Rule] | None:
+        """Return the rule with that code or name."""
+        return next((rule for rule in self.rules if key in {rule.code, rule.name}), None)
+
+    def suggestion(self, key: str) -> str:
+        """Return `` (did you mean 'x'?)`` for a key that is unknown, or an empty string."""
+        return did_you_mean(key, [word for rule in self.rules for word in (rule.code, rule.name)])
+
+    def expand(self, selectors: Sequence[str], where: str) -> frozenset[str]:
+        """Return the codes that the selectors stand for.
+
+        Args:
+            selectors: Codes, beginnings of codes, names, or ``ALL``.
+            where: Beginning of the message: where the selectors were written.
+
+        Raises:
+            PolicyError: One of them stands for no rule.
+        """
+        codes: set[str] = set()
+        for selector in selectors:
+            matched = {rule.code for rule in self.rules if _selects(selector, rule)}
+            if not matched:
+                hint = self.suggestion(selector)
+                raise PolicyError(f"{where}: {selector!r} is no code, prefix or name of a rule{hint}.")
+            codes |= matched
+        return frozenset(codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """Settings of one rule from one table of the policy, checked, and where they were written."""
+
+    where: str
+    options: Mapping[str, Any]
+    severity: Severity | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One override, ready to be matched against many tensors."""
+
+    names: re.Pattern[str] | None
+    override: Override
+    ignored: frozenset[str]
+    settings: Mapping[str, _Settings]
+
+    def matches(self, info: TensorInfo) -> bool:
+        override = self.override
+        return (
+            (self.names is None or self.names.match(info.name) is not None)
+            and (not override.roles or info.role in override.roles)
+            and (not override.layer_classes or info.layer_class in override.layer_classes)
+        )
+
+
+class RuleSet:
+    """Configured rules: which judge a model, and which judge one of its tensors.
+
+    Attributes:
+        judges: Rules in force where no override matches; they also judge whole models.
+    """
+
+    def __init__(
+        self, rules: Sequence[type[Rule]], settings: Mapping[str, _Settings], layers: Sequence[_Layer]
+    ) -> None:
+        self._rules = rules
+        self._settings = settings
+        self._layers = layers
+        # Few distinct sets of overrides match, however many tensors there are.
+        self._known: dict[tuple[int, ...], tuple[Judge, ...]] = {}
+        self.judges = self._judges(())
+
+    def judges_for(self, info: TensorInfo) -> tuple[Judge, ...]:
+        """Return the rules that judge this tensor, sorted by code, after all overrides that match it."""
+        if not self._layers:
+            return self.judges
+        return self._judges(tuple(i for i, layer in enumerate(self._layers) if layer.matches(info)))
+
+    def variants(self) -> tuple[tuple[Judge, ...], ...]:
+        """Return `judges`, and what each override on its own makes of them."""
+        return (self.judges, *(self._judges((index,)) for index in range(len(self._layers))))
+
+    def _judges(self, matching: tuple[int, ...]) -> tuple[Judge, ...]:
+        if matching not in self._known:
+            layers = [self._layers[index] for index in matching]
+            ignored = frozenset[str]().union(*(layer.ignored for layer in layers))
+            tables = (self._settings, *(layer.settings for layer in layers))
+            judges = (
+                _judge(rule, [table[rule.code] for table in tables if rule.code in table])
+                for rule in self._rules
+                if rule.code not in ignored
+            )
+            self._known[matching] = tuple(judge for judge in judges if judge.rule.is_active())
+        return self._known[matching]
+
+
+def load_registry(plugins: Sequence[str] = ()) -> Registry:
+    """Find all installed rules and those of further modules.
+
+    Args:
+        plugins: Names of modules to load beside the installed entry points.
+
+    Raises:
+        RuleError: A rule cannot be loaded, is not well made, or two claim one code.
+    """
+    return Registry(load_rules(plugins))
+
+
+def configure(registry: Registry, policy: Policy) -> RuleSet:
+    """Select the rules of a policy and give them their options.
+
+    Raises:
+        PolicyError: The policy names a rule or an option that does not exist, gives an option a
+            value that it cannot have, or leaves no rule that would judge anything.
+        RuleError: A rule crashed when it was given its options.
+    """
+    selected = registry.expand(policy.select, f"{policy.prefix}select")
+    ignored = registry.expand(policy.ignore, f"{policy.prefix}ignore")
+    rules = [rule for rule in registry.rules if rule.code in selected - ignored]
+    settings = _settings(registry, policy.rules, policy.prefix)
+    layers = [
+        _layer(registry, override, f"{policy.prefix}overrides[{index}].")
+        for index, override in enumerate(policy.overrides)
+    ]
+    result = RuleSet(rules, settings, layers)
+    if not any(result.variants()):
+        reason = "the selected rules lack the options that they need" if rules else "no rule is selected"
+        raise PolicyError(f"{policy.prefix}nothing would be judged, because {reason}.")
+    return result
+
+
+def _selects(selector: str, rule: type[Rule]) -> bool:
+    return selector in (ALL, rule.name) or bool(selector and rule.code.startswith(selector))
+
+
+def _settings(registry: Registry, tables: Mapping[str, RuleSettings], prefix: str) -> dict[str, _Settings]:
+    result: dict[str, _Settings] = {}
+    for key, table in tables.items():
+        where = f"{prefix}rules.{key}"
+        rule = registry.find(key)
+        if rule is None:
+            raise PolicyError(f"{where}: there is no such rule{registry.suggestion(key)}.")
+        if rule.code in result:
+            raise PolicyError(f"{where}: {rule.code} is configured twice, by its code and by its name.")
+        result[rule.code] = _Settings(where, convert_options(rule, table.options, where), table.severity)
+    return result
+
+
+def _layer(registry: Registry, override: Override, prefix: str) -> _Layer:
+    globs = "|".join(f"(?:{translate(glob)})" for glob in override.tensors)
+    return _Layer(
+        names=re.compile(globs) if globs else None,
+        override=override,
+        ignored=registry.expand(override.ignore, f"{prefix}ignore"),
+        settings=_settings(registry, override.rules, prefix),
+    )
+
+
+def _judge(rule: type[Rule], tables: Sequence[_Settings]) -> Judge:
+    options: dict[str, Any] = {}
+    severity: Severity | None = None
+    for table in tables:
+        options |= table.options
+        severity = table.severity or severity
+    where = tables[-1].where if tables else rule.code
+    try:
+        return Judge(rule(**options), severity)
+    except ValueError as error:
+        raise PolicyError(f"{where}: {error}.") from error
+    except Exception as error:
+        kind = type(error).__name__
+        raise RuleError(f"{where}: {rule.code} cannot be made ({kind}: {error}).") from error

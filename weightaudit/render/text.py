@@ -1,0 +1,82 @@
+"""Plain text for pipes and logs: one line per fact, never wrapped, in the same order every time.
+
+Every line starts with the model's path, and findings read ``path: tensor: severity CODE name: message``,
+so that grep, sort and cut work on them. The last line is the verdict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weightaudit.render.escape import MESSAGE_LIMIT, printable
+from weightaudit.render.summary import coverage, figures, obstacle, shown, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from weightaudit.report import ModelReport, Report
+    from weightaudit.rule import Finding
+    from weightaudit.statistics import Stats
+    from weightaudit.tensor import TensorInfo
+
+
+def render_text(
+    report: Report, *, verbose: bool = False, quiet: bool = False, names: Mapping[str, str] | None = None
+) -> str:
+    """Return a report as plain text that ends with a line end.
+
+    Args:
+        report: The report.
+        verbose: Add one line of statistics per tensor.
+        quiet: Leave out everything that does not decide the verdict.
+        names: Names of the rules by code, such as ``{"WA101": "nan-values"}``; without them findings
+            show the code alone.
+    """
+    lines: list[str] = []
+    for model in report.models:
+        path = printable(model.path)
+        lines += [f"{path}: {finding_text(one, names)}" for one in shown(report, model, quiet=quiet)]
+        lines += [f"{path}: {line}" for line in _remarks(model, quiet=quiet)]
+        if verbose and not quiet:
+            lines += [f"{path}: {tensor_text(info, model.stats.get(info.name))}" for info in model.tensors]
+        if not quiet:
+            lines.append(f"{path}: {coverage(model)}")
+    lines.append(f"verdict: {verdict(report)}")
+    return "\n".join(lines) + "\n"
+
+
+def finding_text(finding: Finding, names: Mapping[str, str] | None) -> str:
+    """Return a finding as ``tensor: severity CODE name: message``, the tensor only if there is one."""
+    place = "" if finding.tensor is None else f"{printable(finding.tensor)}: "
+    message = printable(finding.message, MESSAGE_LIMIT)
+    return f"{place}{finding.severity.label} {rule_text(finding.code, names)}: {message}"
+
+
+def rule_text(code: str, names: Mapping[str, str] | None) -> str:
+    """Return ``CODE name``, or the code alone if the name is not known."""
+    name = (names or {}).get(code, "")
+    return printable(f"{code} {name}".rstrip())
+
+
+def _remarks(model: ModelReport, *, quiet: bool) -> Iterator[str]:
+    failure = obstacle(model)
+    if failure is not None:
+        yield f"not audited: {printable(failure, MESSAGE_LIMIT)}"
+    for skipped in model.skipped:
+        yield f"{printable(skipped.tensor)}: skipped: {printable(skipped.reason, MESSAGE_LIMIT)}"
+    if not quiet:
+        yield from (f"info: {printable(remark, MESSAGE_LIMIT)}" for remark in model.notes)
+
+
+def tensor_text(info: TensorInfo, stats: Stats | None) -> str:
+    """Return what a tensor is and what was measured as ``name: key=value key=value ...``."""
+    facts = {
+        "role": info.role.value,
+        "evidence": info.evidence.value,
+        "layer_class": info.layer_class or "-",
+        "shape": "x".join(map(str, info.shape)) or "scalar",
+        "dtype": info.dtype,
+    }
+    measured = {} if stats is None else figures(stats)
+    facts |= {name: f"{value:.6g}" for name, value in measured.items()}
+    return f"{printable(info.name)}: " + " ".join(f"{key}={printable(fact)}" for key, fact in facts.items())

@@ -1,0 +1,122 @@
+"""What an audit says: findings, what was covered, what could not be, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from weightaudit.rule import Finding, Severity
+
+if TYPE_CHECKING:
+    from weightaudit.statistics import Stats
+    from weightaudit.tensor import TensorInfo
+
+
+class ExitCode(IntEnum):
+    """What a CI job may rely on."""
+
+    PASSED = 0
+    """Every tensor was audited, and nothing is at or above the level that fails."""
+    FINDINGS = 1
+    """Findings at or above that level, and only ever findings."""
+    USAGE = 2
+    """The command line or the policy is wrong."""
+    INCOMPLETE = 3
+    """The audit could not be completed: unreadable, skipped, or nothing to audit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A tensor that could not be read or judged, and why."""
+
+    tensor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the model was measured.
+
+    Attributes:
+        audited: Tensors that were measured whole.
+        tensors: Tensors with numbers in the model.
+        opaque: Tensors without numbers (strings, resources), which nobody can measure.
+        nbytes: Bytes of the tensors that were measured.
+    """
+
+    audited: int
+    tensors: int
+    opaque: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """The audit of one model.
+
+    Attributes:
+        path: Path as the user knows it, never absolute.
+        container: Kind of container, such as ``Keras archive``; empty if it could not be opened.
+        findings: Sorted: worst first, then by code and tensor.
+        skipped: Tensors that could not be read or judged.
+        failure: Why the model could not be audited at all; None if it could.
+        notes: Remarks that are no findings.
+        tensors: Every tensor of the model.
+        stats: Statistics by tensor name.
+    """
+
+    path: str
+    container: str = ""
+    findings: Sequence[Finding] = ()
+    skipped: Sequence[Skipped] = ()
+    failure: str | None = None
+    notes: Sequence[str] = ()
+    coverage: Coverage = Coverage(0, 0, 0, 0)
+    tensors: Sequence[TensorInfo] = ()
+    stats: dict[str, Stats] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every tensor was audited, and there was at least one."""
+        return self.failure is None and not self.skipped and self.coverage.tensors > 0
+
+    @cached_property
+    def worst(self) -> Severity | None:
+        """Severity of the worst finding, None without findings."""
+        return max((finding.severity for finding in self.findings), default=None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The audit of one or more models.
+
+    Attributes:
+        models: One report per model, in the order in which they were found.
+        fail_on: Findings of this severity or worse fail the gate; None: findings never do.
+    """
+
+    models: Sequence[ModelReport]
+    fail_on: Severity | None = Severity.ERROR
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings of all models."""
+        return [finding for model in self.models for finding in model.findings]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The verdict. An audit that is not complete is never reported as mere findings."""
+        if not self.models or not all(model.is_complete for model in self.models):
+            return ExitCode.INCOMPLETE
+        worst = max((finding.severity for finding in self.findings), default=0)
+        if self.fail_on is not None and worst >= self.fail_on:
+            return ExitCode.FINDINGS
+        return ExitCode.PASSED
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gate is open."""
+        return self.exit_code is ExitCode.PASSED

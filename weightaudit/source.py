@@ -1,0 +1,159 @@
+"""Open files of a model: opened once, read by position, and compared again at the end."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from weightaudit.errors import ReadError
+
+Buffer = bytearray | memoryview
+
+
+class ByteSource(Protocol):
+    """Bytes that can be read by position from several threads at once."""
+
+    @property
+    def label(self) -> str:
+        """Name for messages."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Return exactly `nbytes` bytes from `offset`; ReadError if they are not all there."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` from `offset`; ReadError if the file ends before it is full."""
+        ...
+
+
+class LocalFile:
+    """A regular file, held open so that its name is never resolved a second time.
+
+    The file is not mapped: one that shrinks under a map kills the process, where a
+    positioned read of missing bytes is an error that can be reported.
+    """
+
+    def __init__(self, path: Path, *, label: str | None = None) -> None:
+        self.path = path
+        self.label = label or path.name
+        # O_NONBLOCK: opening a FIFO would otherwise wait for a writer for ever.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            self.fd = os.open(path, flags)
+        except OSError as error:
+            raise ReadError(f"{self.label} cannot be opened: {error.strerror or error}.") from error
+        status = os.fstat(self.fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self.fd)
+            raise ReadError(f"{self.label} is not a regular file.")
+        self.size = status.st_size
+        self._identity = _identity(status)
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        buffer = bytearray(nbytes)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self.fd, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise ReadError(f"{self.label} cannot be read: {error.strerror or error}.") from error
+            if count == 0:
+                raise ReadError(
+                    f"{self.label} ends at byte {offset + done} where more data is expected; "
+                    "it is truncated or was changed while it was read."
+                )
+            done += count
+
+    def check_unchanged(self) -> None:
+        """Raise ReadError if the file was written to since it was opened."""
+        if _identity(os.fstat(self.fd)) != self._identity:
+            raise ReadError(f"{self.label} changed while it was read; audit it again once nothing writes to it.")
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class SpooledFile(LocalFile):
+    """Bytes that had to be inflated first: an unlinked temporary file that only this process sees."""
+
+    def __init__(self, fd: int, label: str) -> None:
+        self.fd = os.dup(fd)
+        self.label = label
+        self.path = Path(label)
+        status = os.fstat(self.fd)
+        self.size = status.st_size
+        self._identity = _identity(status)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class Files:
+    """The open files of one model, numbered in the order in which they were opened.
+
+    Args:
+        root: Directory of the model, or of its main file. A symbolic link inside it is
+            followed only to a place inside it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(root))
+        self._open: list[LocalFile] = []
+        self._numbers: dict[str, int] = {}
+
+    def open(self, relative: str) -> int:
+        """Open a file below the root once and return its number.
+
+        Raises:
+            ReadError: It is missing, not a regular file, or lies outside the root.
+        """
+        if relative in self._numbers:
+            return self._numbers[relative]
+        real = Path(os.path.realpath(self.root / relative))
+        if not real.is_relative_to(self.root):
+            raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
+        number = self.adopt(LocalFile(real, label=relative))
+        self._numbers[relative] = number
+        return number
+
+    def adopt(self, file: LocalFile) -> int:
+        """Take over an already open file and return its number."""
+        self._open.append(file)
+        return len(self._open) - 1
+
+    def __getitem__(self, number: int) -> LocalFile:
+        return self._open[number]
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def check_unchanged(self) -> None:
+        """Raise ReadError if any file was written to since it was opened."""
+        for file in self._open:
+            file.check_unchanged()
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

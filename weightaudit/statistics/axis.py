@@ -1,0 +1,165 @@
+"""Norms along axes: one number for every group of elements that differ only on the reduced axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, prod
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weightaudit.dtypes import components
+from weightaudit.statistics.base import Statistic
+
+if TYPE_CHECKING:
+    from weightaudit.statistics.block import Block
+    from weightaudit.tensor import TensorInfo
+
+NARROW = 1024
+"""Rows shorter than this are folded together first: numpy reduces long rows many times faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class AxisNorm(Statistic[NDArray[np.float64]]):
+    """Norms over `axes`, as ``numpy.linalg.norm(x, ord, axis=axes)`` without its rank limit.
+
+    Attributes:
+        axes: Axes that are summed over, negative ones counted from the end; None for all of
+            them. This is the meaning of `axis` in ``keras.constraints``.
+        order: 1 (sum of magnitudes), 2 (Euclidean) or inf (largest magnitude).
+
+    The result is a float64 array with the shape of the axes that are kept, in their order.
+    """
+
+    axes: tuple[int, ...] | None = None
+    order: float = 2
+
+    def start(self, info: TensorInfo) -> AxisNormFold:
+        return AxisNormFold(info, self.axes, self.order)
+
+
+def fits(axes: tuple[int, ...] | None, rank: int) -> bool:
+    """Say whether a tensor of this rank has all the axes."""
+    return axes is None or all(-rank <= axis < rank for axis in axes)
+
+
+class AxisNormFold:
+    """Reduces a flat block as rows of the last run of axes, and the rows to their groups."""
+
+    def __init__(self, info: TensorInfo, axes: tuple[int, ...] | None, order: float) -> None:
+        if not fits(axes, len(info.shape)):
+            raise ValueError(f"{info.name} of shape {info.shape} does not have the axes {axes}")
+        self._order = order
+        rank = len(info.shape)
+        reduced = set(range(rank)) if axes is None else {axis % rank for axis in axes}
+        self._kept_shape = tuple(n for axis, n in enumerate(info.shape) if axis not in reduced)
+        self._runs = _runs((*info.shape, components(info.dtype)), {*reduced, rank})
+        self._ufunc = np.maximum if order == inf else np.add
+        self._result = np.zeros(prod(self._kept_shape), np.float64)
+
+    def update(self, block: Block) -> None:
+        if not block.values.size:
+            return
+        if self._order == 2:
+            values: NDArray[np.floating[Any]] = block.squares
+        elif self._order == 1:
+            values = np.abs(block.wide)
+        else:
+            values = block.cleaned_absolute
+        length, is_reduced = self._runs[-1]
+        if is_reduced:
+            self._reduce_rows(values, block.start, length)
+        else:
+            self._keep_rows(values, block.start, length)
+
+    def _reduce_rows(self, values: NDArray[Any], start: int, length: int) -> None:
+        """Sum each row to one number: the last run of axes is reduced."""
+        first_row = start // length
+        cut = np.arange(first_row * length - start, values.size, length)
+        cut[0] = 0
+        sums = self._ufunc.reduceat(values, cut, dtype=np.float64) if length > 1 else values
+        self._add(sums, first_row, self._runs[:-1])
+
+    def _keep_rows(self, values: NDArray[Any], start: int, length: int) -> None:
+        """Add whole rows to each other: the last run of axes is kept."""
+        head = min(-start % length, values.size)
+        if head:
+            self._add_part(values[:head], start, length)
+        rows = (values.size - head) // length
+        if rows:
+            body = values[head : head + rows * length].reshape(rows, length)
+            self._add_body(body, (start + head) // length)
+        if head + rows * length < values.size:
+            self._add_part(values[head + rows * length :], start + head + rows * length, length)
+
+    def _add_part(self, values: NDArray[Any], start: int, length: int) -> None:
+        """Add a stretch of one row."""
+        row, column = divmod(start, length)
+        group = int(_groups(np.array([row]), self._runs[:-1])[0]) * length + column
+        target = self._result[group : group + values.size]
+        self._ufunc(target, values, out=target)
+
+    def _add_body(self, body: NDArray[Any], first_row: int) -> None:
+        rows, length = body.shape
+        outer = self._runs[:-1]
+        if all(is_reduced for _, is_reduced in outer):
+            self._ufunc(self._result, self._fold_rows(body), out=self._result)
+            return
+        groups = _groups(np.arange(first_row, first_row + rows), outer)
+        cut = np.flatnonzero(np.diff(groups, prepend=-1))
+        sums = self._ufunc.reduceat(body, cut, axis=0, dtype=np.float64)
+        self._ufunc.at(self._result.reshape(-1, length), groups[cut], sums)
+
+    def _fold_rows(self, body: NDArray[Any]) -> NDArray[Any]:
+        """Reduce over the first axis. Short rows are laid side by side first, for speed alone."""
+        rows, length = body.shape
+        side = min(rows, -(-NARROW // length))
+        if side > 1:
+            whole = rows - rows % side
+            folded = self._ufunc.reduce(body[:whole].reshape(-1, side * length), axis=0).reshape(side, length)
+            body = np.concatenate([folded, body[whole:]])
+        return self._ufunc.reduce(body, axis=0)
+
+    def _add(self, sums: NDArray[Any], first_row: int, runs: tuple[tuple[int, bool], ...]) -> None:
+        """Bring row sums to their groups."""
+        if all(is_reduced for _, is_reduced in runs):
+            self._result[0] = self._ufunc(self._result[0], self._ufunc.reduce(sums))
+        elif len(runs) == 1:
+            target = self._result[first_row : first_row + sums.size]
+            self._ufunc(target, sums, out=target)
+        else:
+            self._ufunc.at(self._result, _groups(np.arange(first_row, first_row + sums.size), runs), sums)
+
+    def merge(self, other: Self) -> None:
+        self._ufunc(self._result, other._result, out=self._result)
+
+    def finish(self) -> NDArray[np.float64]:
+        result = np.sqrt(self._result) if self._order == 2 else self._result
+        return result.reshape(self._kept_shape)
+
+
+def _runs(shape: tuple[int, ...], reduced: set[int]) -> tuple[tuple[int, bool], ...]:
+    """Join neighbouring axes that are treated alike into ``(length, is_reduced)``; drop length 1."""
+    runs: list[tuple[int, bool]] = []
+    for axis, length in enumerate(shape):
+        is_reduced = axis in reduced
+        if length == 1:
+            continue
+        if runs and runs[-1][1] == is_reduced:
+            runs[-1] = (runs[-1][0] * length, is_reduced)
+        else:
+            runs.append((length, is_reduced))
+    return tuple(runs) or ((1, True),)
+
+
+def _groups(rows: NDArray[np.intp], runs: tuple[tuple[int, bool], ...]) -> NDArray[np.intp]:
+    """Return the number of the group that each row belongs to."""
+    groups = np.zeros_like(rows)
+    stride = 1
+    for length, is_reduced in reversed(runs):
+        if not is_reduced:
+            groups += rows % length * stride
+            stride *= length
+        rows = rows // length
+    return groups

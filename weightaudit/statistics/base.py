@@ -1,0 +1,58 @@
+"""The protocol of a statistic: a frozen description that starts a fold."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
+
+if TYPE_CHECKING:
+    from weightaudit.statistics.block import Block
+    from weightaudit.tensor import TensorInfo
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Fold(Protocol[T_co]):
+    """A measurement under way. It sees every element of a stretch of one tensor, in order."""
+
+    def update(self, block: Block) -> None:
+        """Take in one block of the tensor."""
+        ...
+
+    def merge(self, other: Self) -> None:
+        """Take in the fold of the stretch that follows this one. Associative."""
+        ...
+
+    def finish(self) -> T_co:
+        """Return the result; update and merge are not called again."""
+        ...
+
+
+class Statistic(ABC, Generic[T]):
+    """A frozen dataclass that says what to measure. Equal statistics are measured once.
+
+    Elements that are NaN or infinite are left out of every statistic but `NonFinite`, so
+    that one bad value does not hide what the others say.
+    """
+
+    @abstractmethod
+    def start(self, info: TensorInfo) -> Fold[T]:
+        """Begin to measure a tensor (or a stretch of it)."""
+
+
+class Stats:
+    """The finished statistics of one tensor, looked up by what was asked for."""
+
+    def __init__(self, results: Mapping[Statistic[Any], Any]) -> None:
+        self._results = results
+
+    def __getitem__(self, statistic: Statistic[T]) -> T:
+        return cast("T", self._results[statistic])
+
+    def __contains__(self, statistic: object) -> bool:
+        return statistic in self._results
+
+    def __iter__(self) -> Any:
+        return iter(self._results)

@@ -1,0 +1,109 @@
+"""A stretch of one tensor in memory, with the views that several folds share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weightaudit.statistics.sums import Sums, numpy_sums
+
+Real = NDArray[np.floating[Any]]
+
+
+class Scratch:
+    """Memory that one worker uses again for every block, so that views stay in the CPU's cache.
+
+    Attributes:
+        sums: What computes the sums of a block.
+    """
+
+    def __init__(self, sums: Sums = numpy_sums) -> None:
+        self.sums = sums
+        self._arrays: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
+
+    def take(self, purpose: str, size: int, dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
+        """Return an array of `size` elements with undefined content, the same memory each time."""
+        key = (purpose, np.dtype(dtype))
+        array = self._arrays.get(key)
+        if array is None or array.size < size:
+            array = np.empty(size, dtype)
+            self._arrays[key] = array
+        return array[:size]
+
+
+class Block:
+    """Consecutive elements of a tensor in row-major order.
+
+    Views are computed when a fold first asks for them, into scratch memory: they are valid
+    until the next block, and must not be kept or written to.
+
+    Attributes:
+        values: One-dimensional float32 or float64 array, as stored (NaN and Inf included).
+        start: Index in the flattened tensor of the first of them.
+    """
+
+    def __init__(self, values: Real, start: int, scratch: Scratch | None = None) -> None:
+        self.values = values
+        self.start = start
+        self._scratch = scratch or Scratch()
+
+    @cached_property
+    def absolute(self) -> Real:
+        """Absolute values, NaN and Inf included."""
+        out = self._scratch.take("absolute", self.values.size, self.values.dtype)
+        return np.abs(self.values, out=out)
+
+    @cached_property
+    def peak(self) -> float:
+        """Largest absolute value; NaN if there is a NaN, 0 for an empty block."""
+        return float(self.absolute.max()) if self.values.size else 0.0
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is no NaN and no Inf: one comparison of the peak proves it."""
+        return bool(np.isfinite(self.peak))
+
+    @cached_property
+    def finite(self) -> Real:
+        """The finite elements, without their places."""
+        return self.values if self.is_finite else self.values[np.isfinite(self.values)]
+
+    @cached_property
+    def finite_absolute(self) -> Real:
+        """Absolute values of the finite elements, without their places."""
+        return self.absolute if self.is_finite else np.abs(self.finite)
+
+    @cached_property
+    def cleaned(self) -> Real:
+        """All elements in their places, with zero for NaN and Inf."""
+        if self.is_finite:
+            return self.values
+        return np.where(np.isfinite(self.values), self.values, self.values.dtype.type(0))
+
+    @cached_property
+    def cleaned_absolute(self) -> Real:
+        """Absolute values in their places, with zero for NaN and Inf."""
+        return self.absolute if self.is_finite else np.abs(self.cleaned)
+
+    @cached_property
+    def sums(self) -> tuple[float, float]:
+        """Sum and sum of squares of the finite elements, in float64."""
+        return self._scratch.sums(self.finite)
+
+    @cached_property
+    def wide(self) -> NDArray[np.float64]:
+        """`cleaned` as float64: squares of float32 are exact in it, and sums lose nothing that matters."""
+        if self.values.dtype == np.float64:
+            return self.cleaned.astype(np.float64, copy=False)
+        out = self._scratch.take("wide", self.values.size, np.float64)
+        np.copyto(out, self.cleaned)
+        return out
+
+    @cached_property
+    def squares(self) -> NDArray[np.float64]:
+        """Squares of `cleaned` in float64."""
+        out = self._scratch.take("squares", self.values.size, np.float64)
+        return np.multiply(self.wide, self.wide, out=out)

@@ -1,0 +1,256 @@
+"""Counts: elements that are not finite, that are zero, that lie below or above a magnitude."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, nan
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from weightaudit.statistics.base import Statistic
+
+if TYPE_CHECKING:
+    from weightaudit.statistics.block import Block
+    from weightaudit.tensor import TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class NonFiniteCount:
+    """How many elements are not finite, by kind, and where the first of them is (-1: nowhere)."""
+
+    nan: int = 0
+    positive: int = 0
+    negative: int = 0
+    first: int = -1
+
+    @property
+    def infinite(self) -> int:
+        """Elements that are +Inf or -Inf."""
+        return self.positive + self.negative
+
+    @property
+    def total(self) -> int:
+        """Elements that are NaN or infinite."""
+        return self.nan + self.infinite
+
+
+@dataclass(frozen=True, slots=True)
+class NonFinite(Statistic[NonFiniteCount]):
+    """Count of NaN, +Inf and -Inf."""
+
+    def start(self, info: TensorInfo) -> NonFiniteFold:
+        return NonFiniteFold()
+
+
+class NonFiniteFold:
+    """Exact counting happens only in blocks whose peak is not finite."""
+
+    def __init__(self) -> None:
+        self._count = NonFiniteCount()
+
+    def update(self, block: Block) -> None:
+        if block.is_finite:
+            return
+        bad = ~np.isfinite(block.values)
+        nan = int(np.isnan(block.values).sum())
+        positive = int(np.isposinf(block.values).sum())
+        first = block.start + int(bad.argmax())
+        self._add(NonFiniteCount(nan, positive, int(bad.sum()) - nan - positive, first))
+
+    def merge(self, other: Self) -> None:
+        self._add(other._count)
+
+    def _add(self, more: NonFiniteCount) -> None:
+        have = self._count
+        first = have.first if have.first >= 0 else more.first
+        self._count = NonFiniteCount(
+            have.nan + more.nan, have.positive + more.positive, have.negative + more.negative, first
+        )
+
+    def finish(self) -> NonFiniteCount:
+        return self._count
+
+
+class CountFold:
+    """A count of elements that is the sum of its blocks' counts."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def update(self, block: Block) -> None:
+        self._count += self.count(block)
+
+    def count(self, block: Block) -> int:
+        """Return how many elements of the block belong."""
+        raise NotImplementedError
+
+    def merge(self, other: Self) -> None:
+        self._count += other._count
+
+    def finish(self) -> int:
+        return self._count
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros(Statistic[int]):
+    """Count of elements that are exactly 0 or -0."""
+
+    def start(self, info: TensorInfo) -> CountFold:
+        return _ZeroFold()
+
+
+class _ZeroFold(CountFold):
+    def count(self, block: Block) -> int:
+        # A comparison and a count of booleans are six times faster than np.count_nonzero on floats.
+        return int(np.count_nonzero(block.values == 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Below(Statistic[int]):
+    """Count of finite elements with ``|x| < limit``, zeros included.
+
+    The limit is compared in the precision that the tensor is decoded to; choose one that
+    float32 holds exactly, as powers of two are.
+    """
+
+    limit: float
+
+    def start(self, info: TensorInfo) -> CountFold:
+        return _BelowFold(self.limit)
+
+
+class _BelowFold(CountFold):
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def count(self, block: Block) -> int:
+        magnitude = block.finite_absolute
+        return int(np.count_nonzero(magnitude < magnitude.dtype.type(self._limit)))
+
+
+@dataclass(frozen=True, slots=True)
+class Above(Statistic[int]):
+    """Count of finite elements with ``|x| >= limit``."""
+
+    limit: float
+
+    def start(self, info: TensorInfo) -> CountFold:
+        return _AboveFold(self.limit)
+
+
+class _AboveFold(CountFold):
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def count(self, block: Block) -> int:
+        if block.peak < self._limit:
+            return 0
+        magnitude = block.finite_absolute
+        return int(np.count_nonzero(magnitude >= magnitude.dtype.type(self._limit)))
+
+
+@dataclass(frozen=True, slots=True)
+class TinyCount:
+    """What happens to the smallest elements when a tensor is cast to a narrower float.
+
+    Attributes:
+        flushed: Nonzero elements with ``|x| <= flush``, which become zero.
+        flushed_energy: Sum of their squares, in float64.
+        subnormal: Elements with ``flush < |x| < normal``, which keep only part of their digits.
+    """
+
+    flushed: int = 0
+    flushed_energy: float = 0.0
+    subnormal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tiny(Statistic[TinyCount]):
+    """Count and energy of the finite elements that fall below the range of a narrower float.
+
+    Attributes:
+        flush: Largest magnitude that rounds to zero in the narrower type.
+        normal: Smallest normal magnitude of the narrower type. Both are powers of two, so
+            that the comparison is exact in every type that tensors are decoded to.
+    """
+
+    flush: float
+    normal: float
+
+    def start(self, info: TensorInfo) -> TinyFold:
+        return TinyFold(self.flush, self.normal)
+
+
+class TinyFold:
+    """One comparison finds the few candidates; only they are looked at again."""
+
+    def __init__(self, flush: float, normal: float) -> None:
+        self._flush = flush
+        self._normal = normal
+        self._count = TinyCount()
+
+    def update(self, block: Block) -> None:
+        magnitude = block.finite_absolute
+        tiny = magnitude[magnitude < magnitude.dtype.type(self._normal)]
+        tiny = tiny[tiny > 0]
+        if not tiny.size:
+            return
+        lost = tiny[tiny <= tiny.dtype.type(self._flush)].astype(np.float64)
+        self._add(TinyCount(lost.size, float(np.dot(lost, lost)), tiny.size - lost.size))
+
+    def merge(self, other: Self) -> None:
+        self._add(other._count)
+
+    def _add(self, more: TinyCount) -> None:
+        have = self._count
+        self._count = TinyCount(
+            have.flushed + more.flushed,
+            have.flushed_energy + more.flushed_energy,
+            have.subnormal + more.subnormal,
+        )
+
+    def finish(self) -> TinyCount:
+        return self._count
+
+
+@dataclass(frozen=True, slots=True)
+class NegativeCount:
+    """How many finite elements are below zero (-0.0 is not), and the smallest finite one (NaN: none)."""
+
+    count: int
+    minimum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Negative(Statistic[NegativeCount]):
+    """Count of finite elements below zero, and the smallest finite element."""
+
+    def start(self, info: TensorInfo) -> NegativeFold:
+        return NegativeFold()
+
+
+class NegativeFold:
+    """One minimum per block; counts only in blocks whose minimum is negative."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._minimum = inf
+
+    def update(self, block: Block) -> None:
+        values = block.finite
+        if not values.size:
+            return
+        minimum = float(values.min())
+        self._minimum = min(self._minimum, minimum)
+        if minimum < 0:
+            self._count += int(np.count_nonzero(values < 0))
+
+    def merge(self, other: Self) -> None:
+        self._count += other._count
+        self._minimum = min(self._minimum, other._minimum)
+
+    def finish(self) -> NegativeCount:
+        return NegativeCount(self._count, nan if self._minimum == inf else self._minimum)
