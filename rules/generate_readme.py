@@ -31,12 +31,13 @@ INTRODUCTION = """\
 
 <!-- Written by rules/generate_readme.py; edit the rules, then run it again. -->
 
-Each rule is one file in `weightaudit_rules/`; `weightaudit explain CODE` prints its page with examples. Codes are
-never reused or renumbered. The severity is that of its gravest findings: a rule may report a lesser one, and an
-error is lowered to a warning where the tensor's role is only guessed and the rule relies on it.
+Each rule is one file in `weightaudit_rules/`; `weightaudit explain CODE` prints its page with examples.
+Codes are never reused or renumbered. The severity is that of its gravest findings: a rule may report a
+lesser one, and an error is lowered to a warning where the tensor's role is only guessed and the rule
+relies on it.
 
-A new rule is a new file: a frozen dataclass derived from `weightaudit.rule.Rule`, whose fields are its options and
-whose examples prove it. `weightaudit.testing.check_rule` checks all that a rule must hold.
+A new rule is a new file: a frozen dataclass derived from `weightaudit.rule.Rule`, whose fields are its
+options and whose examples prove it. `weightaudit.testing.check_rule` checks all that a rule must hold.
 """
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
 from weightaudit.errors import ReadError
 from weightaudit.source import Files, LocalFile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_read_by_position(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from weightaudit.report import ExitCode
 INTERRUPTED = 130
 """Exit code of a process that was interrupted: 128 and the number of SIGINT."""
 
+_UsageError = typer.BadParameter.__bases__[0]
+"""What Typer raises for a wrong command line; it names only this subclass, and it may bring its own Click."""
+
 NOT_READ = 141
 """Exit code where nobody read the help: 128 and the number of SIGPIPE."""
 
@@ -55,7 +58,7 @@ def _exit_code(exit_: SystemExit) -> int:
         return INTERRUPTED
     if isinstance(reason, BrokenPipeError):
         return NOT_READ
-    if reason is not None and exit_.code == ExitCode.USAGE:
+    if isinstance(reason, _UsageError):
         return ExitCode.USAGE
     say("a rule ended the program before the audit was complete.")
     return ExitCode.INCOMPLETE

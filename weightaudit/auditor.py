@@ -109,9 +109,7 @@ def _audit_target(
             if progress is not None:
                 progress(target.label, done, total)
 
-        measured = measure(
-            checkpoint.files, subjects, checkpoint.regions, workers=workers, progress=advance
-        )
+        measured = measure(checkpoint.files, subjects, checkpoint.regions, workers=workers, progress=advance)
         checkpoint.check_unchanged()
         skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
         return _judge(target, checkpoint, rules, judges, measured, skipped)

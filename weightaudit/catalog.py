@@ -5,10 +5,12 @@ Nothing here is a handle, so a catalog can be made in another process and sent b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Json = Any
 """A parsed JSON document of a stranger's file: nothing about its shape is promised."""

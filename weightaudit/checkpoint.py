@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,9 +16,12 @@ from weightaudit.errors import ReadError, UsageError
 from weightaudit.formats import open_catalog
 from weightaudit.identity import identify
 from weightaudit.limits import DEFAULT_LIMITS, Limits
-from weightaudit.tensor import TensorInfo
 
 if TYPE_CHECKING:
+    from weightaudit.tensor import TensorInfo
+    from types import TracebackType
+    from collections.abc import Iterator, Sequence
+    import os
     from numpy.typing import NDArray
 
     from weightaudit.source import Files
@@ -176,7 +176,9 @@ def _aliases(tensors: Sequence[tuple[TensorInfo, Entry]], files: Files) -> Itera
     end, owner, last = 0, "", -1
     for file, offset, nbytes, name in extents:
         if file == last and offset < end:
-            message = f"It shares bytes of {files[file].label} with {owner}; a change of one changes the other."
+            message = (
+                f"It shares bytes of {files[file].label} with {owner}; a change of one changes the other."
+            )
             yield Defect(Flaw.ALIAS, message, name)
         if file != last or offset + nbytes > end:
             end, owner, last = offset + nbytes, name, file

@@ -78,7 +78,7 @@ def _float8_table(dtype: str) -> NDArray[np.float32]:
     else:
         value[(code & 0x7F) == 0x7C] = np.inf
         value[(code & 0x7F) > 0x7C] = np.nan
-    table = np.where(code & 0x80, -value, value).astype(np.float32)
+    table: NDArray[np.float32] = np.where(code & 0x80, -value, value).astype(np.float32)
     table.flags.writeable = False
     return table
 
@@ -104,7 +104,8 @@ def decode(raw: NDArray[np.uint8], dtype: str, *, big_endian: bool = False) -> N
     if dtype.startswith("float8"):
         return _float8_table(dtype)[raw]
     if kind == "bool":
-        return (raw != 0).astype(np.float32)
+        truth: NDArray[np.bool_] = raw != 0
+        return truth.astype(np.float32)
     width = size // components(dtype)
     letter = {"float": "f", "complex": "f", "int": "i", "uint": "u"}[kind]
     values = raw.view(f"{'>' if big_endian else '<'}{letter}{width}")

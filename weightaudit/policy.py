@@ -133,7 +133,7 @@ def parse_policy(table: Mapping[str, Any], source: str) -> Policy:
     """
     where = f"{source}: "
     known = ("select", "ignore", "plugins", "fail_on", "rules", "overrides")
-    values = _normalized(table, where, known)
+    values = _normalized(table, source, known)
     overrides = values.get("overrides", [])
     if not isinstance(overrides, list):
         raise PolicyError(f"{where}overrides must be a list of tables, written [[overrides]].")
@@ -194,7 +194,7 @@ def _project_table(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _override(value: object, where: str) -> Override:
     known = ("tensors", "roles", "layer_classes", "ignore", "rules")
-    values = _normalized(_table(value, where), f"{where}.", known)
+    values = _normalized(_table(value, where), where, known)
     override = Override(
         tensors=_strings(values, "tensors", f"{where}."),
         roles=tuple(_role(name, f"{where}.roles") for name in _strings(values, "roles", f"{where}.")),
@@ -213,7 +213,7 @@ def _rules(values: Mapping[str, Any], where: str) -> dict[str, RuleSettings]:
 
 
 def _settings(value: object, where: str) -> RuleSettings:
-    options = _normalized(_table(value, where), f"{where}.")
+    options = _normalized(_table(value, where), where)
     severity = options.pop("severity", None)
     if severity is None:
         return RuleSettings(options)
@@ -232,7 +232,9 @@ def _role(name: str, where: str) -> Role:
     try:
         return Role(name.replace("-", "_"))
     except ValueError:
-        raise PolicyError(f"{where}: {name!r} is not a role{did_you_mean(name, Role)}.") from None
+        raise PolicyError(
+            f"{where}: {name!r} is not a role{did_you_mean(name, [role.value for role in Role])}."
+        ) from None
 
 
 def _table(value: object, where: str) -> dict[str, Any]:
@@ -260,8 +262,10 @@ def _normalized(table: Mapping[str, Any], where: str, known: Collection[str] | N
         key = written.replace("-", "_")
         if known is not None and key not in known:
             hint = did_you_mean(written, [name.replace("_", "-") for name in known])
-            raise PolicyError(f"{where}unknown key {written!r}{hint}.")
+            raise PolicyError(f"{where}: unknown key {written!r}{hint}.")
         if key in result:
-            raise PolicyError(f"{where}the key {written!r} is given twice, with a hyphen and an underscore.")
+            raise PolicyError(
+                f"{where}: the key {written!r} is given twice, with a hyphen and an underscore."
+            )
         result[key] = value
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from weightaudit.rule import Finding, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TYPE_CHECKING
 
 from weightaudit.errors import ReadError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 Buffer = bytearray | memoryview
 
@@ -80,7 +82,9 @@ class LocalFile:
     def check_unchanged(self) -> None:
         """Raise ReadError if the file was written to since it was opened."""
         if _identity(os.fstat(self.fd)) != self._identity:
-            raise ReadError(f"{self.label} changed while it was read; audit it again once nothing writes to it.")
+            raise ReadError(
+                f"{self.label} changed while it was read; audit it again once nothing writes to it."
+            )
 
     def close(self) -> None:
         os.close(self.fd)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from weightaudit.dtypes import itemsize, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Role(StrEnum):
@@ -77,9 +79,12 @@ class Quantization:
     Attributes:
         mode: ``int8`` (weight = stored / scale) or ``int4`` (weight = (stored - zero) * scale, or
             stored / scale where there is no zero point; two weights in a byte, low nibble first).
-        scale: Key of the scale tensor in the same checkpoint.
+        scale: Key of the scale tensor in the same checkpoint: one per output channel (for an
+            EinsumDense in int8 with axes of size 1 for the contracted ones), per row of an
+            embedding, or per group and output channel where `group` is given.
         zero: Key of the zero-point tensor, if there is one.
-        group: Key of the tensor that maps input rows to quantization groups, if there is one.
+        group: Key of the tensor that maps the rows of a kernel, or the columns of an embedding,
+            to quantization groups, if there is one.
     """
 
     mode: str

@@ -22,3 +22,8 @@ def is_weight(info: TensorInfo) -> bool:
 def is_matrix(info: TensorInfo) -> bool:
     """Say whether the tensor is a weight that is multiplied with activations."""
     return is_weight(info) and info.role in MATRIX_ROLES
+
+
+def is_surely_unused(info: TensorInfo) -> bool:
+    """Say whether it is known, not guessed, that inference never reads the tensor."""
+    return info.is_bookkeeping and info.is_certain

@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
+from weightaudit_rules._roles import is_surely_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ class InfiniteValues(Rule):
     training that diverged and stopped one step before NaN.
 
     Known false positives: attention masks stored as constants of minus infinity. In what
-    inference does not read (optimizer slots, metrics, states) the finding is a warning.
+    inference is known not to read (optimizer slots, metrics, states) the finding is a warning.
 
     How to mend: convert again from the float32 original (moving variances kept in float32), or
     go back to the last checkpoint without infinities.
@@ -89,13 +90,12 @@ class InfiniteValues(Rule):
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         count = stats[NonFinite()]
         if count.infinite:
-            consequence = (
-                "training cannot be resumed from it" if info.is_bookkeeping else "they turn outputs into NaN"
-            )
+            unused = is_surely_unused(info)
+            consequence = "training cannot be resumed from it" if unused else "they turn outputs into NaN"
             yield self.finding(
                 info,
                 f"{count.infinite} of {info.size} values are infinite; {consequence}.",
-                Severity.WARNING if info.is_bookkeeping else None,
+                Severity.WARNING if unused else None,
                 positive=count.positive,
                 negative=count.negative,
                 size=info.size,

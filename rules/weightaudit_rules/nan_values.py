@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
+from weightaudit_rules._roles import is_surely_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,8 @@ class NanValues(Rule):
     What is normal: no NaN at all. They come from diverged training (a too large learning rate,
     a logarithm or a division of zero, float16 without loss scaling) or from damaged files.
 
-    Known false positives: none in weights. In what inference does not read (optimizer slots,
-    metrics, states) the finding is a warning: training cannot be resumed from it.
+    Known false positives: none in weights. In what inference is known not to read (optimizer
+    slots, metrics, states) the finding is a warning: training cannot be resumed from it.
 
     How to mend: go back to the last checkpoint without NaN; train on with gradient clipping
     or a smaller learning rate. Zeros in place of NaN give a model that nobody has trained.
@@ -88,15 +89,16 @@ class NanValues(Rule):
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         count = stats[NonFinite()]
         if count.nan:
+            unused = is_surely_unused(info)
             consequence = (
                 "training cannot be resumed from it"
-                if info.is_bookkeeping
+                if unused
                 else "every output that they take part in is NaN"
             )
             yield self.finding(
                 info,
                 f"{count.nan} of {info.size} values are NaN; {consequence}.",
-                Severity.WARNING if info.is_bookkeeping else None,
+                Severity.WARNING if unused else None,
                 nan=count.nan,
                 size=info.size,
                 first=count.first,

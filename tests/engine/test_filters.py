@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,6 +9,10 @@ import pytest
 
 from weightaudit.engine.filters import undo
 from weightaudit.errors import ReadError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _chunk(path: Path, values: np.ndarray, **options: object) -> tuple[np.ndarray, tuple[str, ...]]:

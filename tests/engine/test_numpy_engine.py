@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from math import inf
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from weightaudit.catalog import Checksum, Entry, Extent, Flaw, Inline, Region, Tile, Tiles
 from weightaudit.checksums import crc32c
@@ -22,7 +19,19 @@ from weightaudit.source import Files
 from weightaudit.statistics import AxisNorm, Extremes, Moments, NonFinite, Statistic, Zeros
 from weightaudit.tensor import TensorInfo
 
-ALL: tuple[Statistic[Any], ...] = (NonFinite(), Extremes(), Moments(), Zeros(), AxisNorm((0,), inf), AxisNorm((0,), 2))
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pathlib import Path
+    from collections.abc import Sequence
+
+ALL: tuple[Statistic[Any], ...] = (
+    NonFinite(),
+    Extremes(),
+    Moments(),
+    Zeros(),
+    AxisNorm((0,), inf),
+    AxisNorm((0,), 2),
+)
 
 
 def _subject(entry: Entry, statistics: Sequence[Statistic[Any]] = ALL) -> Subject:
@@ -59,12 +68,12 @@ def arrays() -> dict[str, NDArray[Any]]:
     }
 
 
-def _measure(path: Path, entries: list[Entry], regions: Sequence[Region] = (), workers: int = 2) -> Measurement:
+def _measure(
+    path: Path, entries: list[Entry], regions: Sequence[Region] = (), workers: int = 2
+) -> Measurement:
     with Files(path.parent) as files:
         files.open(path.name)
-        shaped = [
-            _subject(entry, ALL if len(entry.shape) > 0 else ALL[:4]) for entry in entries
-        ]
+        shaped = [_subject(entry, ALL if len(entry.shape) > 0 else ALL[:4]) for entry in entries]
         return measure(files, shaped, regions, workers=workers)
 
 
@@ -116,7 +125,9 @@ def test_region_covers_tensors_and_gaps(tmp_path: Path, arrays: dict[str, NDArra
     assert not _measure(path, entries, [region]).defects
     raw[byte] ^= 1
     path.write_bytes(raw)
-    assert [defect.flaw for defect in _measure(path, entries, [region]).defects if not defect.tensor] == [Flaw.CHECKSUM]
+    assert [defect.flaw for defect in _measure(path, entries, [region]).defects if not defect.tensor] == [
+        Flaw.CHECKSUM
+    ]
 
 
 def test_plan_reads_every_byte_of_a_region_once(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -137,7 +148,10 @@ def test_overlapping_tensors_do_not_break_a_region(tmp_path: Path) -> None:
     path = tmp_path / "data"
     raw = np.arange(100, dtype=np.float32).tobytes()
     path.write_bytes(raw)
-    entries = [Entry("a", (100,), "float32", Extent(0, 0, 400)), Entry("b", (50,), "float32", Extent(0, 100, 200))]
+    entries = [
+        Entry("a", (100,), "float32", Extent(0, 0, 400)),
+        Entry("b", (50,), "float32", Extent(0, 100, 200)),
+    ]
     region = Region("member", Extent(0, 0, 400), Checksum("crc32", zlib.crc32(raw)))
     with Files(tmp_path) as files:
         files.open("data")
@@ -150,7 +164,10 @@ def test_file_that_ends_early_is_a_failure(tmp_path: Path) -> None:
     """A tensor whose bytes end early has no statistics and a reason; the others are measured."""
     path = tmp_path / "data"
     path.write_bytes(np.ones(10, np.float32).tobytes())
-    entries = [Entry("whole", (10,), "float32", Extent(0, 0, 40)), Entry("cut", (20,), "float32", Extent(0, 0, 80))]
+    entries = [
+        Entry("whole", (10,), "float32", Extent(0, 0, 40)),
+        Entry("cut", (20,), "float32", Extent(0, 0, 80)),
+    ]
     with Files(tmp_path) as files:
         files.open("data")
         measured = measure(files, [_subject(entry, ALL[:4]) for entry in entries])

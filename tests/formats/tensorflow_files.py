@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
-from numpy.typing import NDArray
 
 from weightaudit.catalog import Catalog, Entry, Extent, Tiles
+from weightaudit.formats.sstable import read_table
 from weightaudit.formats.tensor_bundle import catalog_tensor_bundle
 from weightaudit.limits import DEFAULT_LIMITS
-from weightaudit.source import Files
+from weightaudit.source import Files, LocalFile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 Pair = tuple[bytes, bytes]
@@ -127,6 +130,15 @@ def write_bundle(folder: Path, pairs: Sequence[Pair], data: bytes = b"\0" * 64, 
     (folder / f"{name}.index").write_bytes(simple_table(pairs))
     (folder / f"{name}.data-00000-of-00001").write_bytes(data)
     return folder
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read the pairs of a valid table."""
+    source = LocalFile(path)
+    try:
+        return list(read_table(source))
+    finally:
+        source.close()
 
 
 def bundle_catalog(folder: Path, prefix: str = "ckpt") -> Catalog:

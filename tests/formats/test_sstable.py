@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -71,10 +72,10 @@ def test_only_tables_are_recognised(tmp_path: Path) -> None:
 def test_every_block_is_verified(tmp_path: Path) -> None:
     """One flipped bit anywhere in the blocks is an error."""
     data = table(split(PAIRS))
-    chooser = random.Random(5)
+    chooser = np.random.default_rng(5)
     for _ in range(200):
         damaged = bytearray(data)
-        damaged[chooser.randrange(len(data) - 48)] ^= 1 << chooser.randrange(8)
+        damaged[chooser.integers(len(data) - 48)] ^= 1 << int(chooser.integers(8))
         with pytest.raises(ReadError, match="damaged"):
             read(tmp_path, bytes(damaged))
 
@@ -153,9 +154,19 @@ def test_unknown_compression_is_refused(tmp_path: Path) -> None:
         read(tmp_path, table(split(PAIRS), kind=7))
 
 
+def test_compressed_blocks_are_read(tmp_path: Path) -> None:
+    """A table whose data blocks are Snappy, as V1 checkpoints may be, gives the same pairs."""
+    blocks = [
+        (key, varint(len(b)) + b"\xf4" + (len(b) - 1).to_bytes(2, "little") + b) for key, b in split(PAIRS)
+    ]
+    assert read(tmp_path, table(blocks, kind=1)) == PAIRS
+    with pytest.raises(ReadError, match="damaged"):
+        read(tmp_path, table(split(PAIRS), kind=1))
+
+
 SNAPPY = [
     (b"\x05\x10hello", b"hello"),
-    (b"\x0a\x08abc\x11\x03", b"abcabcabca"),
+    (b"\x0a\x08abc\x0d\x03", b"abcabcabca"),
     (b"\x08\x00a\x1a\x01\x00", b"aaaaaaaa"),
     (b"\x08\x04ab\x17\x02\x00\x00\x00", b"abababab"),
     (b"\x40\xf0\x3f" + bytes(range(64)), bytes(range(64))),
@@ -194,7 +205,5 @@ def test_damaged_snappy_blocks_are_refused(data: bytes) -> None:
 @given(st.binary(max_size=80))
 def test_no_bytes_crash_the_decompressor(data: bytes) -> None:
     """Any bytes give plain bytes within the limit or an error."""
-    try:
+    with suppress(MalformedError):
         assert len(decompress(data, 1000)) <= 1000
-    except MalformedError:
-        pass

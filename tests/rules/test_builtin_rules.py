@@ -5,22 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from weightaudit.plugins import load_rules
-from weightaudit.rule import Rule
 from weightaudit.testing import check_rule
+
+if TYPE_CHECKING:
+    from weightaudit.rule import Rule
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RULES = load_rules(("weightaudit_rules",))
 
-CODES = """
-    WA101 WA102 WA103 WA110 WA111 WA112 WA113 WA114
-    WA201 WA202 WA203 WA204 WA210 WA211
-    WA301 WA302 WA303 WA304 WA305
-    WA401 WA402 WA403
-""".split()
+CODES = [
+    *("WA101", "WA102", "WA103", "WA110", "WA111", "WA112", "WA113", "WA114"),
+    *("WA201", "WA202", "WA203", "WA204", "WA210", "WA211"),
+    *("WA301", "WA302", "WA303", "WA304", "WA305"),
+    *("WA401", "WA402", "WA403"),
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)

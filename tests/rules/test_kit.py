@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
-from weightaudit_rules.nan_values import NanValues
 
 from weightaudit.catalog import Defect, Flaw
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import AxisNorm, Moments, NonFinite, Peak, Statistic, Stats
 from weightaudit.tensor import Role, TensorInfo
 from weightaudit.testing import check_rule, findings_of, measure, rule_problems, tensor_info
+from weightaudit_rules.nan_values import NanValues
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Loud(Rule):
     code = "XY101"
     name = "loud"
     severity = Severity.WARNING
-    examples = (
+    examples: ClassVar[tuple[Example, ...]] = (
         Example(title="zeros", values=lambda: np.zeros(4), severity=None),
         Example(title="halves", values=lambda: np.full(4, 0.5), severity=None),
         Example(title="twos", values=lambda: np.full(4, 2.0), severity=Severity.WARNING),
@@ -89,7 +91,7 @@ class Careless(Loud):
     """Its message is no sentence, and its option a secret."""
 
     secret: int = 0
-    examples = Loud.examples[:3]
+    examples: ClassVar[tuple[Example, ...]] = Loud.examples[:3]
     name = "Not Kebab"
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
@@ -144,7 +146,12 @@ def test_measure_equals_numpy() -> None:
 def test_tensor_info_describes_a_dense_kernel() -> None:
     """Examples state only what differs; fans are those of the shape, and none for other roles."""
     kernel = tensor_info(np.zeros((3, 3, 8, 32), np.float16))
-    assert (kernel.dtype, kernel.role, kernel.fan_in, kernel.output_axes) == ("float16", Role.KERNEL, 72, (3,))
+    assert (kernel.dtype, kernel.role, kernel.fan_in, kernel.output_axes) == (
+        "float16",
+        Role.KERNEL,
+        72,
+        (3,),
+    )
     bias = tensor_info(np.zeros(32), role="bias")
     assert (bias.dtype, bias.role, bias.fan_in, bias.output_axes) == ("float64", Role.BIAS, None, ())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FLOATS = ("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 COMPLEX = ("complex64", "complex128")
@@ -23,7 +25,8 @@ _EXTENSIONS: dict[str, Any] = {
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return numpy's (or ml_dtypes') type of that name."""
-    return np.dtype(_EXTENSIONS.get(name, name))
+    dtype: np.dtype[Any] = np.dtype(_EXTENSIONS.get(name, name))
+    return dtype
 
 
 @st.composite

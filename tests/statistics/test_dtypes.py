@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
 from hypothesis import given, settings
-from numpy.typing import NDArray
 
 from weightaudit.dtypes import components, decode, itemsize, kind_of
+
+from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def wide(values: NDArray[Any]) -> NDArray[np.float64]:

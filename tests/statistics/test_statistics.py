@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import inf, isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from weightaudit.dtypes import itemsize
 from weightaudit.statistics import (
@@ -31,8 +29,13 @@ from weightaudit.statistics import (
 )
 from weightaudit.testing import blocks, measure, tensor_info
 
+from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 REAL = tuple(name for name in EVERY_DTYPE if not name.startswith("complex"))
-SCALARS = (
+SCALARS: tuple[Statistic[Any], ...] = (
     NonFinite(),
     Zeros(),
     Below(2.0**-14),
@@ -192,7 +195,8 @@ def test_large_tensors_do_not_depend_on_block_size(dtype: str) -> None:
     )
     small = measure(values, (*SCALARS, *norms), size=1000)
     large = measure(values, (*SCALARS, *norms))
-    for statistic in (*SCALARS, *norms):
+    every: tuple[Statistic[Any], ...] = (*SCALARS, *norms)
+    for statistic in every:
         if isinstance(statistic, Moments):
             np.testing.assert_allclose(small[statistic].squares, large[statistic].squares, rtol=1e-12)
         elif isinstance(statistic, AxisNorm):

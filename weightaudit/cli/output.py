@@ -53,14 +53,19 @@ def check_output(path: Path, targets: Sequence[Target]) -> None:
     """Refuse, before the work begins, a place where the report could not or must not be written.
 
     Raises:
-        UsageError: Its directory is missing, it is a directory, or it is one of the models.
+        UsageError: Its directory is missing, it is a directory, or it belongs to one of the models.
     """
+    from weightaudit.discover import discover
+
     if path.is_dir():
         raise UsageError(f"--output {path} is a directory; name a file.")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path} cannot be written: there is no directory {path.parent}.")
-    if path.exists() and any(target.path.exists() and path.samefile(target.path) for target in targets):
-        raise UsageError(f"--output {path} is one of the models; the report would replace it.")
+    if path.is_file():
+        models = {os.path.realpath(target.path) for target in targets}
+        # What stands there may be one of a model's many files: a shard, an index, saved_model.pb.
+        if any(os.path.realpath(target.path) in models for target in discover([str(path)])):
+            raise UsageError(f"--output {path} belongs to one of the models; the report would replace it.")
 
 
 def write_file(path: Path, text: str) -> None:

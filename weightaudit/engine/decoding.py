@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 
-from weightaudit.catalog import Entry
 from weightaudit.dtypes import components, decode, itemsize
-from weightaudit.tensor import TensorInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    import numpy as np
+    from weightaudit.tensor import TensorInfo
+    from weightaudit.catalog import Entry
+    from collections.abc import Callable, Iterator
 
 
 class Decoder(Protocol):
@@ -54,4 +56,10 @@ def decoder_for(info: TensorInfo, entry: Entry, sibling: Callable[[str], NDArray
     Raises:
         ReadError: The tensor is quantized, and its scale cannot be read.
     """
-    return PlainDecoder(info, entry)
+    if info.quantization is None:
+        return PlainDecoder(info, entry)
+    from weightaudit.engine.quantized import Int4Decoder, Int8Decoder
+
+    if info.quantization.mode == "int4" and len(info.shape) == 2:
+        return Int4Decoder(info, info.quantization, sibling)
+    return Int8Decoder(info, entry, info.quantization, sibling)

@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 
 from weightaudit.catalog import Defect, Entry, Flaw, Region
 from weightaudit.checksums import checksum, join
-from weightaudit.engine.decoding import Decoder
 from weightaudit.engine.plan import Unit, batches, plan
 from weightaudit.engine.reading import PIECE_BYTES, Bytes, read_pieces
 from weightaudit.errors import ReadError
-from weightaudit.source import Files
 from weightaudit.statistics import Block, Fold, Statistic, Stats
 from weightaudit.statistics.block import Scratch
 from weightaudit.statistics.sums import Sums, sums_for
-from weightaudit.tensor import TensorInfo
+
+if TYPE_CHECKING:
+    from weightaudit.tensor import TensorInfo
+    from weightaudit.engine.decoding import Decoder
+    from weightaudit.source import Files
 
 BLOCK_ELEMENTS = 1 << 16
 """Elements of one block: 256 KiB of float32, so that a block and its views stay in the L2 cache."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from weightaudit.catalog import Absent, Entry, Extent, Region
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.reading import row_step
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 UNIT_BYTES = 8 << 20
 """Bytes of one stretch: large tensors are measured by several workers at once."""
@@ -56,7 +59,13 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
     for number, entry in enumerate(entries):
         if itemsize(entry.dtype) and not isinstance(entry.storage, Absent):
             region = owner.get(number, -1)
-            kind = regions[region].checksum.kind if region >= 0 else entry.checksum.kind if entry.checksum else ""
+            kind = (
+                regions[region].checksum.kind
+                if region >= 0
+                else entry.checksum.kind
+                if entry.checksum
+                else ""
+            )
             units += _tensor_units(number, entry, region, kind)
     for number, region in enumerate(regions):
         stretches = [_extent(entries[index]) for index in covered[number]]

@@ -12,7 +12,10 @@ from weightaudit.catalog import Entry, Extent, Fill, Inline, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.filters import undo
 from weightaudit.errors import ReadError
-from weightaudit.source import Files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weightaudit.source import Files
 
 PIECE_BYTES = 1 << 20
 """How much is read at once: large enough for the system, small enough for the CPU's cache."""

@@ -6,10 +6,13 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from weightaudit.catalog import Catalog
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import Files, LocalFile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weightaudit.catalog import Catalog
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGIC = b"PK\x03\x04"

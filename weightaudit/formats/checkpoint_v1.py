@@ -80,7 +80,7 @@ def catalog_checkpoint_v1(files: Files, shards: Sequence[str], limits: Limits) -
     with tempfile.TemporaryFile() as spool:
         try:
             for source in sources:
-                _read_shard(source, tensors, spool, min(limits.max_tensors, budget), budget)
+                _read_shard(source, tensors, spool, limits.max_tensors, budget)
             spool.flush()
         except OSError as error:
             raise ReadError(f"There is no room to unpack {shards[0]} ({error.strerror}).") from error

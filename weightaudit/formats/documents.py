@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from weightaudit.errors import ReadError
-from weightaudit.limits import Limits
+
+if TYPE_CHECKING:
+    from weightaudit.limits import Limits
 
 
 def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:

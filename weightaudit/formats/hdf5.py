@@ -7,17 +7,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
-from weightaudit.limits import Limits
-from weightaudit.source import LocalFile
+
+if TYPE_CHECKING:
+    from weightaudit.limits import Limits
+    from weightaudit.source import LocalFile
+    from collections.abc import Mapping
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -142,7 +144,9 @@ def _ask_lister(data: Hdf5Data, limits: Limits) -> dict[str, Any]:
         ) from None
     if done.returncode != 0:
         cause = _last_line(done.stderr) if done.returncode > 0 else f"signal {-done.returncode}"
-        raise ReadError(f"{data.file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile.")
+        raise ReadError(
+            f"{data.file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile."
+        )
     answer = json.loads(done.stdout)
     if not isinstance(answer, dict):
         raise ReadError(f"{data.file.label} cannot be listed.")
@@ -168,7 +172,9 @@ def _storage(data: Hdf5Data, item: Mapping[str, Any], key: str, nbytes: int, lim
     if "offset" in item:
         opaque = itemsize(item["dtype"]) == 0
         if not opaque and item["nbytes"] != nbytes:
-            raise ReadError(f"{data.file.label}: {key} stores {item['nbytes']} bytes where its shape needs {nbytes}.")
+            raise ReadError(
+                f"{data.file.label}: {key} stores {item['nbytes']} bytes where its shape needs {nbytes}."
+            )
         return _extent(data, key, item["offset"], item["nbytes"])
     fill = base64.b64decode(item["fill"])
     if "chunks" not in item:
@@ -181,7 +187,9 @@ def _tiles(data: Hdf5Data, item: Mapping[str, Any], key: str, fill: bytes, limit
     chunk_bytes = prod(box) * itemsize(item["dtype"])
     declared = prod(item["shape"]) * itemsize(item["dtype"])
     if chunk_bytes > limits.max_chunk or chunk_bytes > max(1 << 20, 64 * declared):
-        raise ReadError(f"{data.file.label}: {key} is cut into chunks of {chunk_bytes} bytes, which is not plausible.")
+        raise ReadError(
+            f"{data.file.label}: {key} is cut into chunks of {chunk_bytes} bytes, which is not plausible."
+        )
     tiles: list[Tile] = []
     for origin, mask, offset, stored in item["chunks"]:
         filters = tuple(name for bit, name in enumerate(item["filters"]) if not mask >> bit & 1)

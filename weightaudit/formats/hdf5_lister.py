@@ -113,15 +113,19 @@ class Lister:
     def hard_links(self, path: str, group: Any) -> list[bytes]:
         names: list[bytes] = []
 
-        def visit(name: bytes, info: Any) -> None:
+        # What is raised in here gets lost on its way through libhdf5; stopping early does not.
+        def visit(name: bytes, info: Any) -> str | None:
             if info.type != h5py.h5l.TYPE_HARD:
                 kind = "soft" if info.type == h5py.h5l.TYPE_SOFT else "external"
-                raise RefusedError(f"holds a {kind} link, {path}/{_text(name)}, which is not followed")
+                return f"holds a {kind} link, {path}/{_text(name)}, which is not followed"
             names.append(name)
-            if len(names) > 2 * self.request["max_tensors"]:
-                raise RefusedError("holds more links than --max-tensors allows")
+            return "holds more links than --max-tensors allows" if len(names) > most else None
 
-        group.links.iterate(visit, info=True)
+        most = 2 * self.request["max_tensors"]
+        refusal = group.links.iterate(visit, info=True)
+        refusal = refusal[0] if isinstance(refusal, tuple) else refusal
+        if refusal:
+            raise RefusedError(refusal)
         return names
 
     def read_attributes(self, path: str, group: Any) -> None:
@@ -185,7 +189,9 @@ class Lister:
             if h5py.h5a.exists(dataset, b"dtype"):
                 declared = self.attribute(path, dataset, "dtype")
             # Keras writes bfloat16 as two opaque bytes; its legacy .h5 files do not even name it.
-            return (declared if isinstance(declared, str) else "bfloat16" if kind.get_size() == 2 else name), False
+            return (
+                declared if isinstance(declared, str) else "bfloat16" if kind.get_size() == 2 else name
+            ), False
         return name, big_endian
 
 
@@ -225,7 +231,12 @@ def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
     layout = plist.get_layout()
     fill = _fill(dataset, plist)
     if layout == h5py.h5d.CHUNKED:
-        return {"chunks": _chunks(dataset), "chunk": plist.get_chunk(), "filters": _filters(path, plist), "fill": fill}
+        return {
+            "chunks": _chunks(dataset),
+            "chunk": plist.get_chunk(),
+            "filters": _filters(path, plist),
+            "fill": fill,
+        }
     if layout == h5py.h5d.COMPACT:
         value = np.empty(dataset.get_space().get_simple_extent_dims(), dataset.dtype)
         if value.dtype.hasobject:
@@ -286,7 +297,13 @@ def _strings(value: Any) -> list[str]:
 
 def _plain(value: np.ndarray[Any, Any]) -> Any:
     def item(one: Any) -> Any:
-        return _text(one) if isinstance(one, bytes | str) else int(one) if isinstance(one, int | np.integer) else None
+        return (
+            _text(one)
+            if isinstance(one, bytes | str)
+            else int(one)
+            if isinstance(one, int | np.integer)
+            else None
+        )
 
     return item(value[()]) if value.ndim == 0 else [item(one) for one in value.ravel().tolist()]
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Checksum, Extent, Region
 from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.formats.documents import parse_json
 from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
 from weightaudit.formats.zip_archive import STORED, Member, list_members, read_member, spool_member
-from weightaudit.limits import Limits
-from weightaudit.source import Files
+
+if TYPE_CHECKING:
+    from weightaudit.source import Files
+    from weightaudit.limits import Limits
+    from pathlib import Path
+    from collections.abc import Mapping
 
 WEIGHTS = "model.weights.h5"
 CONFIG = "config.json"
@@ -83,7 +85,9 @@ def _with_documents(catalog: Catalog, documents: Mapping[str, Any], regions: tup
 
 def _without_weights(name: str, members: Mapping[str, Member]) -> str:
     if "model.weights.npz" in members:
-        return f"{name} keeps its weights in NumPy form (model.weights.npz); save it again with h5py installed."
+        return (
+            f"{name} keeps its weights in NumPy form (model.weights.npz); save it again with h5py installed."
+        )
     if CONFIG in members:
         return f"{name} has a configuration and no {WEIGHTS}: it is not a whole Keras archive."
     return f"{name} is a zip archive, but not of a Keras model."

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
 from weightaudit.errors import ReadError
 from weightaudit.formats.documents import parse_json
-from weightaudit.limits import Limits
 
 if TYPE_CHECKING:
+    from weightaudit.limits import Limits
+    from collections.abc import Iterator
     from weightaudit.formats.hdf5 import Listing
 
 
@@ -30,7 +30,13 @@ def catalog_keras_legacy(listing: Listing, label: str, limits: Limits) -> Catalo
             defects.append(Defect(Flaw.MISSING_TENSOR, message, key))
         else:
             listed[key] = Entry(
-                entry.key, entry.shape, entry.dtype, entry.storage, entry.big_endian, entry.checksum, attributes
+                entry.key,
+                entry.shape,
+                entry.dtype,
+                entry.storage,
+                entry.big_endian,
+                entry.checksum,
+                attributes,
             )
     for layer in missing_layers(listing):
         message = f"{label} lists the layer {layer} and does not hold it."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+from weightaudit.errors import ReadError
 from weightaudit.formats.documents import parse_json
 from weightaudit.formats.meta_graph import SavedObject
 from weightaudit.formats.object_graph import walk_children
@@ -49,4 +50,6 @@ def from_objects(objects: Sequence[SavedObject], label: str, limits: Limits) -> 
 
 def _described(path: str, identifier: str, text: str, label: str, limits: Limits) -> dict[str, Any]:
     metadata: Any = parse_json(text, f"{label}: {path}", limits) if text else dict[str, Any]()
-    return {"path": path, "identifier": identifier, "metadata": metadata}
+    if not isinstance(metadata, dict):
+        raise ReadError(f"{label} is damaged: the metadata of {path} is no JSON object.")
+    return {"path": path, "identifier": identifier, "metadata": cast("dict[str, Any]", metadata)}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.formats.documents import parse_json
 from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
-from weightaudit.limits import Limits
-from weightaudit.source import Files
+
+if TYPE_CHECKING:
+    from weightaudit.source import Files
+    from weightaudit.limits import Limits
+    from collections.abc import Iterator
 
 
 def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:

@@ -57,6 +57,7 @@ def _element(data: bytes, position: int, output: bytearray) -> int:
         position += width
     if not 0 < offset <= len(output):
         raise MalformedError("a compressed block refers to bytes before its beginning")
-    pattern = output[-offset:][:length]
+    start = len(output) - offset
+    pattern = output[start : start + length]
     output += (pattern * (length // len(pattern) + 1))[:length]
     return position

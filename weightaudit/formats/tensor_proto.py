@@ -24,7 +24,8 @@ _PLAIN = {
     "float8_e4m3fn": 18,
 }
 
-# Types whose field holds varints: the field, and the numpy type of an element.
+# Types whose field holds varints, as far as TensorFlow writes such checkpoints: the field, and the
+# numpy type of an element.
 _VARINTS = {
     "int8": (7, "<i1"),
     "qint8": (7, "<i1"),
@@ -39,9 +40,6 @@ _VARINTS = {
     "int64": (10, "<i8"),
     "bool": (11, "<u1"),
     "float16": (13, "<u2"),
-    "bfloat16": (13, "<u2"),
-    "uint32": (16, "<u4"),
-    "uint64": (17, "<u8"),
 }
 _STRINGS = 8
 _LONGEST_VARINT = 10

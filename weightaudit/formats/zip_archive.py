@@ -10,13 +10,16 @@ from __future__ import annotations
 import struct
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from weightaudit.checksums import INFLATE_ERRORS, crc32, inflater
 from weightaudit.errors import ReadError
-from weightaudit.limits import Limits
 from weightaudit.source import LocalFile, SpooledFile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weightaudit.limits import Limits
+    from collections.abc import Iterator, Mapping
 
 MAGIC = b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
@@ -70,7 +73,9 @@ def list_members(file: LocalFile) -> Mapping[str, Member]:
         member, place = _central_entry(file, directory, place)
         fold = unicodedata.normalize("NFC", member.name).casefold()
         if fold in folded:
-            raise ReadError(f"{file.label} has two members named {member.name}; readers disagree on which one counts.")
+            raise ReadError(
+                f"{file.label} has two members named {member.name}; readers disagree on which one counts."
+            )
         folded.add(fold)
         members[member.name] = member
     if place != len(directory):
@@ -86,7 +91,9 @@ def read_member(file: LocalFile, member: Member, limits: Limits) -> bytes:
         ReadError: It is larger than the limit, or its CRC-32 or size is wrong.
     """
     if member.size > limits.max_metadata:
-        raise ReadError(f"{file.label}: {member.name} is {member.size} bytes long, more than --max-metadata allows.")
+        raise ReadError(
+            f"{file.label}: {member.name} is {member.size} bytes long, more than --max-metadata allows."
+        )
     return b"".join(_inflated(file, member))
 
 
@@ -108,7 +115,9 @@ def spool_member(file: LocalFile, member: Member, limits: Limits) -> SpooledFile
                 spool.write(piece)
             spool.flush()
         except OSError as error:
-            raise ReadError(f"{file.label}: there is no room to inflate {member.name} ({error.strerror}).") from error
+            raise ReadError(
+                f"{file.label}: there is no room to inflate {member.name} ({error.strerror})."
+            ) from error
         return SpooledFile(spool.fileno(), f"{file.label}: {member.name}")
 
 
@@ -119,7 +128,9 @@ def _inflated(file: LocalFile, member: Member) -> Iterator[bytes]:
         crc = crc32(piece, crc)
         done += len(piece)
         if done > member.size:
-            raise ReadError(f"{file.label}: {member.name} inflates to more than the {member.size} bytes it claims.")
+            raise ReadError(
+                f"{file.label}: {member.name} inflates to more than the {member.size} bytes it claims."
+            )
         yield piece
     if done != member.size or crc != member.crc:
         raise ReadError(f"{file.label}: {member.name} is damaged (its CRC-32 or its length is wrong).")
@@ -248,7 +259,13 @@ def _data_offset(
     # Bit 3: the writer did not know these yet, and wrote them behind the data instead.
     later = flags & 8 and (local_crc, local_stored, local_size) == (0, 0, 0)
     same = later or (local_crc, local_stored, local_size) == (crc, stored, size)
-    if magic != MAGIC or rest[:name_size] != raw_name or local_method != method or local_flags != flags or not same:
+    if (
+        magic != MAGIC
+        or rest[:name_size] != raw_name
+        or local_method != method
+        or local_flags != flags
+        or not same
+    ):
         raise ReadError(f"{file.label}: the header of {name} contradicts the zip directory.")
     return header + _LOCAL.size + name_size + extra_size
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from weightaudit.identity.layers import RECURRENT_CELLS, canonical, is_known, snake, variables
+from weightaudit.identity.classes import canonical, snake
+from weightaudit.identity.layers import RECURRENT_CELLS, is_known, variables
 
 if TYPE_CHECKING:
     from weightaudit.catalog import Json
@@ -71,7 +72,8 @@ def as_list(value: Json) -> Sequence[Any]:
     if isinstance(value, list):
         return cast("Sequence[Any]", value)
     packed = as_mapping(value)
-    return as_list(packed.get("items")) if packed.get("class_name") == "__tuple__" else []
+    items = packed.get("items") if packed.get("class_name") == "__tuple__" else None
+    return cast("Sequence[Any]", items) if isinstance(items, list) else []
 
 
 def as_text(value: Json) -> str:
@@ -165,7 +167,8 @@ def _directions(layer: Layer, depth: int) -> Iterator[Layer]:
     forward = as_mapping(layer.config.get("layer"))
     backward = as_mapping(layer.config.get("backward_layer"))
     for direction, node in (("forward", forward), ("backward", backward or forward)):
-        part = _layer(node, trainable=layer.trainable, depth=depth + 1)
+        # Each level doubles the layers; a hostile file must not nest them forty deep.
+        part = _layer(node, trainable=layer.trainable, depth=depth + 8)
         if part is None:
             continue
         name = part.name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.identity.classes import snake
 from weightaudit.identity.config import as_list, as_mapping, as_text
-from weightaudit.identity.layers import snake
 from weightaudit.tensor import Declared
 
 if TYPE_CHECKING:

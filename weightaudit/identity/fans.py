@@ -50,6 +50,9 @@ def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapp
         return Fans(output_axes=(0,))
     if role not in {Role.KERNEL, Role.RECURRENT_KERNEL} or len(shape) < 2:
         return Fans(gates=gates)
+    ordering = config.get("dim_ordering")
+    if len(shape) > 2 and ordering not in {None, "tf", "default"}:
+        return _keras1(shape, as_text(ordering))
     last = len(shape) - 1
     if layer_class == "EinsumDense":
         return _einsum(as_text(config.get("equation")), shape)
@@ -62,6 +65,13 @@ def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapp
         return Fans(shape[-2], shape[-1], (last,)) if last == 2 else _NONE
     field = prod(shape[:-2])
     return Fans(field * shape[-2], field * shape[-1] // gates, (last,), gates)
+
+
+def _keras1(shape: Shape, ordering: str) -> Fans:
+    """Keras 1 kept kernels as (out, in, rows, columns) where ``dim_ordering`` is ``th``."""
+    if ordering != "th":
+        return _NONE
+    return Fans(prod(shape[1:]), shape[0] * prod(shape[2:]), (0,))
 
 
 def _transposed(shape: Shape, strides: object) -> Fans:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
+from weightaudit.identity.classes import class_of_path, path_name
 from weightaudit.identity.config import Layer, as_mapping, as_text, quantization_mode, read_config
 from weightaudit.identity.describe import (
     Described,
@@ -17,7 +19,7 @@ from weightaudit.identity.describe import (
     quantize_layers,
     unknown,
 )
-from weightaudit.identity.layers import class_of_path, path_name, quantized_variables
+from weightaudit.identity.layers import quantized_variables
 from weightaudit.identity.names import guess, quantized_fits
 from weightaudit.identity.optimizer import positional
 from weightaudit.tensor import Evidence, Role, TensorInfo
@@ -53,26 +55,31 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class _File:
     groups: Groups
+    folders: frozenset[str]
     names: Mapping[str, str]
     keras2: bool
 
     def has(self, path: str) -> bool:
         """Say whether anything is stored at or below a path."""
-        return path in self.groups or any(group.startswith(f"{path}/") for group in self.groups)
+        return path in self.groups or path in self.folders
 
 
 def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
     """Identify every tensor of a catalog of the layout KERAS3."""
     documents = catalog.documents
     groups, loose = _group(catalog.entries)
-    names = {key: as_text(value) for key, value in as_mapping(documents.get("names")).items()}
+    folders = frozenset(path[: slash.start()] for path in groups for slash in re.finditer("/", path))
+    names = as_mapping(documents.get("names")).items()
     version = as_text(as_mapping(documents.get("metadata")).get("keras_version"))
     file = _File(
-        groups, {key.replace("\\", "/"): name for key, name in names.items()}, version.startswith("2.")
+        groups=groups,
+        folders=folders,
+        names={path.replace("\\", "/"): as_text(name) for path, name in names},
+        keras2=version.startswith("2."),
     )
     root = read_config(documents.get("config"))
     places = dict(_locate(root, "", "", file, certain=True)) if root else {}
-    tensors = [described for path, place in places.items() for described in _placed(path, place, groups)]
+    tensors = [described for path, place in places.items() for described in _placed(path, place, file)]
     rest = {path: group for path, group in groups.items() if path not in places}
     training = _training_groups(rest)
     for path, group in rest.items():
@@ -152,16 +159,24 @@ def _numbered(name: str, used: dict[str, int]) -> str:
     return f"{name}_{count}" if count else name
 
 
-def _placed(path: str, place: Place, groups: Groups) -> list[Described]:
+def _placed(path: str, place: Place, file: _File) -> list[Described]:
     """Describe the variables of a layer that the config describes."""
-    layer, group = place.layer, groups.get(path, {})
+    layer, group = place.layer, file.groups.get(path, {})
     if not group:
         return []
     mode, variables = _expected(layer, group)
     if variables is None or any(index >= len(variables) for index in group):
         return _guessed(path, group, place.path, layer)
+    # Keras 2 called a depthwise kernel so; Keras 3 calls it a kernel.
+    renamed = file.keras2 and layer.layer_class.startswith("DepthwiseConv")
     described = [
-        describe(entry, f"{place.path}/{variables[index]}", variables[index], layer, Evidence.CONFIG)
+        describe(
+            entry,
+            f"{place.path}/{'depthwise_' * (renamed and not index)}{variables[index]}",
+            variables[index],
+            layer,
+            Evidence.CONFIG,
+        )
         for index, entry in group.items()
     ]
     return quantize(described, mode)
@@ -220,6 +235,10 @@ def _unplaced(path: str, group: Group, root: Layer | None, file: _File) -> list[
     )
     if include_root and root is not None:
         scope = [file.names.get("") or root.name]
+    if path in file.folders and not class_of_path(parts[-1]):
+        # A layer of the user's own, with layers inside: its variables may be anything.
+        own = file.names.get(path) or parts[-1]
+        return [unknown(entry, "/".join([*scope, own, str(i)])) for i, entry in group.items()]
     for depth in range(1, len(parts) + 1):
         prefix = "/".join(parts[:depth])
         name = file.names.get(prefix)
@@ -255,7 +274,7 @@ def _optimizer(documents: Mapping[str, object], file: _File) -> str:
 
 def _missing(places: Mapping[str, Place], groups: Groups, file: _File) -> list[Defect]:
     """Return a defect for each variable that the config promises and the file surely lacks."""
-    twins = [(place.layer.layer_class, place.layer.name) for place in places.values()]
+    twins = Counter((place.layer.layer_class, place.layer.name) for place in places.values())
     stored = any(path in groups for path in places)
     defects: list[Defect] = []
     for path, place in places.items():
@@ -267,7 +286,7 @@ def _missing(places: Mapping[str, Place], groups: Groups, file: _File) -> list[D
         ):
             continue
         # A layer that is shared with another model is stored only where it is met first.
-        shared = twins.count((place.layer.layer_class, place.layer.name)) > 1
+        shared = twins[place.layer.layer_class, place.layer.name] > 1
         if not group and (shared or not stored or not (place.certain or path in file.names)):
             continue
         for index, variable in enumerate(variables):

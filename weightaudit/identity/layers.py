@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.identity.classes import COMPOSITE, STATELESS
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-_OLD_NAMES = {
-    "AtrousConvolution1D": "Conv1D",
-    "AtrousConvolution2D": "Conv2D",
-    "BatchNormalizationV1": "BatchNormalization",
-    "BatchNormalizationV2": "BatchNormalization",
-    "Convolution1D": "Conv1D",
-    "Convolution1DTranspose": "Conv1DTranspose",
-    "Convolution2D": "Conv2D",
-    "Convolution2DTranspose": "Conv2DTranspose",
-    "Convolution3D": "Conv3D",
-    "Convolution3DTranspose": "Conv3DTranspose",
-    "Deconvolution2D": "Conv2DTranspose",
-    "Deconvolution3D": "Conv3DTranspose",
-    "GRUV1": "GRU",
-    "GRUV2": "GRU",
-    "GroupedQueryAttention": "GroupQueryAttention",
-    "LSTMV1": "LSTM",
-    "LSTMV2": "LSTM",
-    "SeparableConvolution1D": "SeparableConv1D",
-    "SeparableConvolution2D": "SeparableConv2D",
-    "TimeDistributedDense": "Dense",
-}
 
 RECURRENT_CELLS = {
     "LSTM": "LSTMCell",
@@ -133,91 +110,13 @@ _QUANTIZED: dict[str, dict[str, tuple[str, ...]]] = {
 _QUANTIZED["EinsumDense"] = _QUANTIZED["Dense"]
 _ONLY_GROUPED = {"kernel_zero", "embeddings_zero", "g_idx"}
 
-_STATELESS = frozenset(
-    [
-        "Activation",
-        "ActivityRegularization",
-        "Add",
-        "AlphaDropout",
-        "Average",
-        "AveragePooling1D",
-        "AveragePooling2D",
-        "AveragePooling3D",
-        "CategoryEncoding",
-        "CenterCrop",
-        "Concatenate",
-        "Cropping1D",
-        "Cropping2D",
-        "Cropping3D",
-        "Discretization",
-        "Dot",
-        "Dropout",
-        "ELU",
-        "Flatten",
-        "GaussianDropout",
-        "GaussianNoise",
-        "GlobalAveragePooling1D",
-        "GlobalAveragePooling2D",
-        "GlobalAveragePooling3D",
-        "GlobalMaxPooling1D",
-        "GlobalMaxPooling2D",
-        "GlobalMaxPooling3D",
-        "Identity",
-        "InputLayer",
-        "LeakyReLU",
-        "Masking",
-        "Maximum",
-        "MaxPooling1D",
-        "MaxPooling2D",
-        "MaxPooling3D",
-        "Minimum",
-        "Multiply",
-        "Permute",
-        "ReLU",
-        "RepeatVector",
-        "Rescaling",
-        "Reshape",
-        "Resizing",
-        "Softmax",
-        "SpatialDropout1D",
-        "SpatialDropout2D",
-        "SpatialDropout3D",
-        "Subtract",
-        "ThresholdedReLU",
-        "UnitNormalization",
-        "UpSampling1D",
-        "UpSampling2D",
-        "UpSampling3D",
-        "ZeroPadding1D",
-        "ZeroPadding2D",
-        "ZeroPadding3D",
-    ]
-)
-_COMPOSITE = frozenset(
-    [
-        "Bidirectional",
-        "ConvLSTM1D",
-        "ConvLSTM2D",
-        "ConvLSTM3D",
-        "Functional",
-        "GRU",
-        "GroupQueryAttention",
-        "LSTM",
-        "Model",
-        "MultiHeadAttention",
-        "RNN",
-        "Sequential",
-        "SimpleRNN",
-        "StackedRNNCells",
-        "TFSMLayer",
-        "TimeDistributed",
-        "Wrapper",
-    ]
-)
-
 ROLES: dict[str, Role] = {
     **dict.fromkeys(
-        ["kernel", "depthwise_kernel", "pointwise_kernel", "real_kernel", "imag_kernel", "quantized_kernel", "lora_kernel_a", "lora_kernel_b", "lora_embeddings_a", "lora_embeddings_b"],
+        [
+            "kernel",
+            *(f"{kind}_kernel" for kind in ("depthwise", "pointwise", "real", "imag", "quantized")),
+            *(f"lora_{weight}_{side}" for weight in ("kernel", "embeddings") for side in "ab"),
+        ],
         Role.KERNEL,
     ),
     "recurrent_kernel": Role.RECURRENT_KERNEL,
@@ -257,46 +156,14 @@ NEVER_TRAINED = frozenset(
 """Roles whose tensors no optimizer changes, whatever the config says."""
 
 
-def canonical(layer_class: str) -> str:
-    """Return today's public name of a layer class: ``Convolution2D`` gives ``Conv2D``."""
-    return _OLD_NAMES.get(layer_class, layer_class)
-
-
-def snake(name: str) -> str:
-    """Return a class name as Keras writes it into paths: ``Conv2DTranspose`` gives ``conv2d_transpose``."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-_BY_SNAKE = {snake(name): name for name in (*_LAYERS, *_COMPOSITE, *_STATELESS)} | {
-    "grouped_query_attention": "GroupQueryAttention",
-    "conv_lstm_cell": "ConvLSTMCell",
-    **{snake(old): new for old, new in _OLD_NAMES.items()},
-    # Keras 1 wrote automatic names without underscores between words.
-    **{name.lower(): name for name in _LAYERS},
-}
-
-
-def class_of_path(component: str) -> str:
-    """Return the class that an automatic layer name tells: ``dense_3`` gives ``Dense``, else empty."""
-    return _BY_SNAKE.get(re.sub(r"(_\d+)+$", "", component), "")
-
-
-def path_name(layer_class: str) -> str:
-    """Return the component by which Keras 3 addresses a layer of this class in a file."""
-    python_name = "GroupedQueryAttention" if layer_class == "GroupQueryAttention" else layer_class
-    return snake(python_name.rsplit(">", 1)[-1])
-
-
 def is_leaf(layer_class: str) -> bool:
     """Say whether the variables of this class are known."""
-    return layer_class in _LAYERS or layer_class in _STATELESS
+    return layer_class in _LAYERS or layer_class in STATELESS
 
 
 def is_known(layer_class: str) -> bool:
     """Say whether this is a class of Keras itself whose structure is known."""
-    return is_leaf(layer_class) or layer_class in _COMPOSITE
+    return is_leaf(layer_class) or layer_class in COMPOSITE
 
 
 def role_of(variable: str, layer_class: str = "") -> Role:
@@ -328,7 +195,7 @@ def variables(layer_class: str, config: Mapping[str, Any], mode: str = "") -> tu
     Returns:
         The names, or None for a class whose variables are not known.
     """
-    if layer_class in _STATELESS:
+    if layer_class in STATELESS:
         return ()
     spec = _LAYERS.get(layer_class)
     if spec is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
+from weightaudit.identity.classes import class_of_path
 from weightaudit.identity.config import Layer, as_mapping, read_config
 from weightaudit.identity.describe import (
     Described,
@@ -15,13 +17,13 @@ from weightaudit.identity.describe import (
     quantize_layers,
     unknown,
 )
-from weightaudit.identity.layers import class_of_path, quantized_variables, role_of
-from weightaudit.identity.names import components, keras1_suffix, role_by_name, variable_of
+from weightaudit.identity.layers import role_of, variables
+from weightaudit.identity.names import components, is_one_gate, keras1_suffix, role_by_name, variable_of
 from weightaudit.identity.optimizer import flat_names, named, positional
-from weightaudit.tensor import Evidence, Role
+from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 _NUMBERED = re.compile(r"^param_(\d+)$")
 _ANONYMOUS = re.compile(r"(?:^|/)Variable(?:_\d+)?(?::\d+)?$")
@@ -49,7 +51,7 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
 
 def _weight(entry: Entry, root: Layer | None) -> Described:
     group = entry.attributes.get("layer", "")
-    parts = components(entry.attributes.get("weight", "")) or components(entry.key)
+    parts = components(entry.attributes.get("weight", "")) or components(entry.key) or ("",)
     variable = variable_of(parts[-1])
     outer = next((child for child in root.children if child.name == group), None) if root else None
     layer = _owner(outer, group, parts[:-1], variable) if outer else None
@@ -59,12 +61,17 @@ def _weight(entry: Entry, root: Layer | None) -> Described:
         variable = layer.variables[index] if index < len(layer.variables) else variable
     name = _name(parts, group, variable, single=outer is None or not outer.children)
     if layer is not None and layer.builtin and _explains(layer, variable):
-        return describe(entry, name, variable, layer, Evidence.CONFIG)
-    if layer is not None and not layer.builtin and len(parts) > 1 and layer is outer:
-        custom = len(parts) == 1 or parts[-2] == group
-        known = Layer(layer.name, layer.layer_class, builtin=False) if custom else None
-        return _by_name(entry, name, parts, variable, known)
-    return _by_name(entry, name, parts, variable, None)
+        info, _ = describe(entry, name, variable, layer, Evidence.CONFIG)
+        return (_one_gate(info) if is_one_gate(parts[-1]) else info), entry
+    own = layer is outer and (len(parts) == 1 or parts[-2] == group)
+    custom = layer is not None and not layer.builtin and own
+    known = Layer(group, layer.layer_class, builtin=False) if layer and custom else None
+    return _by_name(entry, name, parts, variable, known)
+
+
+def _one_gate(info: TensorInfo) -> TensorInfo:
+    fan_out = info.shape[-1] if info.fan_out is not None else None
+    return replace(info, gates=1, fan_out=fan_out)
 
 
 def _by_name(entry: Entry, name: str, parts: Sequence[str], variable: str, layer: Layer | None) -> Described:
@@ -73,7 +80,9 @@ def _by_name(entry: Entry, name: str, parts: Sequence[str], variable: str, layer
     # Keras 1 put the layer's name before the variable's: "dense_1_W".
     keras1 = parts[-1].removesuffix(f"_{keras1_suffix(parts[-1])}") if variable != parts[-1] else ""
     layer_class = class_of_path(keras1) or class_of_path(owner)
-    known = layer or Layer(owner, layer_class)
+    # Whether Keras 1 put the output axis of a kernel first or last stands in the config alone.
+    config = {"dim_ordering": "unknown"} if keras1 else {}
+    known = layer or Layer(owner, layer_class, config)
     role = role_by_name(variable, keras1 or owner) if layer is None else role_of(variable)
     if role is Role.UNKNOWN:
         return unknown(entry, name, known.layer_class)
@@ -86,7 +95,7 @@ def _name(parts: Sequence[str], group: str, variable: str, *, single: bool) -> s
     scope = parts[:-1]
     if not scope:
         keras1_owner = parts[-1].removesuffix(f"_{last}") if last != parts[-1] else ""
-        nested = keras1_owner and keras1_owner != group and not single
+        nested = keras1_owner and not keras1_owner.startswith(group)
         return f"{group}/{keras1_owner}/{last}" if nested else f"{group}/{last}"
     if single and len(scope) == 1 and re.fullmatch(re.escape(group) + r"_\d+", scope[0]):
         return f"{group}/{last}"
@@ -110,18 +119,10 @@ def _owner(outer: Layer, group: str, scope: Sequence[str], variable: str) -> Lay
 
 
 def _explains(layer: Layer, variable: str) -> bool:
-    names: Iterable[str] = layer.variables or ()
     if variable == "depthwise_kernel" and layer.layer_class.startswith("DepthwiseConv"):
         return True
-    if layer.layer_class in {"Dense", "EinsumDense", "Embedding"} and layer.builtin:
-        modes = ("", "int8", "int4", "float8", "gptq", "awq")
-        names = {
-            name
-            for mode in modes
-            for count in range(1, 9)
-            for name in quantized_variables(layer.layer_class, layer.config, mode, count) or ()
-        } | set(names)
-    return variable in names
+    modes = ("", "int8", "int4", "float8", "gptq", "awq") if layer.builtin else ()
+    return any(variable in (variables(layer.layer_class, layer.config, mode) or ()) for mode in modes)
 
 
 def _loose(entry: Entry) -> Described:
@@ -129,11 +130,12 @@ def _loose(entry: Entry) -> Described:
     parts = components(weight)
     if not parts:
         return unknown(entry, entry.key)
-    role = role_by_name(parts[-1], parts[-2] if len(parts) > 1 else "")
+    *scope, last = parts
+    role = role_by_name(last, "".join(scope[-1:]))
     name = "/".join(parts)
     if role is Role.UNKNOWN:
         return unknown(entry, name)
-    return describe(entry, name, variable_of(parts[-1]), None, Evidence.NAME, role=role)
+    return describe(entry, name, variable_of(last), None, Evidence.NAME, role=role)
 
 
 def _optimizer(entries: Sequence[Entry], tensors: Sequence[Described], optimizer: str) -> list[Described]:

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from weightaudit.identity.classes import class_of_path
 from weightaudit.identity.config import PROJECTIONS, Layer
-from weightaudit.identity.layers import class_of_path, is_leaf, quantized_variables, role_of, variants
+from weightaudit.identity.layers import ROLES, is_leaf, quantized_variables, role_of, variants
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
@@ -103,17 +104,20 @@ def components(name: str) -> tuple[str, ...]:
 
 def variable_of(component: str) -> str:
     """Return today's name of a variable: ``weights``, ``W`` and ``dense_1_W`` give ``kernel``."""
-    keras1 = _KERAS1.match(component)
-    if keras1:
-        component = keras1["name"]
+    component = keras1_suffix(component)
     gate = _KERAS1_GATE.match(component)
     return _SYNONYMS.get(gate[1] if gate else component, component)
 
 
 def keras1_suffix(component: str) -> str:
     """Return ``W`` for ``dense_1_W``: what a name of Keras 1 says beside its layer; else the component."""
-    keras1 = _KERAS1.match(component)
+    keras1 = None if component in ROLES else _KERAS1.match(component)
     return keras1["name"] if keras1 else component
+
+
+def is_one_gate(component: str) -> bool:
+    """Say whether this is a tensor of one gate, such as ``lstm_1_U_f``, as Keras 1 stored them."""
+    return _KERAS1_GATE.match(keras1_suffix(component)) is not None
 
 
 def role_by_name(variable: str, owner: str = "") -> Role:

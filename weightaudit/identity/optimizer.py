@@ -14,30 +14,13 @@ if TYPE_CHECKING:
 
     from weightaudit.catalog import Entry
 
-SECOND_MOMENTS = frozenset(
-    [
-        "velocity",
-        "velocity_hat",
-        "v",
-        "vhat",
-        "v_hat",
-        "rms",
-        "accumulator",
-        "accumulated_grad",
-        "accumulated_delta_var",
-        "norm",
-        "Adam_1",
-        "Adagrad",
-        "Adadelta",
-        "RMSProp",
-        "Ftrl",
-        "slot_v",
-        "slot_vr",
-        "slot_vc",
-        "vr",
-        "vc",
-    ]
-)
+# fmt: off
+SECOND_MOMENTS = frozenset({
+    "velocity", "velocity_hat", "v", "vhat", "v_hat", "rms", "norm", "accumulator", "accum_grad", "accum_var",
+    "accumulated_grad", "accumulated_delta_var", "vr", "vc", "slot_v", "slot_vr", "slot_vc",
+    "Adam_1", "Adagrad", "Adadelta", "Adadelta_1", "AdaMax_1", "LAMB_1", "RMSProp", "Ftrl",
+})
+# fmt: on
 """Last components of the names of slots that hold averages of squares, which are never negative."""
 
 _SLOTS = SECOND_MOMENTS | frozenset(
@@ -123,7 +106,8 @@ def positional(
         described.append(bookkeeping(entry, name, Role.COUNTER if counter else Role.HYPERPARAMETER))
     slots = entries[head:]
     names = _slots_by_place(slots, orders, optimizer.lower())
-    certain = Evidence.CONFIG if optimizer else Evidence.GUESS
+    known = bool(optimizer) and all(info.is_certain for order in orders for info in order)
+    certain = Evidence.CONFIG if known else Evidence.GUESS
     for index, (entry, name) in enumerate(zip(slots, names, strict=True), start=head):
         evidence = certain if name else Evidence.NAME
         described.append(bookkeeping(entry, name or f"optimizer/{index}", Role.OPTIMIZER_SLOT, evidence))

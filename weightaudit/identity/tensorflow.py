@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Json
+from weightaudit.identity.classes import class_of_path
 from weightaudit.identity.config import PROJECTIONS, Layer, as_list, as_mapping, as_text, read_config
 from weightaudit.identity.describe import Described, bookkeeping, describe, quantize_layers, unknown
-from weightaudit.identity.layers import NEVER_TRAINED, class_of_path
+from weightaudit.identity.layers import NEVER_TRAINED, ROLES
 from weightaudit.identity.names import components, is_metric, optimizer_role, role_by_name, variable_of
 from weightaudit.identity.optimizer import flat_names, named
 from weightaudit.tensor import Evidence, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _SLOT = "/.OPTIMIZER_SLOT/"
@@ -71,7 +73,8 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
     """Identify every tensor of a catalog of the layout TENSORFLOW."""
     graph = _read_graph(catalog.documents.get("object_graph"))
     if not graph.names:
-        return [_by_tf1_name(entry, catalog.entries) for entry in catalog.entries], []
+        keys = {entry.key for entry in catalog.entries}
+        return [_by_tf1_name(entry, keys) for entry in catalog.entries], []
     layers = _read_metadata(catalog.documents.get("keras_metadata"))
     root = read_config(catalog.documents.get("config"))
     repeated = Counter(graph.names.get(entry.key, "") for entry in catalog.entries)
@@ -194,8 +197,8 @@ def _special(entry: Entry, path: str, full: str) -> Described | None:
 def _variable_name(full: str, attribute: str) -> str:
     """Return today's name of a variable from its full name, or from the attribute that holds it."""
     own = attribute.lstrip("_")
-    last = components(full)[-1] if full else own
-    unclear = role_by_name(last) is Role.UNKNOWN and role_by_name(own) is not Role.UNKNOWN
+    last = (components(full) or (own,))[-1]
+    unclear = role_by_name(last) is Role.UNKNOWN and own in ROLES
     return variable_of(own if unclear else last)
 
 
@@ -254,17 +257,17 @@ def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mappi
     return named(entry, graph.names.get(entry.key) or path, flat)
 
 
-def _by_tf1_name(entry: Entry, entries: Sequence[Entry]) -> Described:
+def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
     """Describe a variable of a checkpoint without an object graph: its key is all there is."""
-    parts = list(components(entry.key))
+    parts = list(components(entry.key)) or [entry.key]
     while len(parts) > 1 and re.fullmatch(r"part_\d+", parts[-1]):
         parts.pop()
-    role = optimizer_role(parts[-1], entry.shape) if parts else None
+    role = optimizer_role(parts[-1], entry.shape)
     if role is Role.COUNTER or (role and (len(parts) == 1 or _OPTIMIZER_SCOPE.search(entry.key))):
         return bookkeeping(entry, entry.key, role)
     slot = _TF1_SLOT.match("/".join(parts))
     averaged = slot is not None and slot["slot"].startswith("ExponentialMovingAverage")
-    if slot is not None and not (averaged and all(other.key != slot["variable"] for other in entries)):
+    if slot is not None and not (averaged and slot["variable"] not in keys):
         return bookkeeping(entry, f"{slot['variable']}/{slot['slot']}", Role.OPTIMIZER_SLOT)
     if _OPTIMIZER_SCOPE.search(entry.key) and not slot:
         return named(entry, entry.key, {})
@@ -282,12 +285,7 @@ def _averaged(entry: Entry, parts: Sequence[str]) -> Described:
 def _missing(entries: Sequence[Entry], graph: _Graph) -> list[Defect]:
     """Return a defect for each variable that the object graph lists under a key that is not stored."""
     stored = {entry.key for entry in entries}
-    return [
-        Defect(
-            Flaw.MISSING_TENSOR,
-            f"The object graph lists {key.removesuffix(_SUFFIX)}, but its index does not; save it again.",
-            key.removesuffix(_SUFFIX),
-        )
-        for key in graph.names
-        if key not in stored and not key.startswith("_all_variables/")
-    ]
+    names = [key for key in graph.names if key not in stored and not key.startswith("_all_variables/")]
+    message = "The object graph lists {}, but the index of the checkpoint does not; save the model again."
+    paths = [key.removesuffix(_SUFFIX) for key in names]
+    return [Defect(Flaw.MISSING_TENSOR, message.format(path), path) for path in paths]

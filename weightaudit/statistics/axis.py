@@ -101,7 +101,7 @@ class AxisNormFold:
         self._ufunc(target, values, out=target)
 
     def _add_body(self, body: NDArray[Any], first_row: int) -> None:
-        rows, length = body.shape
+        rows, length = len(body), self._runs[-1][0]
         outer = self._runs[:-1]
         if all(is_reduced for _, is_reduced in outer):
             self._ufunc(self._result, self._fold_rows(body), out=self._result)
@@ -119,7 +119,8 @@ class AxisNormFold:
             whole = rows - rows % side
             folded = self._ufunc.reduce(body[:whole].reshape(-1, side * length), axis=0).reshape(side, length)
             body = np.concatenate([folded, body[whole:]])
-        return self._ufunc.reduce(body, axis=0)
+        result: NDArray[Any] = self._ufunc.reduce(body, axis=0)
+        return result
 
     def _add(self, sums: NDArray[Any], first_row: int, runs: tuple[tuple[int, bool], ...]) -> None:
         """Bring row sums to their groups."""

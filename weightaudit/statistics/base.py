@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from weightaudit.statistics.block import Block
     from weightaudit.tensor import TensorInfo
 

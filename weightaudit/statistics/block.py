@@ -106,4 +106,5 @@ class Block:
     def squares(self) -> NDArray[np.float64]:
         """Squares of `cleaned` in float64."""
         out = self._scratch.take("squares", self.values.size, np.float64)
-        return np.multiply(self.wide, self.wide, out=out)
+        np.multiply(self.wide, self.wide, out=out)
+        return out

@@ -1,0 +1,312 @@
+"""The contract of `weightaudit check`: exit codes, streams, escaping, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import CommandLine, Result
+
+HEAD = """
+from dataclasses import dataclass
+import sys
+from typing import ClassVar
+from weightaudit.rule import Rule, Severity
+
+@dataclass(frozen=True)
+class Bad(Rule):
+    "Misbehaves."
+    code: ClassVar[str] = "BAD101"
+    name: ClassVar[str] = "bad"
+    severity: ClassVar[Severity] = Severity.NOTE
+    def check(self, info, stats):
+"""
+
+
+def assert_one_sentence(result: Result, code: int, *words: str) -> None:
+    """The command failed with this code, silent on stdout, with one sentence on stderr."""
+    assert result.code == code, result
+    assert result.out == ""
+    assert result.err.count("\n") == 1, result.err
+    assert result.err.startswith("weightaudit: ")
+    assert "Traceback" not in result.err
+    for word in words:
+        assert word in result.err
+
+
+def test_0_nothing_fails(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A healthy model passes, the report says so on stdout, and nobody writes on stderr."""
+    result = cli("check", fixtures_dir / "healthy.keras")
+    assert result.code == 0, result
+    assert "verdict: passed" in result.out
+    assert result.err == ""
+
+
+def test_1_findings(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A model with NaN fails, and the finding is one line that names rule and tensor."""
+    result = cli("check", fixtures_dir / "nan.keras")
+    assert result.code == 1, result
+    assert any("error WA101 nan-values" in line for line in result.out.splitlines())
+    assert result.err == ""
+
+
+def test_1_only_from_the_level_on(cli: CommandLine, fixtures_dir: Path) -> None:
+    """--fail-on decides which findings fail; `never` lets even errors pass."""
+    assert cli("check", fixtures_dir / "nan.keras", "--fail-on", "never").code == 0
+    assert cli("check", fixtures_dir / "overflow.keras").code == 0
+    assert cli("check", fixtures_dir / "overflow.keras", "--fail-on", "warning").code == 1
+
+
+def test_2_a_path_that_does_not_exist(cli: CommandLine) -> None:
+    """A mistyped path is wrong usage."""
+    assert_one_sentence(cli("check", "absent.keras"), 2, "absent.keras does not exist")
+
+
+def test_2_an_unknown_option(cli: CommandLine) -> None:
+    """An option that does not exist is wrong usage, as is a missing argument."""
+    for arguments in (["check", "--nonsense", "x"], ["check"], ["nonsense"]):
+        result = cli(*arguments)
+        assert result.code == 2, result
+        assert result.out == ""
+        assert "Traceback" not in result.err
+
+
+def test_2_a_wrong_policy(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A policy found upward that says something unknown is refused with file, key and suggestion."""
+    (cli.cwd / "weightaudit.toml").write_text("[rules.nan-value]\n")
+    result = cli("check", fixtures_dir / "healthy.keras")
+    assert_one_sentence(result, 2, "weightaudit.toml: rules.nan-value", "did you mean 'nan-values'?")
+
+
+def test_2_an_unknown_rule_on_the_command_line(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A misspelt rule is not an empty selection."""
+    for flag in ("--select", "--ignore"):
+        result = cli("check", fixtures_dir / "nan.keras", flag, "WA101,WAA102")
+        assert_one_sentence(result, 2, f"{flag}: 'WAA102'", "did you mean 'WA102'?")
+
+
+def test_3_not_a_model(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A file that was named and is no model makes the audit incomplete, not clean."""
+    result = cli("check", fixtures_dir / "notamodel.h5")
+    assert result.code == 3, result
+    assert "notamodel.h5" in result.out
+    assert "Traceback" not in result.err
+
+
+def test_3_a_directory_without_models(cli: CommandLine) -> None:
+    """A directory in which there is nothing to audit is no success."""
+    (cli.cwd / "empty").mkdir()
+    assert_one_sentence(cli("check", "empty"), 3, "empty holds no saved model")
+
+
+def test_3_a_rule_that_cannot_be_loaded(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A plugin that is not there stops the audit."""
+    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", "no_such_rules")
+    assert_one_sentence(result, 3, "no_such_rules cannot be imported")
+
+
+@pytest.mark.parametrize("body", ["raise ValueError('a\\x1b[31mb')", "raise MemoryError", "yield 1"])
+def test_3_a_rule_that_crashes(
+    cli: CommandLine, fixtures_dir: Path, plugin: dict[str, str], body: str
+) -> None:
+    """A rule that crashes leaves the audit incomplete, and what it says cannot act on a terminal."""
+    Path(plugin["PYTHONPATH"], "bad_rules.py").write_text(f"{HEAD}        {body}\n")
+    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", "bad_rules", env=plugin)
+    assert result.code == 3, result
+    assert "BAD101" in result.out + result.err
+    assert "\x1b" not in result.out + result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_3_a_rule_that_exits(cli: CommandLine, fixtures_dir: Path, plugin: dict[str, str], code: int) -> None:
+    """A rule that ends the program does not choose its exit code."""
+    body = (
+        f"        try:\n            open('absent')\n        except OSError:\n            sys.exit({code})\n"
+    )
+    Path(plugin["PYTHONPATH"], "bad_rules.py").write_text(HEAD + body)
+    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", "bad_rules", env=plugin)
+    assert result.code == 3, result
+
+
+def test_a_traceback_on_request(cli: CommandLine) -> None:
+    """WEIGHTAUDIT_DEBUG=1 adds the traceback that a bug report needs."""
+    result = cli("check", "absent", env={"WEIGHTAUDIT_DEBUG": "1"})
+    assert result.code == 2
+    assert "Traceback" in result.err
+
+
+def test_130_interrupted(cli: CommandLine, fixtures_dir: Path, plugin: dict[str, str]) -> None:
+    """An interrupted audit is neither a success nor a finding."""
+    Path(plugin["PYTHONPATH"], "bad_rules.py").write_text(f"{HEAD}        raise KeyboardInterrupt\n")
+    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", "bad_rules", env=plugin)
+    assert (result.code, result.out) == (130, "")
+    assert "Traceback" not in result.err
+
+
+def test_json_is_alone_on_stdout(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Standard output is one JSON document, and the verdict goes to stderr unless it is to be quiet."""
+    result = cli("check", fixtures_dir / "nan.keras", "--format", "json")
+    assert result.code == 1
+    assert json.loads(result.out)["exit_code"] == 1
+    assert result.err.startswith("weightaudit: failed (exit 1)")
+    assert cli("check", fixtures_dir / "nan.keras", "--format", "json", "--quiet").err == ""
+
+
+def test_same_input_same_bytes(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Two runs give the same report, and it names no absolute path."""
+    shutil.copy(fixtures_dir / "nan.keras", cli.cwd / "m.keras")
+    first = cli("check", cli.cwd / "m.keras", "--format", "json", "--verbose").out
+    assert '"path": "m.keras"' in first
+    assert first == cli("check", "m.keras", "--format", "json", "--verbose").out
+    assert str(cli.cwd) not in first
+
+
+def test_selection_on_the_command_line(cli: CommandLine, fixtures_dir: Path) -> None:
+    """--select replaces the policy's selection, --ignore adds to what it ignores."""
+    (cli.cwd / "weightaudit.toml").write_text('select = ["WA2"]\nignore = ["WA102"]\n')
+    nan = fixtures_dir / "nan.keras"
+    assert cli("check", nan).code == 0
+    assert cli("check", nan, "--select", "WA101, WA102").code == 1
+    assert cli("check", nan, "--select", "nan-values", "--ignore", "WA103").code == 1
+    assert cli("check", nan, "--select", "WA10", "--ignore", "WA101").code == 0
+
+
+def test_a_named_policy_replaces_the_one_found(cli: CommandLine, fixtures_dir: Path) -> None:
+    """--policy is used instead of the nearest file upward."""
+    (cli.cwd / "weightaudit.toml").write_text('ignore = ["WA101"]\n')
+    (cli.cwd / "strict.toml").write_text('[rules.WA101]\nseverity = "warning"\n')
+    result = cli("check", fixtures_dir / "nan.keras", "--policy", "strict.toml")
+    assert result.code == 0
+    assert "warning WA101" in result.out
+
+
+def test_several_models_and_the_verdict(cli: CommandLine, fixtures_dir: Path) -> None:
+    """One bad model among good ones decides, and each is reported under its own path."""
+    for name in ("healthy", "nan"):
+        shutil.copy(fixtures_dir / f"{name}.keras", cli.cwd / f"{name}.keras")
+    result = cli("check", ".")
+    assert result.code == 1
+    assert "healthy.keras: " in result.out
+    assert "nan.keras: " in result.out
+
+
+def test_hostile_names(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Control characters in the name of a file never reach a terminal, whatever goes wrong."""
+    name = "a\x1b[2Jb\n::error::c.keras"
+    shutil.copy(fixtures_dir / "nan.keras", cli.cwd / name)
+    (cli.cwd / "broken\x1b[2J.keras").write_bytes(b"")
+    found = cli("check", ".")
+    assert found.code == 3
+    for result in (found, cli("check", "absent\x1b[2J\n::error::")):
+        assert "\x1b" not in result.out + result.err
+        assert not any(line.startswith("::") for line in (result.out + result.err).splitlines())
+
+
+def test_the_output_file_appears_whole(cli: CommandLine, fixtures_dir: Path) -> None:
+    """--output holds what stdout would, replaces an older file, and leaves nothing else behind."""
+    plain = cli("check", fixtures_dir / "nan.keras")
+    (cli.cwd / "report.txt").write_text("old")
+    result = cli("check", fixtures_dir / "nan.keras", "--output", "report.txt")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("weightaudit: failed (exit 1)")
+    assert (cli.cwd / "report.txt").read_text() == plain.out
+    assert [path.name for path in cli.cwd.iterdir()] == ["report.txt"]
+
+
+def test_where_the_output_cannot_go(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A report never replaces the model, and a place that cannot hold it is refused before the work."""
+    model = cli.cwd / "m.keras"
+    shutil.copy(fixtures_dir / "healthy.keras", model)
+    shutil.copytree(fixtures_dir / "exported", cli.cwd / "sm")
+    before = model.read_bytes()
+    (cli.cwd / "link.txt").symlink_to("m.keras")
+    for place, words in (
+        ("m.keras", "one of the models"),
+        ("link.txt", "one of the models"),
+        ("sm/saved_model.pb", "one of the models"),
+        ("sm/variables/variables.index", "one of the models"),
+        (".", "is a directory"),
+        ("no/report.txt", "there is no directory"),
+    ):
+        assert_one_sentence(cli("check", "m.keras", "sm", "--output", place), 2, words)
+    assert model.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_report_that_cannot_be_written(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A full disk under the report is an incomplete audit, on stdout as in a file."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "weightaudit", "check", fixtures_dir / "healthy.keras"],
+            cwd=cli.cwd,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr == b"weightaudit: The output cannot be written: No space left on device.\n"
+    result = cli("check", fixtures_dir / "healthy.keras", "--output", "/dev/full")
+    assert_one_sentence(result, 3, "No space left on device")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["check", "nan.keras"], 1), (["rules"], 0)])
+def test_a_reader_that_stops_reading(fixtures_dir: Path, arguments: list[str], code: int) -> None:
+    """A closed pipe, as behind `head`, costs no traceback and does not change the verdict."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weightaudit", *arguments],
+        cwd=fixtures_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, b"")
+
+
+def on_a_terminal(folder: Path, *arguments: str, **env: str) -> str:
+    """Return what a user at a terminal sees of both streams."""
+    leader, follower = pty.openpty()
+    variables = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "CI"}}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weightaudit", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=follower,
+        env={**variables, "TERM": "xterm-256color", **env},
+    )
+    os.close(follower)
+    chunks: list[bytes] = []
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # Linux says that the other end is closed with EIO
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    os.close(leader)
+    process.wait(timeout=60)
+    return b"".join(chunks).decode()
+
+
+def test_colours_on_a_terminal(fixtures_dir: Path) -> None:
+    """A terminal gets colours, unless the user or NO_COLOR forbids them."""
+    assert "\x1b[" in on_a_terminal(fixtures_dir, "check", "nan.keras")
+    for arguments, env in ((["--no-color"], {}), ([], {"NO_COLOR": "1"})):
+        seen = on_a_terminal(fixtures_dir, "check", "nan.keras", *arguments, **env)
+        assert "WA101" in seen
+        assert "\x1b[31" not in seen
+        assert "\x1b[1;31" not in seen

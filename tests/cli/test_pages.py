@@ -1,0 +1,94 @@
+"""`weightaudit rules`, `weightaudit explain`, and rules of third parties."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+
+def test_rules_lists_every_rule(cli: CommandLine) -> None:
+    """One line per rule, and a mark on those that need options."""
+    result = cli("rules")
+    assert result.code == 0
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert any(line.startswith("WA101") and "nan-values" in line for line in lines)
+    assert any(line.startswith("WA301") and "norm-bound*" in line for line in lines)
+
+
+def test_rules_as_json(cli: CommandLine) -> None:
+    """The same list for machines, with every option, its type and its default."""
+    rules = {rule["code"]: rule for rule in json.loads(cli("rules", "--format", "json").out)}
+    assert rules["WA101"]["active_by_default"] is True
+    assert rules["WA301"]["active_by_default"] is False
+    assert {option["name"] for option in rules["WA301"]["options"]} >= {"max", "axis"}
+    assert all(rule["summary"] for rule in rules.values())
+
+
+def test_explain_shows_the_page(cli: CommandLine) -> None:
+    """The page of a rule, found by code or by name, holds its text, options and examples."""
+    by_code, by_name = cli("explain", "WA203"), cli("explain", "extreme-value")
+    assert by_code.code == 0
+    assert by_code.out == by_name.out
+    for word in ("WA203 extreme-value (error)", "How to mend", "[rules.WA203]", "Examples:"):
+        assert word in by_code.out
+
+
+def test_explain_of_every_rule(cli: CommandLine) -> None:
+    """Every installed rule can be listed and has a page; a rule without one would crash here."""
+    from weightaudit.cli.pages import rule_page
+    from weightaudit.registry import load_registry
+
+    del cli
+    for rule in load_registry().rules:
+        assert rule_page(rule).startswith(f"{rule.code} {rule.name} (")
+
+
+def test_explain_an_unknown_rule(cli: CommandLine) -> None:
+    """A rule that does not exist is wrong usage, with the nearest one that does."""
+    result = cli("explain", "nan-value")
+    assert (result.code, result.out) == (2, "")
+    assert "did you mean 'nan-values'?" in result.err
+
+
+@pytest.fixture(scope="session")
+def installed(team_rules: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the third party's package is installed by pip, without the network."""
+    target = tmp_path_factory.mktemp("site")
+    options = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(team_rules)]
+    subprocess.run(command, check=True)
+    return {"PYTHONPATH": str(target)}
+
+
+def test_an_installed_package_adds_its_rules(
+    cli: CommandLine, installed: dict[str, str], fixtures_dir: Path
+) -> None:
+    """One entry-point line is all that a third party's rules need: they are listed, explained, and judge."""
+    assert "TEAM101" not in cli("rules").out
+    assert "TEAM101  peak-bound" in cli("rules", env=installed).out
+    assert "limit: a number; default 1000" in cli("explain", "TEAM101", env=installed).out
+    assert cli("check", fixtures_dir / "healthy.keras", env=installed).code == 0
+    (cli.cwd / "weightaudit.toml").write_text('select = ["TEAM"]\n[rules.peak-bound]\nlimit = 1e-3\n')
+    result = cli("check", fixtures_dir / "healthy.keras", env=installed)
+    assert result.code == 1
+    assert "error TEAM101 peak-bound: The largest weight is " in result.out
+
+
+def test_a_plugin_module_adds_its_rules(cli: CommandLine, team_rules: Path, fixtures_dir: Path) -> None:
+    """--plugin and `plugins` load rules that no package announces."""
+    env = {"PYTHONPATH": str(team_rules)}
+    arguments = ("check", fixtures_dir / "healthy.keras", "--select", "TEAM101")
+    assert cli(*arguments, env=env).code == 2
+    assert cli(*arguments, "--plugin", "team_rules", env=env).code == 0
+    (cli.cwd / "weightaudit.toml").write_text('plugins = ["team_rules"]\n[rules.TEAM101]\nlimit = 1e-3\n')
+    assert cli(*arguments, env=env).code == 1

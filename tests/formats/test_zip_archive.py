@@ -1,0 +1,164 @@
+"""The zip reader takes what every zip tool writes, and refuses what two readers understand differently."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zipfile
+
+import pytest
+
+from weightaudit.errors import ReadError
+from weightaudit.formats.zip_archive import list_members, read_member, spool_member
+from weightaudit.limits import DEFAULT_LIMITS, Limits
+from weightaudit.source import LocalFile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Callable
+
+CONTENT = bytes(range(256)) * 20
+
+
+def _archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            packed = zipfile.ZIP_DEFLATED if name.startswith("packed") else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(name), data, packed)
+    return buffer.getvalue()
+
+
+def _open(tmp_path: Path, data: bytes) -> LocalFile:
+    (tmp_path / "a.keras").write_bytes(data)
+    return LocalFile(tmp_path / "a.keras")
+
+
+def test_members_are_read_as_zipfile_reads_them(tmp_path: Path) -> None:
+    """Stored and deflated members give their bytes, in memory and spooled."""
+    file = _open(tmp_path, _archive(plain=CONTENT, packed=CONTENT, empty=b""))
+    members = list_members(file)
+    assert set(members) == {"plain", "packed", "empty"}
+    for name, content in (("plain", CONTENT), ("packed", CONTENT), ("empty", b"")):
+        assert read_member(file, members[name], DEFAULT_LIMITS) == content
+    spooled = spool_member(file, members["packed"], DEFAULT_LIMITS)
+    assert spooled.read(0, spooled.size) == CONTENT
+    assert file.read(members["plain"].offset, len(CONTENT)) == CONTENT
+    spooled.close()
+    file.close()
+
+
+def test_streamed_and_zip64_archives(tmp_path: Path) -> None:
+    """Sizes behind the data (an archive written to a pipe) and zip64 fields are understood."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def tell(self) -> int:
+            raise OSError
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w") as archive, archive.open("x", "w", force_zip64=True) as member:
+        member.write(CONTENT)
+    file = _open(tmp_path, pipe.getvalue())
+    assert read_member(file, list_members(file)["x"], DEFAULT_LIMITS) == CONTENT
+    file.close()
+
+
+def _twice(_: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("x", b"1")
+        archive.writestr("x", b"2")
+    return buffer.getvalue()
+
+
+def _patched(find: bytes, replacement: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(find, replacement, 1)
+
+
+def _encrypted(data: bytes) -> bytes:
+    place = data.index(b"PK\x01\x02")
+    return data[: place + 8] + b"\x01\x00" + data[place + 10 :]
+
+
+def _local_size_lies(data: bytes) -> bytes:
+    return data[:22] + struct.pack("<L", 5) + data[26:]
+
+
+def _method_99(data: bytes) -> bytes:
+    place = data.index(b"PK\x01\x02")
+    return data[: place + 10] + struct.pack("<H", 99) + data[place + 12 :]
+
+
+def _nested_in_comment(data: bytes) -> bytes:
+    inner = _archive(y=b"other")
+    return data[:-2] + struct.pack("<H", len(inner)) + inner
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_twice, "two members"),
+        (_encrypted, "encrypted"),
+        (_method_99, "zip method 99"),
+        (_local_size_lies, "contradicts"),
+        (_patched(b"plain", b"drain"), "contradicts"),
+        (_nested_in_comment, "data after its zip directory|where it says"),
+        (lambda data: b"MZ" + data, "where it says|contradicts"),
+        (lambda data: data + b"tail", "data after"),
+        (lambda data: data[:-10], "zip directory is missing"),
+        (lambda _: _archive(**{"../escape": b"x"}), "leads elsewhere"),
+        (lambda _: _archive(**{"/absolute": b"x"}), "leads elsewhere"),
+        (lambda _: _archive(A=b"x", a=b"y"), "two members"),
+    ],
+)
+def test_ambiguous_archives_are_refused(
+    tmp_path: Path, damage: Callable[[bytes], bytes], reason: str
+) -> None:
+    """What two readers would understand differently, and what leads elsewhere, is refused with the reason."""
+    file = _open(tmp_path, damage(_archive(plain=CONTENT)))
+    with pytest.raises(ReadError, match=reason):
+        list_members(file)
+    file.close()
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """One flipped bit anywhere in a small archive never gives other content without an error."""
+    data = _archive(plain=b"0123456789" * 3, packed=b"0123456789" * 3)
+    good = {"plain": b"0123456789" * 3, "packed": b"0123456789" * 3}
+    silent: list[int] = []
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 4
+        file = _open(tmp_path, bytes(damaged))
+        try:
+            members = list_members(file)
+            content = {name: read_member(file, member, DEFAULT_LIMITS) for name, member in members.items()}
+            if content != good and set(content) == set(good):
+                silent.append(place)
+        except ReadError:
+            pass
+        file.close()
+    assert not silent
+
+
+def test_bomb_is_refused_before_it_inflates(tmp_path: Path) -> None:
+    """A member that claims to inflate beyond the budget is refused, and so is one that lies about it."""
+    data = _archive(packed=bytes(1 << 20))
+    file = _open(tmp_path, data)
+    member = list_members(file)["packed"]
+    with pytest.raises(ReadError, match="plausible"):
+        spool_member(file, member, Limits(min_budget=1 << 10, max_ratio=2))
+    with pytest.raises(ReadError, match="--max-metadata"):
+        read_member(file, member, Limits(max_metadata=1 << 10))
+    file.close()
+    lie = data.replace(struct.pack("<L", 1 << 20), struct.pack("<L", 1 << 10))
+    file = _open(tmp_path, lie)
+    with pytest.raises(ReadError, match="more than the 1024 bytes"):
+        spool_member(file, list_members(file)["packed"], DEFAULT_LIMITS)
+    file.close()

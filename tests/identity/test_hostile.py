@@ -1,0 +1,68 @@
+"""Configurations of strangers: nothing that a file says may raise or lose a tensor."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.identity.catalogs import functional, keras3, layer
+from weightaudit.catalog import Catalog, Entry, Fill, Layout
+from weightaudit.identity import identify
+
+WORDS = st.sampled_from(
+    ["", "/", ":0", "class_name", "config", "layers", "layer", "cell", "cells", "name", "Dense", "LSTM", "__tuple__",
+     "Bidirectional", "Sequential", "Functional", "items", "module", "dtype", "equation", "ab,bc->ac", "strides",
+     "children", "attributes", "slots", "variable", "slot", "key", "full_name", "VARIABLE_VALUE", "kernel", "x_W"]
+)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=30,
+)
+KEYS = st.sampled_from(
+    ["", "/", "vars/0", "layers/dense/vars/0", "layers/dense/vars/1", "layers\\lstm\\cell\\vars\\0", "optimizer/vars/0",
+     "optimizer/vars/12", "kernel", "dense/kernel:0", "a/Adam_1", "/.OPTIMIZER_SLOT/", "_all_variables/0", ":0"]
+)  # fmt: skip
+DOCUMENTS = st.sampled_from(
+    ["config", "metadata", "names", "training_config", "object_graph", "keras_metadata"]
+)
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    """Draw a catalog whose keys, attributes and documents fit nothing."""
+    attributes = st.dictionaries(st.sampled_from(["section", "layer", "weight"]), KEYS | st.just("layer"))
+    shapes = st.lists(st.integers(0, 5), max_size=5).map(tuple)
+    dtypes = st.sampled_from(["float32", "int8", "int64", "string"])
+    keys = draw(st.lists(KEYS, unique=True, max_size=8))
+    entries = tuple(
+        Entry(key, draw(shapes), draw(dtypes), Fill(), attributes=draw(attributes)) for key in keys
+    )
+    documents = draw(st.dictionaries(DOCUMENTS, JSON, max_size=4))
+    return Catalog("strange", draw(st.sampled_from(list(Layout))), entries, documents=documents)
+
+
+@settings(max_examples=400, deadline=None)
+@given(catalogs())
+def test_nothing_raises_and_no_tensor_is_lost(catalog: Catalog) -> None:
+    """Every entry comes out under a name of its own, except second copies, which a note counts."""
+    identified = identify(catalog)
+    keys = {entry.key for _, entry in identified.tensors}
+    lost = {entry.key for entry in catalog.entries} - keys
+    assert bool(lost) <= bool(identified.notes)
+    names = [info.name for info, _ in identified.tensors]
+    assert len(set(names)) == len(names)
+    assert all(names)
+
+
+def test_deep_nesting_does_not_explode() -> None:
+    """Bidirectional layers inside each other double at each level: the walk stops early."""
+    nested: dict[str, Any] = layer("Dense", "core")
+    for depth in range(60):
+        nested = layer("Bidirectional", f"b{depth}", layer=nested)
+    start = time.monotonic()
+    identify(keras3({"layers/bidirectional/vars/0": (2, 2)}, functional(nested)))
+    assert time.monotonic() - start < 2

@@ -1,0 +1,177 @@
+"""Keras 3 files: what numbered variables in numbered layers are."""
+
+from __future__ import annotations
+
+from tests.identity.catalogs import by_name, functional, keras3, layer, max_norm, result
+from weightaudit.catalog import Flaw
+from weightaudit.tensor import Evidence, Role
+
+
+def test_layer_names_come_from_the_config_and_not_from_the_path() -> None:
+    """``layers/dense`` may be called fc1 while ``layers/dense_1`` is called dense."""
+    config = functional(
+        layer("Dense", "fc1", kernel_constraint=max_norm(2.0), trainable=False),
+        layer("Dense", "dense", use_bias=False),
+    )
+    stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,), "layers/dense_1/vars/0": (4, 2)}
+    tensors = by_name(keras3(stored, config))
+    assert set(tensors) == {"fc1/kernel", "fc1/bias", "dense/kernel"}
+    kernel = tensors["fc1/kernel"]
+    assert (kernel.role, kernel.evidence, kernel.layer_class) == (Role.KERNEL, Evidence.CONFIG, "Dense")
+    assert kernel.constraint is not None
+    assert kernel.constraint.config == {"max_value": 2.0, "axis": 0}
+    assert (kernel.trainable, tensors["dense/kernel"].trainable) == (False, True)
+    assert tensors["fc1/bias"].constraint is None
+
+
+def test_backslashes_of_windows_are_folder_marks() -> None:
+    """A file written on Windows is understood as the same file written elsewhere."""
+    config = functional(layer("Dense", "fc1"))
+    tensors = by_name(keras3({"layers\\dense\\vars\\0": (3, 4), "layers\\dense\\vars\\1": (4,)}, config))
+    assert set(tensors) == {"fc1/kernel", "fc1/bias"}
+
+
+def test_ten_variables_keep_their_numeric_order() -> None:
+    """HDF5 lists '10' before '2'; slots are still matched to the right variables."""
+    dense = [layer("Dense", f"d{i}") for i in range(3)]
+    config = functional(*dense, compile_config={"optimizer": {"class_name": "Adam", "config": {}}})
+    stored = {"optimizer/vars/0@int64": (), "optimizer/vars/1": ()}
+    for i in range(3):
+        path = f"layers/dense_{i}" if i else "layers/dense"
+        stored |= {f"{path}/vars/0": (i + 2, i + 3), f"{path}/vars/1": (i + 3,)}
+        for j in range(2):
+            stored |= {
+                f"optimizer/vars/{4 * i + 2 + j}": (i + 2, i + 3),
+                f"optimizer/vars/{4 * i + 4 + j}": (i + 3,),
+            }
+    infos = by_name(keras3(dict(sorted(stored.items())), config))
+    assert infos["optimizer/d2/kernel/velocity"].key == "optimizer/vars/11"
+    assert infos["optimizer/d1/bias/momentum"].key == "optimizer/vars/8"
+    assert infos["optimizer/iteration"].role is Role.COUNTER
+    assert infos["optimizer/learning_rate"].role is Role.HYPERPARAMETER
+    assert sum(info.role is Role.OPTIMIZER_SLOT for info in infos.values()) == 12
+
+
+def test_nested_models_and_wrappers_are_walked() -> None:
+    """A nested Sequential, a Bidirectional LSTM and a TimeDistributed layer get the paths of Keras."""
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [layer("Dense", "fc")]}}
+    lstm = layer("LSTM", "forward_lstm", recurrent_constraint=max_norm(1.0))
+    config = functional(
+        inner,
+        layer("Bidirectional", "both", layer=lstm),
+        layer("TimeDistributed", "each", layer=layer("Dense", "out")),
+    )
+    cells = {f"layers/bidirectional/{way}_layer/cell/vars/{i}": shape
+             for way in ("forward", "backward") for i, shape in enumerate([(4, 12), (3, 12), (12,)])}  # fmt: skip
+    wrapped = {"layers/time_distributed/layer/vars/0": (6, 2), "layers/time_distributed/layer/vars/1": (2,)}
+    nested = {"layers/sequential/layers/dense/vars/0": (5, 4), "layers/sequential/layers/dense/vars/1": (4,)}
+    infos = by_name(keras3(cells | wrapped | nested, config))
+    assert {"inner/fc/kernel", "each/out/bias", "both/backward_lstm/lstm_cell/bias"} <= set(infos)
+    recurrent = infos["both/forward_lstm/lstm_cell/recurrent_kernel"]
+    assert (recurrent.role, recurrent.gates, recurrent.fan_in) == (Role.RECURRENT_KERNEL, 4, 3)
+    assert recurrent.constraint is not None
+
+
+def test_a_missing_bias_is_a_defect() -> None:
+    """The config promises a bias, the kernel is there, the bias is not: the defect names it."""
+    identified = result(keras3({"layers/dense/vars/0": (3, 4)}, functional(layer("Dense", "fc1"))))
+    assert [(defect.flaw, defect.tensor) for defect in identified.defects] == [
+        (Flaw.MISSING_TENSOR, "fc1/bias")
+    ]
+
+
+def test_a_missing_layer_is_a_defect_only_if_it_is_not_shared() -> None:
+    """A layer that a nested model already stored is not reported; one that is nowhere is."""
+    shared = layer("Dense", "shared")
+    config = functional(functional(shared, name="inner"), shared, layer("Dense", "lost", use_bias=False))
+    stored = {"layers/functional/layers/dense/vars/0": (3, 3), "layers/functional/layers/dense/vars/1": (3,)}
+    assert [defect.tensor for defect in result(keras3(stored, config)).defects] == ["lost/kernel"]
+
+
+def test_optional_variables_are_not_missed() -> None:
+    """Layers whose config switches variables off raise no defect for them."""
+    config = functional(
+        layer("Dense", "a", use_bias=False),
+        layer("BatchNormalization", "b", scale=False),
+        layer("EinsumDense", "c", equation="ab,bc->ac", bias_axes=None),
+        layer("Normalization", "d", mean=[0.0]),
+        layer("Dropout", "e"),
+    )
+    stored = {"layers/dense/vars/0": (2, 3), "layers/einsum_dense/vars/0": (2, 3)}
+    stored |= {f"layers/batch_normalization/vars/{i}": (3,) for i in range(3)}
+    identified = result(keras3(stored, config))
+    assert identified.defects == ()
+    roles = {info.name: info.role for info, _ in identified.tensors}
+    assert roles["b/beta"] is Role.NORM_OFFSET
+    assert roles["b/moving_variance"] is Role.MOVING_VARIANCE
+
+
+def test_a_custom_layer_is_unknown() -> None:
+    """Variables of a class that Keras does not define are listed, and nothing is claimed about them."""
+    custom = {
+        "module": "my.code",
+        "class_name": "Dense",
+        "registered_name": "my>Dense",
+        "config": {"name": "own"},
+    }
+    stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
+    infos = by_name(keras3(stored, functional(custom))).values()
+    assert {info.evidence for info in infos} <= {Evidence.GUESS, Evidence.UNKNOWN}
+    assert all(info.constraint is None for info in infos)
+
+
+def test_tfsm_layers_are_unknown() -> None:
+    """What lies under a TFSMLayer has lost its meaning, whatever the shapes suggest."""
+    stored = {"layers/tfsm_layer/vars/0": (3, 4), "layers/tfsm_layer/vars/1": (4,)}
+    infos = by_name(keras3(stored, functional(layer("TFSMLayer", "served")))).values()
+    assert [(info.role, info.layer_class) for info in infos] == [(Role.UNKNOWN, "TFSMLayer")] * 2
+
+
+def test_weights_without_config_are_guessed() -> None:
+    """Paths and shapes suggest roles, and the evidence says that they are guesses."""
+    stored = {
+        "layers/dense/vars/0": (3, 4),
+        "layers/dense/vars/1": (4,),
+        "layers/batch_normalization/vars/0": (4,),
+    }
+    stored |= {f"layers/batch_normalization/vars/{i}": (4,) for i in range(1, 4)}
+    infos = by_name(keras3(stored, names={"layers/dense": "head"}))
+    assert (infos["head/kernel"].role, infos["head/kernel"].evidence) == (Role.KERNEL, Evidence.GUESS)
+    variance = next(info for info in infos.values() if info.key == "layers/batch_normalization/vars/3")
+    assert (variance.role, variance.evidence) == (Role.MOVING_VARIANCE, Evidence.GUESS)
+
+
+def test_a_lone_norm_vector_is_not_guessed() -> None:
+    """One vector of a LayerNormalization may be gamma or beta: without a config it stays unknown."""
+    (info,) = by_name(keras3({"layers/layer_normalization/vars/0": (4,)})).values()
+    assert (info.role, info.evidence) == (Role.UNKNOWN, Evidence.UNKNOWN)
+
+
+def test_int4_kernels_know_their_scale_zero_and_group() -> None:
+    """A packed kernel names the tensors that dequantize it, and has the fans of the real kernel."""
+    policy = {"class_name": "Int4DTypePolicy", "config": {"mode": "int4/128", "source_name": "float32"}}
+    stored = {
+        "layers/dense/vars/0@int8": (8, 2), "layers/dense/vars/1": (4,), "layers/dense/vars/2": (1, 4),
+        "layers/dense/vars/3@int8": (1, 4), "layers/dense/vars/4": (8,),
+    }  # fmt: skip
+    infos = by_name(keras3(stored, functional(layer("Dense", "fc", dtype=policy))))
+    quantization = infos["fc/kernel"].quantization
+    assert quantization is not None
+    assert quantization.mode == "int4"
+    keys = [quantization.scale, quantization.zero, quantization.group]
+    assert keys == [f"layers/dense/vars/{i}" for i in (2, 3, 4)]
+    assert (infos["fc/kernel"].fan_in, infos["fc/kernel"].output_axes) == (8, (1,))
+    assert infos["fc/bias"].role is Role.BIAS
+    assert infos["fc/g_idx"].role is Role.QUANTIZATION
+
+
+def test_duplicate_names_become_unique() -> None:
+    """Two models of one functional model may hold layers of one name: the key tells them apart."""
+    config = functional(
+        functional(layer("Dense", "fc", use_bias=False), name="a"), functional(layer("Dense", "fc"), name="b")
+    )
+    stored = {"layers/functional/layers/dense/vars/0": (2, 2), "layers/functional_1/layers/dense/vars/0": (2, 2),
+              "layers/functional_1/layers/dense/vars/1": (2,)}  # fmt: skip
+    names = {info.name for info, _ in result(keras3(stored, config)).tensors}
+    assert "fc (layers/functional/layers/dense/vars/0)/kernel" in names
+    assert len(names) == 3

@@ -1,0 +1,105 @@
+"""Legacy HDF5 files: names of three decades of Keras versions."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.identity.catalogs import by_name, legacy, max_norm, result
+from weightaudit.catalog import Flaw
+from weightaudit.tensor import Evidence, Role
+
+DENSE = {"class_name": "Dense", "config": {"name": "dense_1", "kernel_constraint": max_norm(3.0)}}
+
+
+def model(*layers: dict[str, object]) -> dict[str, object]:
+    """Return a Sequential model as Keras 2 wrote it."""
+    return {"class_name": "Sequential", "config": {"name": "sequential", "layers": list(layers)}}
+
+
+def test_config_gives_class_role_and_constraint() -> None:
+    """A weight of a configured layer is certain, and carries what is declared for it."""
+    stored = {("dense_1", "dense_1/kernel:0"): (3, 4), ("dense_1", "dense_1/bias:0"): (4,)}
+    infos = by_name(legacy(stored, model(DENSE)))
+    kernel = infos["dense_1/kernel"]
+    assert (kernel.role, kernel.evidence, kernel.layer_class) == (Role.KERNEL, Evidence.CONFIG, "Dense")
+    assert kernel.constraint is not None
+    assert kernel.constraint.name == "MaxNorm"
+    assert (kernel.trainable, kernel.fan_in) == (True, 3)
+
+
+def test_scopes_of_a_second_session_are_undone() -> None:
+    """``conv2d_1_1/kernel`` in the group conv2d_1 is the kernel of conv2d_1."""
+    assert set(by_name(legacy({("conv2d_1", "conv2d_1_1/kernel:0"): (3, 3, 1, 8)}))) == {"conv2d_1/kernel"}
+
+
+@pytest.mark.parametrize(
+    ("weight", "shape", "role"),
+    [
+        ("dense_1_W:0", (3, 4), Role.KERNEL),
+        ("dense_1_b:0", (4,), Role.BIAS),
+        ("lstm_1_U_f:0", (4, 4), Role.RECURRENT_KERNEL),
+        ("batchnormalization_1_running_std:0", (4,), Role.MOVING_VARIANCE),
+        ("batchnormalization_1_running_mean", (4,), Role.MOVING_MEAN),
+        ("crf/chain_kernel:0", (7, 7), Role.UNKNOWN),
+    ],
+)
+def test_names_alone_tell_roles(weight: str, shape: tuple[int, ...], role: Role) -> None:
+    """Without a config, names of Keras 1 and 2 give the role; strange names give none."""
+    (info,) = by_name(legacy({("group", weight): shape})).values()
+    assert info.role is role
+    assert info.evidence is (Evidence.UNKNOWN if role is Role.UNKNOWN else Evidence.NAME)
+
+
+def test_one_gate_of_keras1_is_no_side_by_side_gates() -> None:
+    """Keras 1 stored one tensor per gate: an LSTM kernel of 8 columns is one gate of 8 units."""
+    config = [{"class_name": "LSTM", "config": {"name": "lstm_1", "output_dim": 8}}]
+    infos = by_name(
+        legacy({("lstm_1", "lstm_1_W_i:0"): (3, 8)}, {"class_name": "Sequential", "config": config})
+    )
+    info = infos["lstm_1/W_i"]
+    assert (info.role, info.gates, info.fan_out) == (Role.KERNEL, 1, 8)
+
+
+def test_theano_kernels_have_their_outputs_first() -> None:
+    """A Keras 1 kernel with dim_ordering ``th`` is (out, in, rows, columns)."""
+    config = [{"class_name": "Convolution2D", "config": {"name": "c", "dim_ordering": "th", "bias": False}}]
+    infos = by_name(legacy({("c", "c_W"): (32, 3, 5, 5)}, {"class_name": "Sequential", "config": config}))
+    assert (infos["c/W"].fan_in, infos["c/W"].output_axes) == (75, (0,))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("Adam/m/dense_1/kernel:0", "optimizer/dense_1/kernel/m"),
+        ("Adam/dense_1/kernel/v:0", "optimizer/dense_1/kernel/v"),
+        ("training/Adam/dense_1/kernel/m:0", "optimizer/dense_1/kernel/m"),
+        ("adam/dense_1_kernel_velocity", "optimizer/dense_1/kernel/velocity"),
+    ],
+)
+def test_slots_are_named_after_their_variable(path: str, name: str) -> None:
+    """Every generation of slot names leads to ``optimizer/<variable>/<slot>``."""
+    stored = {("dense_1", "dense_1/kernel:0"): (3, 4), ("optimizer", path): (3, 4)}
+    info = by_name(legacy(stored))[name]
+    assert (info.role, info.trainable) == (Role.OPTIMIZER_SLOT, False)
+
+
+def test_unnamed_slots_are_found_by_sorted_names() -> None:
+    """Keras 2.0 sorted variables by name and left slots unnamed: shapes confirm the order."""
+    stored = {
+        ("b", "b/kernel:0"): (3, 4),
+        ("b", "b/bias:0"): (4,),
+        ("a", "a/kernel:0"): (4, 2),
+        ("a", "a/bias:0"): (2,),
+    }
+    order = [(2,), (4, 2), (4,), (3, 4)]
+    stored |= {("optimizer", f"Variable_{i}:0"): shape for i, shape in enumerate(order * 2)}
+    documents = {"optimizer_config": {"class_name": "Adam", "config": {}}}
+    infos = by_name(legacy(stored, training_config=documents))
+    assert infos["optimizer/a/bias/momentum"].key == "optimizer/Variable_0:0"
+    assert infos["optimizer/b/kernel/velocity"].key == "optimizer/Variable_7:0"
+
+
+def test_a_bias_that_the_config_promises_is_missed() -> None:
+    """A kernel without the bias that its layer declares is a defect, without a false one for the kernel."""
+    defects = result(legacy({("dense_1", "dense_1/kernel:0"): (3, 4)}, model(DENSE))).defects
+    assert [(defect.flaw, defect.tensor) for defect in defects] == [(Flaw.MISSING_TENSOR, "dense_1/bias")]

@@ -1,0 +1,112 @@
+"""Checkpoints and SavedModels: by object graph, by Keras metadata, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.identity.catalogs import by_name, result, tensorflow
+from weightaudit.catalog import Flaw
+from weightaudit.identity import is_second_moment
+from weightaudit.tensor import Evidence, Role
+
+END = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def variable(key: str, full_name: str) -> dict[str, Any]:
+    """Return a node of the object graph that stands for a variable."""
+    return {
+        "children": {},
+        "attributes": [{"name": "VARIABLE_VALUE", "full_name": full_name, "key": key + END}],
+        "slots": [],
+    }
+
+
+def test_metadata_and_slots_of_a_saved_model() -> None:
+    """Keras metadata gives class, role and constraint; the graph gives each slot its variable."""
+    graph = [
+        {"children": {"layer_with_weights-0": 1, "optimizer": 3}, "attributes": [], "slots": []},
+        {"children": {"kernel": 2}, "attributes": [], "slots": []},
+        variable("layer_with_weights-0/kernel", "fc/kernel"),
+        {"children": {"iter": 5}, "attributes": [], "slots": [{"variable": 2, "name": "v", "slot": 4}]},
+        variable("layer_with_weights-0/kernel/.OPTIMIZER_SLOT/optimizer/v", "Adam/fc/kernel/v"),
+        variable("optimizer/iter", "Adam/iter"),
+    ]
+    config = {"name": "fc", "kernel_constraint": {"class_name": "UnitNorm", "config": {"axis": 0}}}
+    metadata = {"class_name": "Dense", "name": "fc", "config": config}
+    item = {"path": "root.layer_with_weights-0", "identifier": "_tf_keras_layer", "metadata": metadata}
+    keys = [attribute["key"] for node in graph for attribute in node["attributes"]]
+    stored = dict(zip(keys, [(3, 4), (3, 4), ()], strict=True))
+    infos = by_name(tensorflow(stored, object_graph=graph, keras_metadata={"1": item}))
+    kernel = infos["fc/kernel"]
+    assert (kernel.role, kernel.evidence, kernel.layer_class) == (Role.KERNEL, Evidence.CONFIG, "Dense")
+    assert kernel.constraint is not None
+    assert kernel.constraint.name == "UnitNorm"
+    assert infos["optimizer/fc/kernel/v"].role is Role.OPTIMIZER_SLOT
+    assert infos["optimizer/iter"].role is Role.COUNTER
+
+
+def test_the_second_copy_of_an_export_is_dropped() -> None:
+    """Keras 3 exports list every variable twice: it is audited once, and a note says so."""
+    graph = [variable("variables/0", "fc/kernel"), variable("_all_variables/0", "fc/kernel"),
+             variable("_all_variables/1", "seed_generator/seed_generator_state")]  # fmt: skip
+    stored = {
+        f"variables/0{END}": (3, 4),
+        f"_all_variables/0{END}": (3, 4),
+        f"_all_variables/1{END}@int64": (2,),
+    }
+    identified = result(tensorflow(stored, object_graph=graph))
+    roles = {info.name: info.role for info, _ in identified.tensors}
+    assert roles == {"fc/kernel": Role.KERNEL, "seed_generator/seed_generator_state": Role.SEED}
+    assert len(identified.notes) == 1
+
+
+def test_a_variable_that_the_graph_lists_is_missed() -> None:
+    """A key of the object graph that the index lacks is a defect."""
+    graph = [variable("a/kernel", "a/kernel"), variable("a/bias", "a/bias")]
+    defects = result(tensorflow({f"a/kernel{END}": (2, 2)}, object_graph=graph)).defects
+    assert [(defect.flaw, defect.tensor) for defect in defects] == [(Flaw.MISSING_TENSOR, "a/bias")]
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "role"),
+    [
+        ("conv/weights", (3, 3, 1, 8), Role.KERNEL),
+        ("conv/weights/part_0", (3, 3, 1, 8), Role.KERNEL),
+        ("conv/biases", (8,), Role.BIAS),
+        ("bn/gamma", (8,), Role.NORM_SCALE),
+        ("bn/moving_variance", (8,), Role.MOVING_VARIANCE),
+        ("conv/weights/Adam_1", (3, 3, 1, 8), Role.OPTIMIZER_SLOT),
+        ("conv/weights/Momentum", (3, 3, 1, 8), Role.OPTIMIZER_SLOT),
+        ("layer/kernel_slot_v", (8, 8), Role.OPTIMIZER_SLOT),
+        ("training/Ftrl/linear/weights/accumulator", (8, 1), Role.OPTIMIZER_SLOT),
+        ("beta1_power", (), Role.HYPERPARAMETER),
+        ("global_step@int64", (), Role.COUNTER),
+        ("conv/weights/ExponentialMovingAverage", (3, 3, 1, 8), Role.KERNEL),
+        ("encoder/block_000/layer_norm/scale", (8,), Role.NORM_SCALE),
+        ("b", (), Role.UNKNOWN),
+        ("anything/else", (8, 8), Role.UNKNOWN),
+    ],
+)
+def test_tensorflow_1_names(key: str, shape: tuple[int, ...], role: Role) -> None:
+    """Without an object graph the key is all there is, and it is enough for the usual names."""
+    (info,) = by_name(tensorflow({key: shape})).values()
+    assert info.role is role
+
+
+def test_an_average_beside_its_variable_is_no_weight() -> None:
+    """An ExponentialMovingAverage is a weight only where the variable itself was left out."""
+    infos = by_name(tensorflow({"w/kernel": (2, 2), "w/kernel/ExponentialMovingAverage": (2, 2)}))
+    assert infos["w/kernel/ExponentialMovingAverage"].role is Role.OPTIMIZER_SLOT
+    assert infos["w/kernel"].role is Role.KERNEL
+
+
+@pytest.mark.parametrize(
+    ("name", "squares"),
+    [("optimizer/a/kernel/velocity", True), ("a/kernel/Adam_1", True), ("optimizer/a/kernel/v", True),
+     ("optimizer/a/kernel/momentum", False), ("a/kernel/Adam", False), ("a/kernel/m", False)],
+)  # fmt: skip
+def test_second_moments_are_told_by_name(name: str, squares: bool) -> None:  # noqa: FBT001
+    """Only slots that average squares must not be negative."""
+    assert is_second_moment(name) is squares

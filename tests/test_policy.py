@@ -1,0 +1,158 @@
+"""What a policy file may say, and how it is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from weightaudit.errors import PolicyError
+from weightaudit.policy import Override, Policy, RuleSettings, find_policy, read_policy
+from weightaudit.rule import Severity
+from weightaudit.tensor import Role
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHOLE = """
+select = ["WA1", "norm-bound"]
+ignore = ["WA402"]
+fail-on = "warning"
+plugins = ["my_rules"]
+
+[rules.WA301]
+max-norm = 3.0
+axis = 0
+severity = "error"
+
+[[overrides]]
+tensors = ["conv*/kernel"]
+roles = ["norm-scale", "kernel"]
+layer-classes = ["Conv2D"]
+ignore = ["WA2"]
+
+[overrides.rules.WA203]
+limit = 10.0
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file, with its directories."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(folder: Path, text: str) -> str:
+    """Return the sentence with which a policy is refused."""
+    with pytest.raises(PolicyError) as caught:
+        read_policy(write(folder / "weightaudit.toml", text))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert "weightaudit.toml" in message
+    return message
+
+
+def test_everything_a_policy_can_say(tmp_path: Path) -> None:
+    """Every key arrives as typed data, with option names in snake_case."""
+    policy = read_policy(write(tmp_path / "weightaudit.toml", WHOLE))
+    assert policy.select == ("WA1", "norm-bound")
+    assert policy.ignore == ("WA402",)
+    assert policy.fail_on is Severity.WARNING
+    assert policy.plugins == ("my_rules",)
+    assert policy.rules == {"WA301": RuleSettings({"max_norm": 3.0, "axis": 0}, Severity.ERROR)}
+    assert policy.overrides == (
+        Override(
+            tensors=("conv*/kernel",),
+            roles=(Role.NORM_SCALE, Role.KERNEL),
+            layer_classes=("Conv2D",),
+            ignore=("WA2",),
+            rules={"WA203": RuleSettings({"limit": 10.0})},
+        ),
+    )
+
+
+def test_an_empty_policy_is_the_default_one(tmp_path: Path) -> None:
+    """A file that says nothing changes nothing but the source that messages name."""
+    policy = read_policy(write(tmp_path / "weightaudit.toml", ""))
+    assert policy == Policy(source=policy.source)
+
+
+def test_fail_on_never(tmp_path: Path) -> None:
+    """`never` means that findings do not fail the gate at all."""
+    assert read_policy(write(tmp_path / "weightaudit.toml", 'fail_on = "never"')).fail_on is None
+
+
+def test_the_nearest_policy_upward_holds(tmp_path: Path) -> None:
+    """A policy holds below its directory, until a nearer one takes over."""
+    write(tmp_path / "weightaudit.toml", 'select = ["WA1"]')
+    write(tmp_path / "inner" / "pyproject.toml", '[tool.weightaudit]\nselect = ["WA2"]')
+    deep = tmp_path / "inner" / "deep"
+    deep.mkdir()
+    assert find_policy(deep).select == ("WA2",)
+    assert find_policy(tmp_path).select == ("WA1",)
+
+
+def test_a_project_without_the_table_is_passed_over(tmp_path: Path) -> None:
+    """A pyproject.toml of someone else does not hide the policy above it."""
+    write(tmp_path / "weightaudit.toml", 'select = ["WA1"]')
+    write(tmp_path / "inner" / "pyproject.toml", "[tool.other]\nselect = 1")
+    assert find_policy(tmp_path / "inner").select == ("WA1",)
+
+
+def test_own_file_wins_over_the_project_beside_it(tmp_path: Path) -> None:
+    """Where both files lie side by side, weightaudit.toml is the policy."""
+    write(tmp_path / "weightaudit.toml", 'select = ["WA1"]')
+    write(tmp_path / "pyproject.toml", '[tool.weightaudit]\nselect = ["WA2"]')
+    assert find_policy(tmp_path).select == ("WA1",)
+
+
+def test_a_named_project_needs_the_table(tmp_path: Path) -> None:
+    """--policy pyproject.toml without the table is a mistake, not an empty policy."""
+    path = write(tmp_path / "pyproject.toml", "[tool.other]\n")
+    with pytest.raises(PolicyError, match=r"has no table \[tool\.weightaudit\]"):
+        read_policy(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('selct = ["WA1"]', "unknown key 'selct' (did you mean 'select'?)"),
+        ('fail_onn = "error"', "unknown key 'fail_onn' (did you mean 'fail-on'?)"),
+        ('select = "WA1"', "select must be a list of strings, not a string"),
+        ("select = [1]", "select must be a list of strings; 1 is an integer"),
+        ('fail-on = "eror"', "fail-on must be error, warning, note or never, not 'eror'"),
+        ("fail-on = true", "fail-on must be error, warning, note or never, not True"),
+        ("rules = 1", "rules must be a table, not an integer"),
+        ("[rules]\nWA301 = 3", "rules.WA301 must be a table, not an integer"),
+        ('[rules.WA301]\nseverity = "never"', "rules.WA301.severity must be error, warning or note"),
+        ("[rules.WA301]\nmax-norm = 1\nmax_norm = 2", "rules.WA301: the key 'max_norm' is given twice"),
+        ("overrides = 3", "overrides must be a list of tables"),
+        ('[[overrides]]\nignore = ["WA1"]', "overrides[0] must say what it is about"),
+        (
+            '[[overrides]]\nroles = ["kernl"]',
+            "overrides[0].roles: 'kernl' is not a role (did you mean 'kernel'?)",
+        ),
+        ('[[overrides]]\nlayers = ["a"]', "overrides[0]: unknown key 'layers'"),
+        ("select = [", "is not valid TOML"),
+        ("a = " + "[" * 5000, "weightaudit.toml is n"),
+    ],
+)
+def test_a_wrong_policy_is_refused_in_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
+    """Every mistake names the file, the key and, where one is near, what was probably meant."""
+    assert expected in refused(tmp_path, text)
+
+
+def test_a_policy_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 give a sentence, not a traceback."""
+    path = tmp_path / "weightaudit.toml"
+    path.write_bytes(b"select = ['\xff']")
+    with pytest.raises(PolicyError, match="is not UTF-8"):
+        read_policy(path)
+
+
+def test_a_policy_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A policy that was asked for by name must exist."""
+    with pytest.raises(PolicyError, match=r"cannot be read: No such file or directory\."):
+        read_policy(tmp_path / "absent.toml")
