@@ -13,8 +13,8 @@ import pytest
 import weightaudit
 from weightaudit.auditor import audit, audit_targets
 from weightaudit.discover import discover
-from weightaudit.registry import Judge, RuleSet, configure, load_registry
 from weightaudit.policy import Policy
+from weightaudit.registry import Judge, RuleSet, configure, load_registry
 from weightaudit.report import ExitCode, ModelReport
 from weightaudit.rule import Finding, Rule, Severity
 from weightaudit.statistics import Moments
@@ -52,7 +52,7 @@ def test_errors_on_broken_models_and_no_other(verdicts: dict[str, ModelReport]) 
 
 
 def test_every_real_model_is_audited_whole(verdicts: dict[str, ModelReport]) -> None:
-    """Apart from the lost shard, the model without variables and the file that is no model, all is covered."""
+    """Only a lost shard, a model without variables and a file that is no model leave anything out."""
     incomplete = {path.split("/")[0] for path, model in verdicts.items() if not model.is_complete}
     assert incomplete == {"t5-bf16-missing-shard", "tfx-tft-sm-novars", "basenji-notamodel-f16"}
 
@@ -87,11 +87,15 @@ def test_public_api(fixtures_dir: Path) -> None:
     """`weightaudit.audit` takes a path or several, and gives a verdict with findings."""
     report = weightaudit.audit([fixtures_dir / "healthy.keras", str(fixtures_dir / "nan.keras")])
     assert report.exit_code is weightaudit.ExitCode.FINDINGS
-    assert {(finding.code, finding.tensor) for finding in report.findings} == {("WA101", "dense/hidden/kernel")}
+    assert {(finding.code, finding.tensor) for finding in report.findings} == {
+        ("WA101", "dense/hidden/kernel")
+    }
     assert [model.worst for model in report.models] == [None, Severity.ERROR]
 
 
-@pytest.mark.parametrize("name", ["healthy.keras", "legacy.h5", "checkpoint", "exported", "sharded.weights.json"])
+@pytest.mark.parametrize(
+    "name", ["healthy.keras", "legacy.h5", "checkpoint", "exported", "sharded.weights.json"]
+)
 def test_verbose_measures_everything(fixtures_dir: Path, name: str) -> None:
     """A verbose audit keeps basic statistics of every tensor with numbers."""
     (model,) = audit(fixtures_dir / name, verbose=True).models

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -83,9 +85,8 @@ def test_missing_bytes_are_an_error(fixtures_dir: Path, tmp_path: Path) -> None:
     path.write_bytes(whole)
     with open_checkpoint(path) as checkpoint:
         path.write_bytes(whole[:200])
-        with pytest.raises(ReadError, match=r"m\.keras ends at byte 200"):
-            for info in checkpoint:
-                checkpoint.read(info.name)
+        with pytest.raises(ReadError, match=r"m\.keras ends at byte"):
+            checkpoint.read(checkpoint.tensors[0].name)
 
 
 def test_shared_bytes_are_a_defect(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_shared_bytes_are_a_defect(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 def test_quantized_layers_are_read_as_their_weights(tmp_path: Path, mode: str) -> None:
-    """int8 and int4 kernels and embeddings equal what Keras' own dequantization gives, within its rounding."""
+    """int8 and int4 kernels and embeddings are the weights that were quantized, within a rounding step."""
     import keras
     from keras import layers
 
@@ -107,12 +108,15 @@ def test_quantized_layers_are_read_as_their_weights(tmp_path: Path, mode: str) -
     inputs = layers.Input((4,), dtype="int32")
     hidden = layers.Embedding(20, 7, name="embed")(inputs)
     hidden = layers.EinsumDense("abc,cd->abd", output_shape=(None, 9), name="einsum")(hidden)
-    outputs = layers.Dense(5, name="out")(layers.Flatten()(hidden))
+    outputs = layers.Dense(5, name="out")(layers.GlobalAveragePooling1D()(hidden))
     model = keras.Model(inputs, outputs)
     names = ("embed/embeddings", "einsum/kernel", "out/kernel")
-    before = {name: np.array(_live(model, name)) for name in names}
-    model.quantize(mode)
-    model.save(tmp_path / "m.keras")
+    before = {name: _live(model, name) for name in names}
+    with warnings.catch_warnings():
+        # Keras warns that layers without weights cannot be quantized, and uses NumPy's old protocol.
+        warnings.simplefilter("ignore")
+        model.quantize(mode)
+        model.save(tmp_path / "m.keras")
     steps = {"int8": 127, "int4": 7}[mode]
     with open_checkpoint(tmp_path / "m.keras") as checkpoint:
         for name, values in before.items():
@@ -121,6 +125,6 @@ def test_quantized_layers_are_read_as_their_weights(tmp_path: Path, mode: str) -
             assert np.abs(read - values).max() <= 1.1 * np.abs(values).max() / steps
 
 
-def _live(model: object, name: str) -> object:
+def _live(model: Any, name: str) -> np.ndarray:
     layer, _, variable = name.partition("/")
-    return getattr(model.get_layer(layer), variable)  # type: ignore[attr-defined]
+    return np.asarray(getattr(model.get_layer(layer), variable).numpy())

@@ -56,7 +56,29 @@ _HOMES = {
     "open_checkpoint": "checkpoint",
 }
 
-__all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "Checkpoint",
+    "Example",
+    "ExitCode",
+    "Finding",
+    "Limits",
+    "Measured",
+    "ModelReport",
+    "Policy",
+    "PolicyError",
+    "ReadError",
+    "Report",
+    "Role",
+    "Rule",
+    "RuleError",
+    "Severity",
+    "TensorInfo",
+    "UnsupportedFormatError",
+    "UsageError",
+    "WeightauditError",
+    "audit",
+    "open_checkpoint",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,13 +18,14 @@ from weightaudit.identity import identify
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from weightaudit.tensor import TensorInfo
-    from types import TracebackType
-    from collections.abc import Iterator, Sequence
     import os
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
     from numpy.typing import NDArray
 
     from weightaudit.source import Files
+    from weightaudit.tensor import TensorInfo
 
 
 class Checkpoint:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import zlib
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, Protocol, cast
 
-import google_crc32c
-
+_google_crc32c: Any = import_module("google_crc32c")  # it has no types
 try:
-    from isal import isal_zlib
+    _zlib: Any = import_module("isal.isal_zlib")
 except ImportError:  # platforms without a wheel: slower, with the same results
-    isal_zlib = None
+    _zlib = zlib
 
-INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error, isal_zlib.error) if isal_zlib else (zlib.error,)
+INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error, _zlib.error)
 """What an inflater raises on damaged data."""
 
 _POLYNOMIALS = {"crc32": 0xEDB88320, "crc32c": 0x82F63B78}
@@ -44,7 +44,7 @@ class Inflater(Protocol):
 
 def crc32(data: Any, value: int = 0) -> int:
     """Return the CRC-32 of a buffer, going on from `value`."""
-    return isal_zlib.crc32(data, value) if isal_zlib else zlib.crc32(data, value)
+    return cast("int", _zlib.crc32(data, value))
 
 
 def crc32c(data: Any, value: int = 0) -> int:
@@ -53,13 +53,12 @@ def crc32c(data: Any, value: int = 0) -> int:
         # The library insists on memory that nobody can write to; a read-only view costs nothing.
         data = data.view()
         data.flags.writeable = False
-    return cast("int", google_crc32c.extend(value, data))
+    return cast("int", _google_crc32c.extend(value, data))
 
 
 def inflater(window_bits: int = -15) -> Inflater:
     """Return a fresh inflater; negative window bits mean a raw stream without a header."""
-    module: Any = isal_zlib or zlib
-    return cast("Inflater", module.decompressobj(window_bits))
+    return cast("Inflater", _zlib.decompressobj(window_bits))
 
 
 def checksum(kind: str, data: Any, value: int = 0) -> int:

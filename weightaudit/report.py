@@ -11,6 +11,7 @@ from weightaudit.rule import Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
 
@@ -76,7 +77,7 @@ class ModelReport:
     notes: Sequence[str] = ()
     coverage: Coverage = Coverage(0, 0, 0, 0)
     tensors: Sequence[TensorInfo] = ()
-    stats: dict[str, Stats] = field(default_factory=dict)
+    stats: dict[str, Stats] = field(default_factory=dict[str, "Stats"])
 
     @property
     def is_complete(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Protocol, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from weightaudit.errors import ReadError
 

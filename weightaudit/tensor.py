@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from math import prod
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weightaudit.dtypes import itemsize, kind_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 
 from weightaudit.engine.filters import undo
 from weightaudit.errors import ReadError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,5 +55,5 @@ def test_deflate_bomb_is_cut_off(tmp_path: Path) -> None:
 def test_damaged_deflate(tmp_path: Path) -> None:
     """A chunk that is not valid deflate data is an error that names the tensor."""
     raw, _ = _chunk(tmp_path / "x.h5", np.arange(100.0), compression="gzip")
-    with pytest.raises(ReadError, match="^x has a chunk"):
+    with pytest.raises(ReadError, match=r"^x has a chunk"):
         undo(raw[: raw.size // 2].copy(), ("deflate",), 800, 8, "x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from math import inf
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,9 +20,10 @@ from weightaudit.statistics import AxisNorm, Extremes, Moments, NonFinite, Stati
 from weightaudit.tensor import TensorInfo
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from pathlib import Path
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 ALL: tuple[Statistic[Any], ...] = (
     NonFinite(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 from weightaudit.catalog import Catalog, Flaw, Layout
 from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.formats import Kind, open_catalog, sniff
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def test_archives_of_something_else(tmp_path: Path) -> None:
     """A zip of other things, and an archive without weights, are refused with what is missing."""
     with pytest.raises(UnsupportedFormatError, match="not of a Keras model"):
         _catalog(_archive(tmp_path, zipfile.ZIP_STORED, readme=b"x"))
-    with pytest.raises(UnsupportedFormatError, match="no model.weights.h5"):
+    with pytest.raises(UnsupportedFormatError, match=r"no model\.weights\.h5"):
         _catalog(_archive(tmp_path, zipfile.ZIP_STORED, **{"config.json": b"{}"}))
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 import zipfile
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,11 +14,10 @@ from weightaudit.errors import ReadError
 from weightaudit.formats.zip_archive import list_members, read_member, spool_member
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import LocalFile
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 CONTENT = bytes(range(256)) * 20
 

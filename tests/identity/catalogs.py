@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Catalog, Entry, Fill, Layout
 from weightaudit.identity import Identified, identify
-from weightaudit.tensor import TensorInfo
 
-Stored = dict[str, tuple[int, ...]]
+if TYPE_CHECKING:
+    from weightaudit.tensor import TensorInfo
+
+Stored = Mapping[str, tuple[int, ...]]
 
 
 def keras3(stored: Stored, config: Any = None, **documents: Any) -> Catalog:
@@ -18,8 +21,10 @@ def keras3(stored: Stored, config: Any = None, **documents: Any) -> Catalog:
     )
 
 
-def legacy(weights: dict[tuple[str, str], tuple[int, ...]], config: Any = None, **documents: Any) -> Catalog:
-    """Return a catalog of weights by (layer group, weight name); the group ``optimizer`` is the optimizer's."""
+def legacy(
+    weights: Mapping[tuple[str, str], tuple[int, ...]], config: Any = None, **documents: Any
+) -> Catalog:
+    """Return a catalog of weights by (layer group, weight name); the group ``optimizer`` is special."""
     entries: list[Entry] = []
     for (group, weight), shape in weights.items():
         section = "optimizer" if group == "optimizer" else "layer"

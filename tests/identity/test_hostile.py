@@ -13,19 +13,64 @@ from weightaudit.catalog import Catalog, Entry, Fill, Layout
 from weightaudit.identity import identify
 
 WORDS = st.sampled_from(
-    ["", "/", ":0", "class_name", "config", "layers", "layer", "cell", "cells", "name", "Dense", "LSTM", "__tuple__",
-     "Bidirectional", "Sequential", "Functional", "items", "module", "dtype", "equation", "ab,bc->ac", "strides",
-     "children", "attributes", "slots", "variable", "slot", "key", "full_name", "VARIABLE_VALUE", "kernel", "x_W"]
-)  # fmt: skip
+    [
+        "",
+        "/",
+        ":0",
+        "class_name",
+        "config",
+        "layers",
+        "layer",
+        "cell",
+        "cells",
+        "name",
+        "Dense",
+        "LSTM",
+        "__tuple__",
+        "Bidirectional",
+        "Sequential",
+        "Functional",
+        "items",
+        "module",
+        "dtype",
+        "equation",
+        "ab,bc->ac",
+        "strides",
+        "children",
+        "attributes",
+        "slots",
+        "variable",
+        "slot",
+        "key",
+        "full_name",
+        "VARIABLE_VALUE",
+        "kernel",
+        "x_W",
+    ]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),
     max_leaves=30,
 )
 KEYS = st.sampled_from(
-    ["", "/", "vars/0", "layers/dense/vars/0", "layers/dense/vars/1", "layers\\lstm\\cell\\vars\\0", "optimizer/vars/0",
-     "optimizer/vars/12", "kernel", "dense/kernel:0", "a/Adam_1", "/.OPTIMIZER_SLOT/", "_all_variables/0", ":0"]
-)  # fmt: skip
+    [
+        "",
+        "/",
+        "vars/0",
+        "layers/dense/vars/0",
+        "layers/dense/vars/1",
+        "layers\\lstm\\cell\\vars\\0",
+        "optimizer/vars/0",
+        "optimizer/vars/12",
+        "kernel",
+        "dense/kernel:0",
+        "a/Adam_1",
+        "/.OPTIMIZER_SLOT/",
+        "_all_variables/0",
+        ":0",
+    ]
+)
 DOCUMENTS = st.sampled_from(
     ["config", "metadata", "names", "training_config", "object_graph", "keras_metadata"]
 )

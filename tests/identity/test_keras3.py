@@ -35,7 +35,7 @@ def test_ten_variables_keep_their_numeric_order() -> None:
     """HDF5 lists '10' before '2'; slots are still matched to the right variables."""
     dense = [layer("Dense", f"d{i}") for i in range(3)]
     config = functional(*dense, compile_config={"optimizer": {"class_name": "Adam", "config": {}}})
-    stored = {"optimizer/vars/0@int64": (), "optimizer/vars/1": ()}
+    stored: dict[str, tuple[int, ...]] = {"optimizer/vars/0@int64": (), "optimizer/vars/1": ()}
     for i in range(3):
         path = f"layers/dense_{i}" if i else "layers/dense"
         stored |= {f"{path}/vars/0": (i + 2, i + 3), f"{path}/vars/1": (i + 3,)}
@@ -61,8 +61,11 @@ def test_nested_models_and_wrappers_are_walked() -> None:
         layer("Bidirectional", "both", layer=lstm),
         layer("TimeDistributed", "each", layer=layer("Dense", "out")),
     )
-    cells = {f"layers/bidirectional/{way}_layer/cell/vars/{i}": shape
-             for way in ("forward", "backward") for i, shape in enumerate([(4, 12), (3, 12), (12,)])}  # fmt: skip
+    cells: dict[str, tuple[int, ...]] = {
+        f"layers/bidirectional/{way}_layer/cell/vars/{i}": shape
+        for way in ("forward", "backward")
+        for i, shape in enumerate([(4, 12), (3, 12), (12,)])
+    }
     wrapped = {"layers/time_distributed/layer/vars/0": (6, 2), "layers/time_distributed/layer/vars/1": (2,)}
     nested = {"layers/sequential/layers/dense/vars/0": (5, 4), "layers/sequential/layers/dense/vars/1": (4,)}
     infos = by_name(keras3(cells | wrapped | nested, config))
@@ -97,7 +100,7 @@ def test_optional_variables_are_not_missed() -> None:
         layer("Normalization", "d", mean=[0.0]),
         layer("Dropout", "e"),
     )
-    stored = {"layers/dense/vars/0": (2, 3), "layers/einsum_dense/vars/0": (2, 3)}
+    stored: dict[str, tuple[int, ...]] = {"layers/dense/vars/0": (2, 3), "layers/einsum_dense/vars/0": (2, 3)}
     stored |= {f"layers/batch_normalization/vars/{i}": (3,) for i in range(3)}
     identified = result(keras3(stored, config))
     assert identified.defects == ()
@@ -115,7 +118,7 @@ def test_a_custom_layer_is_unknown() -> None:
         "config": {"name": "own"},
     }
     stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
-    infos = by_name(keras3(stored, functional(custom))).values()
+    infos = by_name(keras3(stored, functional({**custom, "config": {"name": "own"}}))).values()
     assert {info.evidence for info in infos} <= {Evidence.GUESS, Evidence.UNKNOWN}
     assert all(info.constraint is None for info in infos)
 
@@ -151,9 +154,12 @@ def test_int4_kernels_know_their_scale_zero_and_group() -> None:
     """A packed kernel names the tensors that dequantize it, and has the fans of the real kernel."""
     policy = {"class_name": "Int4DTypePolicy", "config": {"mode": "int4/128", "source_name": "float32"}}
     stored = {
-        "layers/dense/vars/0@int8": (8, 2), "layers/dense/vars/1": (4,), "layers/dense/vars/2": (1, 4),
-        "layers/dense/vars/3@int8": (1, 4), "layers/dense/vars/4": (8,),
-    }  # fmt: skip
+        "layers/dense/vars/0@int8": (8, 2),
+        "layers/dense/vars/1": (4,),
+        "layers/dense/vars/2": (1, 4),
+        "layers/dense/vars/3@int8": (1, 4),
+        "layers/dense/vars/4": (8,),
+    }
     infos = by_name(keras3(stored, functional(layer("Dense", "fc", dtype=policy))))
     quantization = infos["fc/kernel"].quantization
     assert quantization is not None
@@ -170,8 +176,11 @@ def test_duplicate_names_become_unique() -> None:
     config = functional(
         functional(layer("Dense", "fc", use_bias=False), name="a"), functional(layer("Dense", "fc"), name="b")
     )
-    stored = {"layers/functional/layers/dense/vars/0": (2, 2), "layers/functional_1/layers/dense/vars/0": (2, 2),
-              "layers/functional_1/layers/dense/vars/1": (2,)}  # fmt: skip
+    stored = {
+        "layers/functional/layers/dense/vars/0": (2, 2),
+        "layers/functional_1/layers/dense/vars/0": (2, 2),
+        "layers/functional_1/layers/dense/vars/1": (2,),
+    }
     names = {info.name for info, _ in result(keras3(stored, config)).tensors}
     assert "fc (layers/functional/layers/dense/vars/0)/kernel" in names
     assert len(names) == 3

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.identity.catalogs import by_name, legacy, max_norm, result
 from weightaudit.catalog import Flaw
 from weightaudit.tensor import Evidence, Role
 
-DENSE = {"class_name": "Dense", "config": {"name": "dense_1", "kernel_constraint": max_norm(3.0)}}
+DENSE: dict[str, Any] = {
+    "class_name": "Dense",
+    "config": {"name": "dense_1", "kernel_constraint": max_norm(3.0)},
+}
 
 
-def model(*layers: dict[str, object]) -> dict[str, object]:
+def model(*layers: dict[str, Any]) -> dict[str, Any]:
     """Return a Sequential model as Keras 2 wrote it."""
     return {"class_name": "Sequential", "config": {"name": "sequential", "layers": list(layers)}}
 

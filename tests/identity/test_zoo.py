@@ -18,8 +18,13 @@ from weightaudit.identity.layers import role_of
 from weightaudit.tensor import Role, TensorInfo
 
 CUSTOM = {"subclassed", "func_custom", "lora"}
-_BY_CLASS = {"mean": Role.MOVING_MEAN, "variance": Role.MOVING_VARIANCE, "count": Role.COUNTER,
-             "scale": Role.NORM_SCALE, "concat_score_weight": Role.NORM_SCALE}  # fmt: skip
+_BY_CLASS = {
+    "mean": Role.MOVING_MEAN,
+    "variance": Role.MOVING_VARIANCE,
+    "count": Role.COUNTER,
+    "scale": Role.NORM_SCALE,
+    "concat_score_weight": Role.NORM_SCALE,
+}
 CONTAINERS = {  # suffix: least share of roles, of declared constraints, of names
     ".keras": (1.0, 1.0, 1.0),
     ".v3.keras": (1.0, 1.0, 0.9),
@@ -86,7 +91,7 @@ def compare(path: Path, live: list[dict[str, Any]], tally: Tally) -> None:
 def same(info: TensorInfo, numbers: Any, variable: dict[str, Any]) -> bool:
     """Say whether a stored tensor has the shape and the sums of a live variable."""
     bound = 1e-5 * (1 + variable["absum"])
-    return (
+    return bool(
         list(info.shape) == variable["shape"]
         and abs(numbers.sum() - variable["sum"]) < bound
         and abs(np.abs(numbers).sum() - variable["absum"]) < bound
@@ -113,13 +118,13 @@ def test_share_recovered(zoo: Path, suffix: str) -> None:
     for path, live in live_models(zoo, suffix, custom=False):
         compare(path, live, tally)
     roles, constraints, names = CONTAINERS[suffix]
-    print(suffix, dict(tally.counts))  # noqa: T201 - the shares are what this test is about
     assert tally.wrong == []
     assert tally.counts["live"] > 0
-    assert tally.share("found", "live") >= 0.98
-    assert tally.share("role", "found") >= roles
-    assert tally.share("constraint", "declared") >= constraints
-    assert tally.share("name", "found") >= names
+    # tf.train.Checkpoint itself leaves out what StackedRNNCells hold: 6 tensors of one model.
+    assert tally.counts["found"] == tally.counts["live"] - 6 * (suffix == "_ck")
+    assert tally.share("role", "found") >= roles, tally.counts
+    assert tally.share("constraint", "declared") >= constraints, tally.counts
+    assert tally.share("name", "found") >= names, tally.counts
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", "_sm", ".weights.h5"])

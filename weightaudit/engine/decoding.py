@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weightaudit.dtypes import components, decode, itemsize
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    import numpy as np
-    from weightaudit.tensor import TensorInfo
-    from weightaudit.catalog import Entry
     from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from weightaudit.catalog import Entry
+    from weightaudit.tensor import TensorInfo
 
 
 class Decoder(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,9 +23,9 @@ from weightaudit.statistics.block import Scratch
 from weightaudit.statistics.sums import Sums, sums_for
 
 if TYPE_CHECKING:
-    from weightaudit.tensor import TensorInfo
     from weightaudit.engine.decoding import Decoder
     from weightaudit.source import Files
+    from weightaudit.tensor import TensorInfo
 
 BLOCK_ELEMENTS = 1 << 16
 """Elements of one block: 256 KiB of float32, so that a block and its views stay in the L2 cache."""
@@ -170,7 +170,7 @@ def _checksum_gap(files: Files, unit: Unit, scratch: Scratch) -> int:
     value = 0
     for place in range(0, unit.extent.nbytes, PIECE_BYTES):
         buffer = _buffer(scratch, min(PIECE_BYTES, unit.extent.nbytes - place))
-        files[unit.extent.file].read_into(unit.extent.offset + place, memoryview(buffer))
+        files[unit.extent.file].read_into(unit.extent.offset + place, buffer.data)
         value = checksum(unit.checksum, buffer, value)
     return value
 
@@ -239,6 +239,7 @@ class _Gather:
             if number not in self._broken and value != region.checksum.value:
                 message = (
                     f"{region.label} does not match its {region.checksum.kind.upper()} checksum "
-                    f"({value:08x}, expected {region.checksum.value:08x}): it was damaged after it was written."
+                    f"({value:08x}, expected {region.checksum.value:08x}): "
+                    "it was damaged after it was written."
                 )
                 yield Defect(Flaw.CHECKSUM, message)

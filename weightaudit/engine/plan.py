@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Absent, Entry, Extent, Region
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.reading import row_step
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,9 +67,8 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
                 else ""
             )
             units += _tensor_units(number, entry, region, kind)
-    for number, region in enumerate(regions):
-        stretches = [_extent(entries[index]) for index in covered[number]]
-        units += _gap_units(number, region, stretches)
+    for index, one in enumerate(regions):
+        units += _gap_units(index, one, [_extent(entries[number]) for number in covered[index]])
     return sorted(units, key=_place)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,9 @@ class Int4Decoder:
     ) -> NDArray[np.float32]:
         values = stored.astype(np.float32)
         if self._group is None or self._zero is None:
-            return values / self._scale[row if self._by_row else column]
+            scale: NDArray[np.float32] = self._scale[row if self._by_row else column]
+            return values / scale
         place = (row, self._group[column]) if self._by_row else (self._group[row], column)
-        return ((values - self._zero[place]) * self._scale[place]).astype(np.float32)
+        zero: NDArray[np.float32] = self._zero[place]
+        step: NDArray[np.float32] = self._scale[place]
+        return (values - zero) * step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from weightaudit.catalog import Entry, Extent, Fill, Inline, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.filters import undo
 from weightaudit.errors import ReadError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weightaudit.source import Files
@@ -44,7 +44,10 @@ def read_pieces(
     storage = entry.storage
     size = itemsize(entry.dtype)
     if isinstance(storage, Extent):
-        yield from _extent_pieces(files, storage, start, count, size, take)
+        for first in range(start, start + count, PIECE_BYTES // size):
+            buffer = take(min(PIECE_BYTES // size, start + count - first) * size)
+            files[storage.file].read_into(storage.offset + first * size, buffer.data)
+            yield first, buffer
     elif isinstance(storage, Inline):
         yield start, np.frombuffer(storage.data, np.uint8)[start * size : (start + count) * size]
     elif isinstance(storage, Fill):
@@ -60,17 +63,6 @@ def read_pieces(
 def row_step(entry: Entry) -> int:
     """Return how many elements of a tiled tensor a stretch must be a multiple of: whole rows."""
     return prod(entry.shape[1:]) if isinstance(entry.storage, Tiles) else 1
-
-
-def _extent_pieces(
-    files: Files, extent: Extent, start: int, count: int, size: int, take: Take
-) -> Iterator[tuple[int, Bytes]]:
-    file = files[extent.file]
-    step = PIECE_BYTES // size
-    for first in range(start, start + count, step):
-        buffer = take(min(step, start + count - first) * size)
-        file.read_into(extent.offset + first * size, memoryview(buffer))
-        yield first, buffer
 
 
 def _filled(element: bytes, count: int, size: int) -> Bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import Files, LocalFile
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weightaudit.catalog import Catalog

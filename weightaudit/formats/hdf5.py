@@ -10,16 +10,17 @@ import sys
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.catalog import Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from weightaudit.limits import Limits
     from weightaudit.source import LocalFile
-    from collections.abc import Mapping
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -147,10 +148,7 @@ def _ask_lister(data: Hdf5Data, limits: Limits) -> dict[str, Any]:
         raise ReadError(
             f"{data.file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile."
         )
-    answer = json.loads(done.stdout)
-    if not isinstance(answer, dict):
-        raise ReadError(f"{data.file.label} cannot be listed.")
-    return answer
+    return cast("dict[str, Any]", json.loads(done.stdout))
 
 
 def _last_line(raw: bytes) -> str:
@@ -200,7 +198,8 @@ def _tiles(data: Hdf5Data, item: Mapping[str, Any], key: str, fill: bytes, limit
 def _extent(data: Hdf5Data, key: str, offset: int, nbytes: int) -> Extent:
     if offset < 0 or nbytes < 0 or offset + nbytes > data.size:
         raise ReadError(
-            f"{data.file.label} is truncated: {key} needs bytes {offset} to {offset + nbytes}, and there are {data.size}."
+            f"{data.file.label} is truncated: {key} needs bytes {offset} to {offset + nbytes}, "
+            f"and there are {data.size}."
         )
     return Extent(data.number, data.base + offset, nbytes)
 

@@ -16,10 +16,12 @@ import io
 import json
 import os
 import sys
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
-import h5py
 import numpy as np
+
+h5py: Any = import_module("h5py")  # it has no types
 
 WANTED = {
     "model_config",
@@ -122,8 +124,7 @@ class Lister:
             return "holds more links than --max-tensors allows" if len(names) > most else None
 
         most = 2 * self.request["max_tensors"]
-        refusal = group.links.iterate(visit, info=True)
-        refusal = refusal[0] if isinstance(refusal, tuple) else refusal
+        refusal, _ = group.links.iterate(visit, info=True)
         if refusal:
             raise RefusedError(refusal)
         return names
@@ -291,19 +292,13 @@ def _text(raw: bytes | str) -> str:
 
 def _strings(value: Any) -> list[str]:
     if isinstance(value, list):
-        return [item for item in value if isinstance(item, str)]
+        return [item for item in cast("Iterable[Any]", value) if isinstance(item, str)]
     return [value] if isinstance(value, str) else []
 
 
 def _plain(value: np.ndarray[Any, Any]) -> Any:
     def item(one: Any) -> Any:
-        return (
-            _text(one)
-            if isinstance(one, bytes | str)
-            else int(one)
-            if isinstance(one, int | np.integer)
-            else None
-        )
+        return _text(one) if isinstance(one, bytes | str) else int(one) if isinstance(one, int) else None
 
     return item(value[()]) if value.ndim == 0 else [item(one) for one in value.ravel().tolist()]
 
@@ -319,9 +314,8 @@ def _confine(request: dict[str, Any]) -> None:
     }
     for kind, bound in limits.items():
         _, hard = resource.getrlimit(kind)
-        if hard != resource.RLIM_INFINITY:
-            bound = min(bound, hard)
-        resource.setrlimit(kind, (bound, bound))
+        allowed = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(kind, (allowed, allowed))
 
 
 def _list(request: dict[str, Any]) -> dict[str, Any]:
@@ -340,6 +334,7 @@ def _list(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Answer the request on the command line."""
     request = json.loads(sys.argv[1])
     _confine(request)
     answer = _list(request)

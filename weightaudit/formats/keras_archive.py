@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Catalog, Checksum, Extent, Region
 from weightaudit.errors import ReadError, UnsupportedFormatError
@@ -12,10 +12,11 @@ from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
 from weightaudit.formats.zip_archive import STORED, Member, list_members, read_member, spool_member
 
 if TYPE_CHECKING:
-    from weightaudit.source import Files
-    from weightaudit.limits import Limits
-    from pathlib import Path
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from weightaudit.limits import Limits
+    from weightaudit.source import Files
 
 WEIGHTS = "model.weights.h5"
 CONFIG = "config.json"
@@ -41,6 +42,7 @@ def catalog_keras_archive(files: Files, name: str, limits: Limits) -> Catalog:
             text = read_member(file, members[document], limits)
             documents[document] = parse_json(text, f"{name}: {document}", limits)
     weights = members[WEIGHTS]
+    regions: tuple[Region, ...] = ()
     if weights.method == STORED:
         data = Hdf5Data(file, number, weights.offset, weights.size)
         extent = Extent(number, weights.offset, weights.size)
@@ -48,7 +50,6 @@ def catalog_keras_archive(files: Files, name: str, limits: Limits) -> Catalog:
     else:
         spooled = spool_member(file, weights, limits)
         data = Hdf5Data.whole(spooled, files.adopt(spooled))
-        regions = ()
     catalog = catalog_hdf5(data, limits, documents.get(CONFIG))
     return _with_documents(catalog, documents, regions)
 

@@ -9,9 +9,10 @@ from weightaudit.errors import ReadError
 from weightaudit.formats.documents import parse_json
 
 if TYPE_CHECKING:
-    from weightaudit.limits import Limits
     from collections.abc import Iterator
+
     from weightaudit.formats.hdf5 import Listing
+    from weightaudit.limits import Limits
 
 
 def catalog_keras_legacy(listing: Listing, label: str, limits: Limits) -> Catalog:
@@ -58,7 +59,7 @@ def _layers(listing: Listing) -> tuple[str, list[str]]:
 
 
 def missing_layers(listing: Listing) -> list[str]:
-    """Return the layers that are listed and have no group; every group has a list of weights, if an empty one."""
+    """Return the layers that are listed and have no group; every group lists its weights, if none."""
     top, order = _layers(listing)
     return [layer for layer in order if f"{top}/{layer}".lstrip("/") not in listing.groups]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
 from weightaudit.dtypes import itemsize
@@ -12,9 +12,10 @@ from weightaudit.formats.documents import parse_json
 from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
 
 if TYPE_CHECKING:
-    from weightaudit.source import Files
+    from collections.abc import Iterable, Iterator
+
     from weightaudit.limits import Limits
-    from collections.abc import Iterator
+    from weightaudit.source import Files
 
 
 def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
@@ -57,7 +58,7 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
 
 def is_index(document: Any) -> bool:
     """Say whether a parsed JSON document is an index of shards."""
-    return isinstance(document, dict) and isinstance(document.get("weight_map"), dict)
+    return isinstance(document, dict) and isinstance(cast("dict[str, Any]", document).get("weight_map"), dict)
 
 
 def _weight_map(name: str, document: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -65,11 +66,11 @@ def _weight_map(name: str, document: Any) -> Iterator[tuple[str, tuple[str, ...]
     if not is_index(document):
         raise UnsupportedFormatError(f"{name} is JSON, but not an index of Keras weight shards.")
     for group, where in document["weight_map"].items():
-        shards = where if isinstance(where, list) else [where]
+        shards = tuple(cast("Iterable[Any]", where)) if isinstance(where, list) else (where,)
         for shard in shards:
             if not isinstance(shard, str) or posixpath.basename(shard) != shard or shard in {"", ".", ".."}:
                 raise ReadError(f"{name} places {group} in {shard!r}, which is not a file beside it.")
-        yield group.strip("/"), tuple(shards)
+        yield group.strip("/"), shards
 
 
 def _join(found: dict[str, Catalog]) -> tuple[tuple[Entry, ...], list[Defect]]:

@@ -11,15 +11,16 @@ import struct
 import tempfile
 import unicodedata
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from weightaudit.checksums import INFLATE_ERRORS, crc32, inflater
 from weightaudit.errors import ReadError
 from weightaudit.source import LocalFile, SpooledFile
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from weightaudit.limits import Limits
     from collections.abc import Iterator, Mapping
+
+    from weightaudit.limits import Limits
 
 MAGIC = b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
@@ -267,7 +268,7 @@ def _data_offset(
         or not same
     ):
         raise ReadError(f"{file.label}: the header of {name} contradicts the zip directory.")
-    return header + _LOCAL.size + name_size + extra_size
+    return header + _LOCAL.size + len(rest)
 
 
 def _check_disjoint(file: LocalFile, members: Mapping[str, Member], directory: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
     from weightaudit.statistics.block import Block
     from weightaudit.tensor import TensorInfo
 

@@ -1,0 +1,80 @@
+"""Runs commands in processes of their own and measures them from outside.
+
+The process that calls this must stay small, and so imports no numpy: Linux counts what a process
+occupied before it started the measured program to the peak memory of that program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class CommandError(Exception):
+    """A measured command failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a command.
+
+    Attributes:
+        wall: Seconds from the start of the process to its end.
+        cpu: Seconds of processor time, its children's included.
+        output: What it wrote to its standard output.
+    """
+
+    wall: float
+    cpu: float
+    output: str
+
+
+def run_python(*arguments: str) -> Run:
+    """Run this Python in the checkout and measure it.
+
+    Raises:
+        CommandError: It exited with another code than 0.
+    """
+    return _run([sys.executable, *arguments])
+
+
+def run_job(job: str, path: Path) -> dict[str, float]:
+    """Run one of `benchmarks.jobs`; to its figures add ``wall`` and ``cpu`` of the whole process.
+
+    Raises:
+        CommandError: It failed.
+    """
+    run = run_python("-m", "benchmarks.jobs", job, str(path))
+    figures = cast("dict[str, float]", json.loads(run.output.splitlines()[-1]))
+    return {**figures, "wall": run.wall, "cpu": run.cpu}
+
+
+def _run(command: Sequence[str]) -> Run:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        begin = perf_counter()
+        process = subprocess.Popen(
+            command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        with process:
+            output = process.stdout.read() if process.stdout else ""
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = perf_counter() - begin
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            tail = errors.read()[-2000:].strip()
+            raise CommandError(f"{' '.join(command)} exited with {process.returncode}: {tail}")
+    return Run(wall, usage.ru_utime + usage.ru_stime, output)
