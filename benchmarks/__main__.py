@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -69,15 +69,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size-mb", type=int, metavar="MB", help="model whose speed is measured [1024]")
     parser.add_argument("--memory-mb", type=_sizes, metavar="MB,...", help="for memory [100,1024,4096]")
     parser.add_argument("--rounds", type=int, metavar="N", help="repetitions of the speed figures [3]")
-    parser.add_argument(
-        "--startup-rounds", type=int, default=9, metavar="N", help="of start-up [%(default)s]"
-    )
+    parser.add_argument("--startup-rounds", type=int, default=9, metavar="N", help="the same of start-up [9]")
     parser.add_argument("--formats", type=_formats, metavar="NAME,...", help=f"of: {', '.join(ALL)}")
     parser.add_argument("--all", action="store_true", help="packed formats too, which take minutes to write")
     parser.add_argument("--quick", action="store_true", help="64 MB, one round: to see that it works")
-    parser.add_argument(
-        "--dir", type=Path, metavar="FOLDER", help="where models are written [temporary files]"
-    )
+    parser.add_argument("--dir", type=Path, metavar="FOLDER", help="where models are written")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     options = parser.parse_args(arguments)
     options.size_mb = options.size_mb or (64 if options.quick else 1024)
@@ -130,7 +126,7 @@ def _measure_models(options: argparse.Namespace, sizes: Sequence[int], folder: P
 
 
 @contextmanager
-def _model(kind: str, size: int, folder: Path) -> Iterator[Path]:
+def _model(kind: str, size: int, folder: Path) -> Generator[Path]:
     """Write a model in a process of its own, and remove it at the end."""
     home = folder / f"{kind}-{size}"
     home.mkdir()

@@ -11,12 +11,13 @@ import os
 import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 BLOCK = 1 << 20
 
@@ -66,10 +67,10 @@ def usual(path: Path) -> dict[str, float]:
     return {"seconds": perf_counter() - begin, "tensors": count}
 
 
-def _load_checkpoint(path: Path) -> Callable[[], Any]:
-    import tensorflow as tf
+def _load_checkpoint(path: Path) -> Callable[[], Iterator[Any]]:
+    tf: Any = import_module("tensorflow")
 
-    def weights() -> Any:
+    def weights() -> Iterator[Any]:
         reader = tf.train.load_checkpoint(str(path))
         for name in reader.get_variable_to_shape_map():
             yield reader.get_tensor(name)
@@ -77,10 +78,10 @@ def _load_checkpoint(path: Path) -> Callable[[], Any]:
     return weights
 
 
-def _load_keras(path: Path) -> Callable[[], Any]:
-    import keras
+def _load_keras(path: Path) -> Callable[[], Iterator[Any]]:
+    keras: Any = import_module("keras")
 
-    def weights() -> Any:
+    def weights() -> Iterator[Any]:
         if path.name.endswith(".weights.h5"):
             model = keras.models.model_from_json((path.parent / "architecture.json").read_text())
             model.load_weights(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import CHECKOUT, CommandError, run_job, run_python
@@ -63,15 +64,19 @@ class Speed:
 
     def best(self, time: str) -> float:
         """Return the least of a time over the rounds."""
-        return min(getattr(one, time) for one in self.rounds)
+        return min(self._times(time))
 
     def typical(self, time: str) -> float:
         """Return the median of a time over the rounds."""
-        return median(getattr(one, time) for one in self.rounds)
+        return median(self._times(time))
 
     def ratio(self, time: str, other: str) -> float:
         """Return the median over the rounds of the ratio of two times of the same round."""
-        return median(getattr(one, time) / getattr(one, other) for one in self.rounds)
+        pairs = zip(self._times(time), self._times(other), strict=True)
+        return median(one / two for one, two in pairs)
+
+    def _times(self, name: str) -> list[float]:
+        return [getattr(one, name) for one in self.rounds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +116,21 @@ def measure_speed(path: Path, rounds: int) -> Speed:
         CommandError: One of them failed, or ``weightaudit check`` did not pass the model.
     """
     run_job("read-one", path)  # The first read brings the files into the page cache.
-    done: list[Round] = []
-    for _ in range(rounds):
-        one, every = run_job("read-one", path), run_job("read-all", path)
-        audit = run_job("audit", path)
-        check = run_python("-m", "weightaudit", "check", "--no-progress", str(path))
-        usual = run_job("usual", path)
-        if usual["tensors"] < audit["tensors"]:
-            raise CommandError(
-                f"The usual way saw {usual['tensors']} of {audit['tensors']} tensors of {path}."
-            )
-        times = (audit["seconds"], one["seconds"], every["seconds"], usual["seconds"])
-        done.append(Round(*times, check.wall, check.cpu, usual["wall"]))
-    return Speed(int(audit["bytes"]), int(audit["tensors"]), int(every["threads"]), tuple(done))
+    facts = run_job("audit", path)
+    threads = run_job("read-all", path)["threads"]
+    done = tuple(_round(path) for _ in range(rounds))
+    return Speed(int(facts["bytes"]), int(facts["tensors"]), int(threads), done)
+
+
+def _round(path: Path) -> Round:
+    one, every = run_job("read-one", path), run_job("read-all", path)
+    audit = run_job("audit", path)
+    check = run_python("-m", "weightaudit", "check", "--no-progress", str(path))
+    usual = run_job("usual", path)
+    if usual["tensors"] < audit["tensors"]:
+        raise CommandError(f"Of {audit['tensors']} tensors of {path} the usual way saw {usual['tensors']}.")
+    times = (audit["seconds"], one["seconds"], every["seconds"], usual["seconds"])
+    return Round(*times, check.wall, check.cpu, usual["wall"])
 
 
 def measure_memory(path: Path) -> Memory:

@@ -1,14 +1,16 @@
-"""Writes the models to be audited, weight by weight: ``python -m benchmarks.models FORMAT MEGABYTES FOLDER``."""
+"""Writes the models to be audited, weight by weight.
+
+``python -m benchmarks.models FORMAT MEGABYTES FOLDER`` does so in a process of its own.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import zipfile
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import h5py
 
 from benchmarks.architecture import layers_of, model_config, weights_of
 from benchmarks.formats import ALL
@@ -50,7 +52,7 @@ def write_model(kind: str, nbytes: int, folder: Path) -> Path:
 
 def _write_weights(path: Path, layers: Sequence[Layer]) -> Path:
     """Write the Keras 3 layout: ``layers/dense_3/vars/0``."""
-    with h5py.File(path, "w") as file:
+    with _new_hdf5(path) as file:
         for layer, name, values in weights_of(layers):
             number = list(layer.shapes).index(name)
             file.create_dataset(f"layers/{layer.name}/vars/{number}", data=values)
@@ -71,7 +73,7 @@ def _write_archive(path: Path, weights: Path, layers: Sequence[Layer], *, deflat
 def _write_legacy(path: Path, layers: Sequence[Layer], *, gzip: bool) -> Path:
     """Write the layout of Keras 1 and 2, with the configuration of Keras 3, as Keras 3 itself does."""
     packing: dict[str, Any] = {"chunks": True, "compression": "gzip"} if gzip else {}
-    with h5py.File(path, "w") as file:
+    with _new_hdf5(path) as file:
         file.attrs.update(keras_version=VERSION, backend="tensorflow", model_config=model_config(layers))
         root = file.create_group("model_weights")
         root.attrs.update(
@@ -87,8 +89,7 @@ def _write_legacy(path: Path, layers: Sequence[Layer], *, gzip: bool) -> Path:
 
 def _write_checkpoint(prefix: Path, layers: Sequence[Layer]) -> Path:
     """Save with TensorFlow's own operations, shard by shard, and merge the shards' indexes."""
-    import tensorflow as tf
-
+    tf: Any = import_module("tensorflow")
     shards: list[str] = []
     waiting: dict[str, Any] = {}
 
@@ -110,6 +111,11 @@ def _write_checkpoint(prefix: Path, layers: Sequence[Layer]) -> Path:
         save()
     tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=shards, destination_prefix=str(prefix))
     return prefix
+
+
+def _new_hdf5(path: Path) -> Any:
+    h5py: Any = import_module("h5py")
+    return h5py.File(path, "w")
 
 
 def main() -> None:

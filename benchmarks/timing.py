@@ -62,7 +62,9 @@ def run_job(job: str, path: Path) -> dict[str, float]:
 
 
 def _run(command: Sequence[str]) -> Run:
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Without compiled bytecode every start would be a compilation.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         begin = perf_counter()
         process = subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Absent
@@ -12,6 +12,7 @@ from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.discover import Target, discover
 from weightaudit.engine.numpy_engine import Subject, measure
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
+from weightaudit.formats import prepare
 from weightaudit.judging import judge, judges_of, needs_of
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy
@@ -75,10 +76,11 @@ def audit_targets(
     verbose: bool = False,
 ) -> Report:
     """Audit models that were found already; see `audit`."""
+    run = _Run(rules, limits, workers, progress, verbose)
     models: list[ModelReport] = []
-    for target in targets:
+    for target, following in zip(targets, (*targets[1:], None), strict=True):
         try:
-            models.append(_audit_target(target, rules, limits, workers, progress, verbose=verbose))
+            models.append(_audit_target(run, target, following))
         except UnsupportedFormatError as error:
             # What a search turned up and is no model is left alone; what was asked for by name is not.
             if target.explicit:
@@ -88,23 +90,30 @@ def audit_targets(
     return Report(tuple(models), fail_on)
 
 
-def _audit_target(
-    target: Target,
-    rules: RuleSet,
-    limits: Limits,
-    workers: int | None,
-    progress: Progress | None,
-    *,
-    verbose: bool,
-) -> ModelReport:
-    with open_checkpoint(Path(target.path), limits=limits) as checkpoint:
-        judges = {info.name: judges_of(rules, info) for info in checkpoint if info.is_numeric}
-        subjects, skipped = _subjects(checkpoint, judges, verbose=verbose)
-        advance = _reporter(progress, target.label, sum(info.nbytes for info in checkpoint))
-        measured = measure(checkpoint.files, subjects, checkpoint.regions, workers=workers, progress=advance)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is the same for every model of an audit."""
+
+    rules: RuleSet
+    limits: Limits
+    workers: int | None
+    progress: Progress | None
+    verbose: bool
+
+
+def _audit_target(run: _Run, target: Target, following: Target | None) -> ModelReport:
+    with open_checkpoint(target.path, limits=run.limits) as checkpoint:
+        if following is not None:
+            prepare(following.path)
+        judges = {info.name: judges_of(run.rules, info) for info in checkpoint if info.is_numeric}
+        subjects, skipped = _subjects(checkpoint, judges, verbose=run.verbose)
+        advance = _reporter(run.progress, target.label, sum(info.nbytes for info in checkpoint))
+        measured = measure(
+            checkpoint.files, subjects, checkpoint.regions, workers=run.workers, progress=advance
+        )
         checkpoint.check_unchanged()
         model = Measured(checkpoint.tensors, measured.stats, (*checkpoint.defects, *measured.defects))
-        findings, unjudged = judge(model, judges, rules)
+        findings, unjudged = judge(model, judges, run.rules)
     skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
     return ModelReport(
         target.label,

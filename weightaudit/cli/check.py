@@ -75,17 +75,20 @@ def check(
     and nothing fails; 1 findings that fail; 2 wrong usage or policy; 3 not everything could be
     audited.
     """
+    from weightaudit.discover import discover
+    from weightaudit.formats import prepare
+
+    targets = discover(paths)
+    prepare(targets[0].path)  # goes on while the rest is imported
     from weightaudit.auditor import audit_targets
     from weightaudit.cli.output import check_output
     from weightaudit.cli.presentation import Presentation, present
     from weightaudit.cli.progress import ProgressBar
-    from weightaudit.discover import discover
     from weightaudit.registry import configure
 
     found, registry = load(policy, plugin)
     chosen = adjusted(found, registry, select=select, ignore=ignore, fail_on=fail_on)
     rule_set = configure(registry, chosen)
-    targets = discover(paths)
     file = Path(output) if output is not None and output != "-" else None
     if file is not None:
         check_output(file, targets)

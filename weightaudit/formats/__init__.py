@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.errors import UnsupportedFormatError
+from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import Files, LocalFile
 
@@ -85,6 +87,15 @@ def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Files, Ca
         raise
 
 
+def prepare(path: Path) -> None:
+    """Start what takes long and will be needed to open a path; errors are left to `open_catalog`."""
+    with suppress(ReadError):
+        if sniff(path) in {Kind.KERAS_ARCHIVE, Kind.KERAS_DIRECTORY, Kind.HDF5, Kind.SHARD_INDEX}:
+            from weightaudit.formats import lister
+
+            lister.prepare()
+
+
 def _catalog(kind: Kind, files: Files, name: str, limits: Limits) -> Catalog:
     # Each container is imported when it is met: a check of a .keras file never loads the others.
     if kind is Kind.KERAS_ARCHIVE:
@@ -114,7 +125,15 @@ def _catalog(kind: Kind, files: Files, name: str, limits: Limits) -> Catalog:
         return catalog_tensor_bundle(files, name, limits)
     from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
 
-    return catalog_checkpoint_v1(files, [name], limits)
+    return catalog_checkpoint_v1(files, _shards(name), limits)
+
+
+def _shards(name: str) -> list[str]:
+    """Return the names of all shards of the V1 checkpoint of which this is one."""
+    shard = re.fullmatch(r"(?s)(.+)-\d{5}-of-(\d{5})", name)
+    if shard is None:
+        return [name]
+    return [f"{shard[1]}-{number:05d}-of-{shard[2]}" for number in range(int(shard[2]))]
 
 
 def _sniff_directory(path: Path) -> Kind | None:
@@ -181,4 +200,4 @@ def _not_a_model(path: Path) -> str:
     return f"{path.name} is not a saved TensorFlow or Keras model (.keras, HDF5, SavedModel, checkpoint)."
 
 
-__all__ = ["Kind", "open_catalog", "sniff"]
+__all__ = ["Kind", "open_catalog", "prepare", "sniff"]

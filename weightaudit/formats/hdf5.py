@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
+from weightaudit.formats.lister import ask_lister
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +55,7 @@ def list_hdf5(data: Hdf5Data, limits: Limits) -> Listing:
     Raises:
         ReadError: The data is damaged, refused, or broke the process that parses it.
     """
-    answer = _ask_lister(data, limits)
+    answer = ask_lister(data.file, data.base, data.size, limits)
     if "error" in answer:
         raise ReadError(f"{data.file.label} {answer['error']}.")
     entries = tuple(_entry(data, item, limits) for item in answer["datasets"])
@@ -107,53 +103,6 @@ def is_keras3_key(key: str) -> bool:
     """Say whether a path is one that Keras 3 gives to a variable: ``.../vars/<number>``."""
     parts = key.replace("\\", "/").split("/")
     return len(parts) >= 2 and parts[-2] == "vars" and parts[-1].isdigit()
-
-
-def _ask_lister(data: Hdf5Data, limits: Limits) -> dict[str, Any]:
-    request = {
-        "fd": data.file.fd,
-        "base": data.base,
-        "size": data.size,
-        "max_tensors": limits.max_tensors,
-        "max_metadata": limits.max_metadata,
-        "max_depth": limits.max_depth,
-        "memory": limits.parser_memory,
-        "cpu_seconds": int(limits.timeout) + 1,
-    }
-    command = [sys.executable, "-P", str(Path(__file__).with_name("hdf5_lister.py")), json.dumps(request)]
-    # "::" switches HDF5's search for filter plugins off: it would load any library found on its path.
-    environment = {
-        **os.environ,
-        "HDF5_PLUGIN_PRELOAD": "::",
-        "HDF5_USE_FILE_LOCKING": "FALSE",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    try:
-        done = subprocess.run(  # noqa: S603 - our own script, run by the interpreter that runs us
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            pass_fds=(data.file.fd,),
-            timeout=limits.timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ReadError(
-            f"{data.file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
-            "its metadata is damaged or hostile (--timeout allows more)."
-        ) from None
-    if done.returncode != 0:
-        cause = _last_line(done.stderr) if done.returncode > 0 else f"signal {-done.returncode}"
-        raise ReadError(
-            f"{data.file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile."
-        )
-    return cast("dict[str, Any]", json.loads(done.stdout))
-
-
-def _last_line(raw: bytes) -> str:
-    lines = raw.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else "no message"
 
 
 def _entry(data: Hdf5Data, item: Mapping[str, Any], limits: Limits) -> Entry:

@@ -15,6 +15,7 @@ import base64
 import io
 import json
 import os
+import socket
 import sys
 from importlib import import_module
 from typing import Any, cast
@@ -292,7 +293,7 @@ def _text(raw: bytes | str) -> str:
 
 def _strings(value: Any) -> list[str]:
     if isinstance(value, list):
-        return [item for item in cast("Iterable[Any]", value) if isinstance(item, str)]
+        return [item for item in cast("tuple[Any, ...]", value) if isinstance(item, str)]
     return [value] if isinstance(value, str) else []
 
 
@@ -334,8 +335,12 @@ def _list(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer the request on the command line."""
-    request = json.loads(sys.argv[1])
+    """Wait for one request, answer it, and end."""
+    with socket.socket(fileno=sys.stdin.fileno()) as incoming:
+        message, descriptors, _, _ = socket.recv_fds(incoming, 1 << 16, 1)
+    if not descriptors:
+        return
+    request = {"fd": descriptors[0], **json.loads(message)}
     _confine(request)
     answer = _list(request)
     sys.stdout.write(json.dumps(answer))
