@@ -129,6 +129,8 @@ def _round(path: Path) -> Round:
     usual = run_job("usual", path)
     if usual["tensors"] < audit["tensors"]:
         raise CommandError(f"Of {audit['tensors']} tensors of {path} the usual way saw {usual['tensors']}.")
+    if one["bytes"] != every["bytes"]:
+        raise CommandError(f"{path} has {one['bytes']} bytes on one thread and {every['bytes']} on several.")
     times = (audit["seconds"], one["seconds"], every["seconds"], usual["seconds"])
     return Round(*times, check.wall, check.cpu, usual["wall"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.errors import RuleError
@@ -67,7 +67,7 @@ def judge(
 
 def _on_tensor(judge: Judge, info: TensorInfo, stats: Stats, skipped: list[Skipped]) -> list[Finding]:
     try:
-        return [_settle(judge, info, finding) for finding in judge.rule.check(info, stats)]
+        return [_settle(judge, info, finding) for finding in _checked(judge.rule.check(info, stats))]
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         skipped.append(Skipped(info.name, _crash(judge, error)))
         return []
@@ -75,7 +75,7 @@ def _on_tensor(judge: Judge, info: TensorInfo, stats: Stats, skipped: list[Skipp
 
 def _on_model(judge: Judge, model: Measured, rules: RuleSet, skipped: list[Skipped]) -> Iterator[Finding]:
     try:
-        found = list(judge.rule.check_model(model))
+        found = list(_checked(judge.rule.check_model(model)))
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         skipped.append(Skipped("", _crash(judge, error)))
         return
@@ -89,6 +89,14 @@ def _on_model(judge: Judge, model: Measured, rules: RuleSet, skipped: list[Skipp
         for own in rules.judges_for(info):
             if own.rule.code == judge.rule.code:
                 yield _settle(own, info, finding)
+
+
+def _checked(found: Iterable[object]) -> Iterator[Finding]:
+    """Yield what a plugin gave, once it is known to be findings."""
+    for finding in found:
+        if not isinstance(finding, Finding):
+            raise TypeError(f"it gave {finding!r}, which is no Finding")
+        yield finding
 
 
 def _settle(judge: Judge, info: TensorInfo | None, finding: Finding) -> Finding:
