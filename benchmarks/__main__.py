@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from benchmarks.table import (
     startup_table,
     write_results,
 )
-from benchmarks.timing import CommandError, run_python
+from benchmarks.timing import CommandError, run_python, settle
 
 DOCUMENT = Path(__file__).parent / "README.md"
 
@@ -132,7 +131,7 @@ def _model(kind: str, size: int, folder: Path) -> Generator[Path]:
     home.mkdir()
     try:
         run = run_python("-m", "benchmarks.models", kind, str(size), str(home))
-        os.sync()  # Else the disk is still busy with the model while its audit is measured.
+        settle(home)
         yield Path(run.output.splitlines()[-1])
     finally:
         shutil.rmtree(home)

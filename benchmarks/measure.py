@@ -115,7 +115,7 @@ def measure_speed(path: Path, rounds: int) -> Speed:
     Raises:
         CommandError: One of them failed, or ``weightaudit check`` did not pass the model.
     """
-    run_job("read-one", path)  # The first read brings the files into the page cache.
+    run_job("read-one", path)  # This first read brings the files into the page cache.
     facts = run_job("audit", path)
     threads = run_job("read-all", path)["threads"]
     done = tuple(_round(path) for _ in range(rounds))

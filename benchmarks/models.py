@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from benchmarks.architecture import Layer
 
-SHARD_BYTES = 128 << 20
-"""How many bytes of a checkpoint are in memory at once, and in one of its data files."""
+SHARD_BYTES = 64 << 20
+"""How many bytes make one data file of a checkpoint; until it is written they are in memory."""
 
 VERSION = "3.8.0"
 """Version of Keras that the files claim to come from."""

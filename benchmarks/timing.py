@@ -61,6 +61,19 @@ def run_job(job: str, path: Path) -> dict[str, float]:
     return {**figures, "wall": run.wall, "cpu": run.cpu}
 
 
+def settle(folder: Path) -> None:
+    """Bring new files to the disk and out of the page cache.
+
+    Else the disk is busy while they are measured; and how fast cached bytes are read would depend on
+    how they were written, up to three times: the kernel caches small writes in small pages.
+    """
+    os.sync()
+    if hasattr(os, "posix_fadvise"):
+        for file in folder.iterdir():
+            with file.open("rb") as stream:
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def _run(command: Sequence[str]) -> Run:
     # Without compiled bytecode every start would be a compilation.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}

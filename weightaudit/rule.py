@@ -86,6 +86,7 @@ class Example:
         severity: Severity of the worst finding expected, or None if there must be none.
         info: What differs from a float32 Dense kernel: ``role``, ``layer_class``, ``fan_in``, ...
         options: Options of the rule.
+        defects: Damage of the container around the tensor.
     """
 
     title: str
@@ -93,6 +94,7 @@ class Example:
     severity: Severity | None
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    defects: tuple[Defect, ...] = ()
 
 
 class Rule:

@@ -125,7 +125,7 @@ def findings_of(rule: Rule, example: Example) -> list[Finding]:
 
     Args:
         rule: The configured rule.
-        example: The example; the key ``defects`` of its `info` holds damage of the container.
+        example: The example.
 
     Returns:
         What `check` and `check_model` find; nothing if the rule is not active.
@@ -135,14 +135,12 @@ def findings_of(rule: Rule, example: Example) -> list[Finding]:
     """
     if not rule.is_active():
         return []
-    differences = dict(example.info)
-    defects = tuple(differences.pop("defects", ()))
     values = example.values()
-    info = tensor_info(values, **differences)
+    info = tensor_info(values, **example.info)
     applies = info.is_numeric and rule.applies(info)
     stats = measure(values, rule.needs(info) if applies else (), info)
     found = list(rule.check(info, stats)) if applies else []
-    return found + list(rule.check_model(Measured([info], {info.name: stats}, defects)))
+    return found + list(rule.check_model(Measured([info], {info.name: stats}, example.defects)))
 
 
 def check_rule(rule: type[Rule]) -> None:

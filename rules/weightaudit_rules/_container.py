@@ -42,7 +42,7 @@ def container_examples(severity: Severity, flaw: Flaw, *messages: str) -> tuple[
             title=message.rstrip("."),
             values=_kernel,
             severity=severity,
-            info={"defects": (Defect(flaw, message, "layer/kernel"),)},
+            defects=(Defect(flaw, message, "layer/kernel"),),
         )
         for message in messages
     ]
@@ -52,7 +52,7 @@ def container_examples(severity: Severity, flaw: Flaw, *messages: str) -> tuple[
             title="damage of another kind, which has a rule of its own",
             values=_kernel,
             severity=None,
-            info={"defects": (Defect(other, "Another thing is wrong.", "layer/kernel"),)},
+            defects=(Defect(other, "Another thing is wrong.", "layer/kernel"),),
         ),
         *bad,
     )

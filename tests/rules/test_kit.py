@@ -157,12 +157,12 @@ def test_tensor_info_describes_a_dense_kernel() -> None:
 
 
 def test_examples_can_hold_damage_of_the_container() -> None:
-    """The key `defects` of an example's info reaches check_model."""
+    """Damage of the container that an example has reaches check_model."""
     example = Example(
         title="damage",
         values=lambda: np.zeros(2),
         severity=None,
-        info={"defects": (Defect(Flaw.CHECKSUM, "The checksum differs.", "a"),)},
+        defects=(Defect(Flaw.CHECKSUM, "The checksum differs.", "a"),),
     )
     assert findings_of(NanValues(), example) == []
     from weightaudit_rules.checksum_mismatch import ChecksumMismatch
