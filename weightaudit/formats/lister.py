@@ -85,6 +85,14 @@ def discard() -> None:
         _waiting.pop().stop()
 
 
+def _take() -> _Lister:
+    # Two threads may want the one that waits.
+    try:
+        return _waiting.pop()
+    except IndexError:
+        return _Lister()
+
+
 def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[str, Any]:
     """Have a part of a file listed by a confined process.
 
@@ -109,9 +117,8 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
         "memory": limits.parser_memory,
         "cpu_seconds": int(limits.timeout) + 1,
     }
-    prepare()
     try:
-        status, output, errors = _waiting.pop().ask(request, file.fd, limits.timeout)
+        status, output, errors = _take().ask(request, file.fd, limits.timeout)
     except subprocess.TimeoutExpired:
         raise ReadError(
             f"{file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "

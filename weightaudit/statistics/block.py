@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,30 @@ from numpy.typing import NDArray
 from weightaudit.statistics.sums import Sums, numpy_sums
 
 Real = NDArray[np.floating[Any]]
+T = TypeVar("T")
+
+
+class _View(Generic[T]):
+    """A property that is computed once per block.
+
+    This is `functools.cached_property` without its lock: before Python 3.12 that is one lock for
+    all blocks, which makes threads that compute a view wait for each other.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, block: None, owner: type[Any]) -> _View[T]: ...
+    @overload
+    def __get__(self, block: object, owner: type[Any]) -> T: ...
+    def __get__(self, block: object | None, owner: type[Any]) -> T | _View[T]:
+        if block is None:
+            return self
+        value = block.__dict__[self._name] = self._compute(block)
+        return value
 
 
 class Scratch:
@@ -50,50 +75,50 @@ class Block:
         self.start = start
         self._scratch = scratch or Scratch()
 
-    @cached_property
+    @_View
     def absolute(self) -> Real:
         """Absolute values, NaN and Inf included."""
         out = self._scratch.take("absolute", self.values.size, self.values.dtype)
         return np.abs(self.values, out=out)
 
-    @cached_property
+    @_View
     def peak(self) -> float:
         """Largest absolute value; NaN if there is a NaN, 0 for an empty block."""
         return float(self.absolute.max()) if self.values.size else 0.0
 
-    @property
+    @_View
     def is_finite(self) -> bool:
         """Whether there is no NaN and no Inf: one comparison of the peak proves it."""
-        return bool(np.isfinite(self.peak))
+        return isfinite(self.peak)
 
-    @cached_property
+    @_View
     def finite(self) -> Real:
         """The finite elements, without their places."""
         return self.values if self.is_finite else self.values[np.isfinite(self.values)]
 
-    @cached_property
+    @_View
     def finite_absolute(self) -> Real:
         """Absolute values of the finite elements, without their places."""
         return self.absolute if self.is_finite else np.abs(self.finite)
 
-    @cached_property
+    @_View
     def cleaned(self) -> Real:
         """All elements in their places, with zero for NaN and Inf."""
         if self.is_finite:
             return self.values
         return np.where(np.isfinite(self.values), self.values, self.values.dtype.type(0))
 
-    @cached_property
+    @_View
     def cleaned_absolute(self) -> Real:
         """Absolute values in their places, with zero for NaN and Inf."""
         return self.absolute if self.is_finite else np.abs(self.cleaned)
 
-    @cached_property
+    @property
     def sums(self) -> tuple[float, float]:
         """Sum and sum of squares of the finite elements, in float64."""
         return self._scratch.sums(self.finite)
 
-    @cached_property
+    @_View
     def wide(self) -> NDArray[np.float64]:
         """`cleaned` as float64: squares of float32 are exact in it, and sums lose nothing that matters."""
         if self.values.dtype == np.float64:
@@ -102,7 +127,7 @@ class Block:
         np.copyto(out, self.cleaned)
         return out
 
-    @cached_property
+    @_View
     def squares(self) -> NDArray[np.float64]:
         """Squares of `cleaned` in float64."""
         out = self._scratch.take("squares", self.values.size, np.float64)

@@ -185,7 +185,7 @@ class Tiny(Statistic[TinyCount]):
 
 
 class TinyFold:
-    """One comparison finds the few candidates; only they are looked at again."""
+    """Two comparisons count the candidates; only those that may be flushed are looked at again."""
 
     def __init__(self, flush: float, normal: float) -> None:
         self._flush = flush
@@ -194,12 +194,18 @@ class TinyFold:
 
     def update(self, block: Block) -> None:
         magnitude = block.finite_absolute
-        tiny = magnitude[magnitude < magnitude.dtype.type(self._normal)]
-        tiny = tiny[tiny > 0]
-        if not tiny.size:
+        below = int(np.count_nonzero(magnitude < magnitude.dtype.type(self._normal)))
+        if not below:
             return
-        lost = tiny[tiny <= tiny.dtype.type(self._flush)].astype(np.float64)
-        self._add(TinyCount(lost.size, float(np.dot(lost, lost)), tiny.size - lost.size))
+        small = magnitude <= magnitude.dtype.type(self._flush)
+        flushed = int(np.count_nonzero(small))
+        subnormal = below - flushed
+        energy = 0.0
+        if flushed:
+            lost = magnitude[small].astype(np.float64)
+            flushed = int(np.count_nonzero(lost > 0))
+            energy = float(np.dot(lost, lost))
+        self._add(TinyCount(flushed, energy, subnormal))
 
     def merge(self, other: Self) -> None:
         self._add(other._count)
