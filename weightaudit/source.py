@@ -61,6 +61,13 @@ class LocalFile:
         self._identity = _identity(status)
 
     def read(self, offset: int, nbytes: int) -> bytes:
+        # One call and no copy: what is read here may be as large as a chunk of a tensor.
+        try:
+            data = os.pread(self.fd, nbytes, offset)
+        except OSError as error:
+            raise ReadError(f"{self.label} cannot be read: {error.strerror or error}.") from error
+        if len(data) == nbytes:
+            return data
         buffer = bytearray(nbytes)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)

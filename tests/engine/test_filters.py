@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import h5py
@@ -57,3 +58,11 @@ def test_damaged_deflate(tmp_path: Path) -> None:
     raw, _ = _chunk(tmp_path / "x.h5", np.arange(100.0), compression="gzip")
     with pytest.raises(ReadError, match=r"^x has a chunk"):
         undo(raw[: raw.size // 2].copy(), ("deflate",), 800, 8, "x")
+
+
+def test_deflate_without_its_end() -> None:
+    """A stream that lost the checksum at its end is refused, though all its numbers are there."""
+    packed = zlib.compress(bytes(400))
+    for cut in (1, 4):
+        with pytest.raises(ReadError, match="does not inflate"):
+            undo(np.frombuffer(packed[:-cut], np.uint8), ("deflate",), 400, 4, "x")

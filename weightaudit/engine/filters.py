@@ -43,10 +43,11 @@ def _inflate(raw: Bytes, bound: int, label: str) -> Bytes:
     # A checksum of four bytes may have been added before the chunk was deflated.
     inflate = inflater(15)
     try:
-        out = inflate.decompress(raw.tobytes(), bound + 1)
+        out = inflate.decompress(raw.data, bound + 1)
     except INFLATE_ERRORS as error:
         raise ReadError(f"{label} has a chunk that cannot be inflated ({error}).") from error
-    if len(out) > bound or not (inflate.eof or out):
+    # Its own checksum comes last: a stream without its end proves nothing about what came before.
+    if len(out) > bound or not inflate.eof:
         raise ReadError(f"{label} has a chunk that does not inflate to its length.")
     return np.frombuffer(out, np.uint8)
 

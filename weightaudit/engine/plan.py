@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -104,9 +105,17 @@ def _tensor_units(number: int, entry: Entry, region: int, kind: str) -> Iterator
 def _coverage(entries: Sequence[Entry], regions: Sequence[Region]) -> dict[int, list[int]]:
     """Return for each region the tensors that lie in it; none if two of them overlap."""
     covered: dict[int, list[int]] = {}
+    # A partitioned checkpoint has a region per slice, so looking at every tensor for each takes too long.
+    ordered = sorted(
+        (entry.storage.file, entry.storage.offset, index)
+        for index, entry in enumerate(entries)
+        if isinstance(entry.storage, Extent)
+    )
     for number, region in enumerate(regions):
-        inside = [index for index, entry in enumerate(entries) if _is_inside(entry, region.extent)]
-        inside.sort(key=lambda index: _extent(entries[index]).offset)
+        first = (region.extent.file, region.extent.offset, -1)
+        last = (region.extent.file, region.extent.offset + region.extent.nbytes, -1)
+        near = ordered[bisect_left(ordered, first) : bisect_left(ordered, last)]
+        inside = [index for _, _, index in near if _is_inside(entries[index], region.extent)]
         place = region.extent.offset
         for index in inside:
             extent = _extent(entries[index])

@@ -54,7 +54,7 @@ def is_checkpoint_v1(source: ByteSource) -> bool:
     if not is_table(source):
         return False
     try:
-        key, value = next(read_table(source, max_block=MAX_BLOCK), (b"-", b""))
+        key, value = next(read_table(source, max_block=MAX_BLOCK, max_total=MAX_BLOCK), (b"-", b""))
     except ReadError:
         return True
     return not key and value[:1] == _META_TAG
@@ -110,7 +110,7 @@ def _read_shard(
     source: ByteSource, tensors: dict[str, _Tensor], spool: IO[bytes], most: int, budget: int
 ) -> None:
     """Add what one shard lists and holds to `tensors`, and its values to `spool`."""
-    pairs = read_table(source, max_block=min(MAX_BLOCK, budget))
+    pairs = read_table(source, max_block=min(MAX_BLOCK, budget), max_total=budget)
     key, value = next(pairs, (b"-", b""))
     meta = None if key else Message(value, source.label).message(_META)
     if meta is None:

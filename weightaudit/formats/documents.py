@@ -10,6 +10,9 @@ from weightaudit.errors import ReadError
 if TYPE_CHECKING:
     from weightaudit.limits import Limits
 
+_VALUES_PER_TENSOR = 4
+"""Shards' indexes have one value per tensor; configurations are smaller."""
+
 
 def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
     """Parse a JSON document.
@@ -23,13 +26,23 @@ def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
         ReadError: It is too large, nested too deep, has a key twice, or is not JSON.
     """
     if len(text) > limits.max_metadata:
-        raise ReadError(f"{label} is {len(text)} bytes long, more than --max-metadata allows.")
+        raise ReadError(f"{label} is {len(text)} bytes long; at most {limits.max_metadata} are read.")
+    most = _VALUES_PER_TENSOR * limits.max_tensors
+    if _count_values(text) > most:
+        raise ReadError(f"{label} holds more than {most} values, which is the limit.")
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise ReadError(f"{label} is nested too deep.") from None
     except ValueError as error:
         raise ReadError(f"{label} is not valid JSON ({error}).") from None
+
+
+def _count_values(text: str | bytes) -> int:
+    """Return at least how many values a document has, since a parsed one takes up to 30 times its bytes."""
+    if isinstance(text, str):
+        return sum(map(text.count, ",[{"))
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

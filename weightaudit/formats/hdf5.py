@@ -137,11 +137,28 @@ def _tiles(data: Hdf5Data, item: Mapping[str, Any], key: str, fill: bytes, limit
         raise ReadError(
             f"{data.file.label}: {key} is cut into chunks of {chunk_bytes} bytes, which is not plausible."
         )
+    _check_grid(data, key, item["shape"], box, [origin for origin, *_ in item["chunks"]])
     tiles: list[Tile] = []
     for origin, mask, offset, stored in item["chunks"]:
         filters = tuple(name for bit, name in enumerate(item["filters"]) if not mask >> bit & 1)
         tiles.append(Tile(tuple(origin), box, _extent(data, key, offset, stored), filters))
     return Tiles(tuple(sorted(tiles, key=lambda tile: tile.origin)), fill)
+
+
+def _check_grid(
+    data: Hdf5Data, key: str, shape: list[int], box: tuple[int, ...], origins: list[list[int]]
+) -> None:
+    """Refuse chunks beside the grid or the tensor, or listed twice: their numbers would go unseen."""
+    if len(box) != len(shape) or any(length < 1 for length in box):
+        raise ReadError(f"{data.file.label} is damaged: the chunks of {key} have an impossible shape.")
+    for origin in origins:
+        if len(origin) != len(shape) or any(
+            place % length or not 0 <= place < size
+            for place, length, size in zip(origin, box, shape, strict=True)
+        ):
+            raise ReadError(f"{data.file.label} is damaged: a chunk of {key} lies outside it, at {origin}.")
+    if len({tuple(origin) for origin in origins}) != len(origins):
+        raise ReadError(f"{data.file.label} is damaged: a chunk of {key} is listed twice.")
 
 
 def _extent(data: Hdf5Data, key: str, offset: int, nbytes: int) -> Extent:
@@ -154,10 +171,19 @@ def _extent(data: Hdf5Data, key: str, offset: int, nbytes: int) -> Extent:
 
 
 def _check_budget(data: Hdf5Data, entries: tuple[Entry, ...], limits: Limits) -> None:
-    declared = sum(prod(entry.shape) * itemsize(entry.dtype) for entry in entries)
+    declared = sum(_unpacked(entry) for entry in entries)
     budget = limits.budget(data.size)
     if declared > budget:
         raise ReadError(
             f"{data.file.label} declares {declared} bytes of tensors in {data.size} bytes of file, "
             f"more than the {budget} that are plausible."
         )
+
+
+def _unpacked(entry: Entry) -> int:
+    """Return the bytes that reading an entry makes: chunks are unpacked whole."""
+    declared = prod(entry.shape) * itemsize(entry.dtype)
+    if not isinstance(entry.storage, Tiles):
+        return declared
+    tiles = sum(prod(tile.shape) for tile in entry.storage.tiles) * itemsize(entry.dtype)
+    return max(declared, tiles)

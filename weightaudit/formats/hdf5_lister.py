@@ -48,6 +48,9 @@ FLOATS = {
 }
 """Sign position, exponent position and size, mantissa position and size, exponent bias."""
 
+LARGEST_ELEMENT = 16
+"""Bytes of the largest number, complex128; what is larger is no number, and may be gigabytes."""
+
 FILTERS = {
     h5py.h5z.FILTER_DEFLATE: "deflate",
     h5py.h5z.FILTER_SHUFFLE: "shuffle",
@@ -93,6 +96,7 @@ class Lister:
         self.datasets: list[dict[str, Any]] = []
         self.groups: dict[str, dict[str, Any]] = {}
         self.metadata = 0
+        self.chunks = 0
 
     def walk(self, root: Any) -> None:
         seen = {_address(root)}
@@ -101,6 +105,8 @@ class Lister:
             path, group, depth = waiting.pop()
             self.read_attributes(path, group)
             for name in self.hard_links(path, group):
+                # Longer than the file where groups with long names nest, so counted like attributes.
+                self.count_metadata(path, len(path) + len(name))
                 child = h5py.h5o.open(group, name)
                 child_path = f"{path}/{_text(name)}".lstrip("/")
                 if isinstance(child, h5py.h5d.DatasetID):
@@ -110,7 +116,7 @@ class Lister:
                     if depth >= self.request["max_depth"]:
                         raise RefusedError(f"nests groups more than {depth} deep at {child_path}")
                     if len(seen) > 2 * self.request["max_tensors"]:
-                        raise RefusedError("holds more groups than --max-tensors allows")
+                        raise RefusedError(f"holds more than {len(seen) - 1} groups, which is the limit")
                     waiting.append((child_path, child, depth + 1))
 
     def hard_links(self, path: str, group: Any) -> list[bytes]:
@@ -121,8 +127,13 @@ class Lister:
             if info.type != h5py.h5l.TYPE_HARD:
                 kind = "soft" if info.type == h5py.h5l.TYPE_SOFT else "external"
                 return f"holds a {kind} link, {path}/{_text(name)}, which is not followed"
+            # libhdf5 takes a name for a path, and would follow every kind of link on it.
+            if b"/" in name or name == b".":
+                return f"holds a link whose name is a path, {path}/{_text(name)}"
             names.append(name)
-            return "holds more links than --max-tensors allows" if len(names) > most else None
+            return (
+                f"holds more than {most} links in a group, which is the limit" if len(names) > most else None
+            )
 
         most = 2 * self.request["max_tensors"]
         refusal, _ = group.links.iterate(visit, info=True)
@@ -154,9 +165,11 @@ class Lister:
 
     def attribute(self, path: str, owner: Any, name: str) -> Any:
         attribute = h5py.h5a.open(owner, name.encode())
-        self.metadata += attribute.get_space().get_simple_extent_npoints() * attribute.get_type().get_size()
-        if self.metadata > self.request["max_metadata"]:
-            raise RefusedError(f"has more attribute bytes at {path or '/'} than --max-metadata allows")
+        elements = attribute.get_space().get_simple_extent_npoints()
+        nbytes = elements * attribute.get_type().get_size()
+        if nbytes > self.request["size"]:
+            raise RefusedError(f"is damaged: its attribute {name} at {path or '/'} is larger than the file")
+        self.count_metadata(path, nbytes)
         if attribute.get_type().get_class() not in {h5py.h5t.STRING, h5py.h5t.INTEGER}:
             return None
         value = np.empty(attribute.shape, attribute.dtype)
@@ -164,9 +177,15 @@ class Lister:
             attribute.read(value)
         return _plain(value)
 
+    def count_metadata(self, path: str, nbytes: int) -> None:
+        self.metadata += nbytes
+        if self.metadata > self.request["max_metadata"]:
+            most = self.request["max_metadata"]
+            raise RefusedError(f"has more than {most} bytes of names and attributes, at {path[:80] or '/'}")
+
     def add_dataset(self, path: str, dataset: Any) -> None:
         if len(self.datasets) >= self.request["max_tensors"]:
-            raise RefusedError("holds more tensors than --max-tensors allows")
+            raise RefusedError(f"holds more than {len(self.datasets)} tensors, which is the limit")
         shape = dataset.get_space().get_simple_extent_dims()
         plist = dataset.get_create_plist()
         if plist.get_external_count():
@@ -181,6 +200,11 @@ class Lister:
             entry["fill"] = ""
         else:
             entry.update(_storage(path, dataset, plist))
+            self.chunks += len(entry.get("chunks", ()))
+            if self.chunks > self.request["max_tensors"]:
+                raise RefusedError(
+                    f"holds more than {self.request['max_tensors']} chunks, which is the limit"
+                )
         self.datasets.append(entry)
 
     def dtype(self, path: str, dataset: Any) -> tuple[str, bool]:
@@ -252,7 +276,9 @@ def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
 
 
 def _fill(dataset: Any, plist: Any) -> str:
-    if plist.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED or dataset.dtype.hasobject:
+    if dataset.get_type().get_size() > LARGEST_ELEMENT or dataset.dtype.hasobject:
+        return ""
+    if plist.fill_value_defined() == h5py.h5d.FILL_VALUE_UNDEFINED:
         return ""
     value = np.zeros((), dataset.dtype)
     plist.get_fill_value(value)

@@ -66,7 +66,9 @@ def catalog_keras_directory(files: Files, limits: Limits) -> Catalog:
         if (files.root / document).exists():
             file = files[files.open(document)]
             if file.size > limits.max_metadata:
-                raise ReadError(f"{document} is {file.size} bytes long, more than --max-metadata allows.")
+                raise ReadError(
+                    f"{document} is {file.size} bytes long; at most {limits.max_metadata} are read."
+                )
             documents[document] = parse_json(file.read(0, file.size), document, limits)
     number = files.open(WEIGHTS)
     catalog = catalog_hdf5(Hdf5Data.whole(files[number], number), limits, documents.get(CONFIG))

@@ -122,12 +122,17 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
     except subprocess.TimeoutExpired:
         raise ReadError(
             f"{file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
-            "its metadata is damaged or hostile (--timeout allows more)."
+            "it is very large, or its metadata is damaged or hostile."
         ) from None
     if status != 0:
         cause = _last_line(errors) if status > 0 else f"signal {-status}"
         raise ReadError(f"{file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile.")
-    return cast("dict[str, Any]", json.loads(output))
+    try:
+        return cast("dict[str, Any]", json.loads(output))
+    except ValueError:
+        raise ReadError(
+            f"{file.label} breaks the HDF5 parser (no answer); its metadata is damaged."
+        ) from None
 
 
 def _last_line(raw: bytes) -> str:

@@ -96,6 +96,8 @@ def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
     info = read_message(source, parts.get(_INFO, empty), limits.max_metadata)
     saver = read_message(source, parts.get(_SAVER, empty), limits.max_metadata)
     described = read_message(source, parts.get(_OBJECTS, empty), limits.max_metadata)
+    if len(described.chunks(_NODES)) > limits.max_tensors:
+        raise ReadError(f"{source.label} holds more than {limits.max_tensors} objects, which is the limit.")
     objects = tuple(_object(node) for node in described.messages(_NODES))
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
         raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")

@@ -44,8 +44,14 @@ def decode_scalar_string(data: bytes, checksum: int) -> bytes:
     return text
 
 
-def parse_object_graph(data: bytes, what: str) -> list[Node]:
+def parse_object_graph(data: bytes, what: str, most: int) -> list[Node]:
     """Return the nodes of an encoded TrackableObjectGraph.
+
+    Args:
+        data: The encoded message.
+        what: What it is called in messages.
+        most: Most objects, and most of what they refer to; an empty one takes two bytes here and
+            hundreds in memory.
 
     Returns:
         One dict per node: ``children`` (local name to node number), ``attributes`` (dicts of
@@ -53,10 +59,17 @@ def parse_object_graph(data: bytes, what: str) -> list[Node]:
         ``variable`` and ``slot``, and the slot's ``name``).
 
     Raises:
-        ReadError: It is malformed, or refers to nodes that it does not have.
+        ReadError: It is malformed, too large, or refers to nodes that it does not have.
     """
     encoded = Message(data, what).chunks(1)
-    nodes = [_node(Message(chunk, what)) for chunk in encoded]
+    nodes: list[Node] = []
+    total = len(encoded)
+    for chunk in encoded:
+        message = Message(chunk, what)
+        total += sum(len(message.chunks(field)) for field in (1, 2, 3))
+        if total > most:
+            raise ReadError(f"{what} has more than {most} objects and references, which is the limit.")
+        nodes.append(_node(message))
     for node in nodes:
         references = [*node["children"].values()]
         references += [slot[end] for slot in node["slots"] for end in ("variable", "slot")]

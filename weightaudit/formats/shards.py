@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from weightaudit.catalog import Absent, Defect, Extent, Flaw
 from weightaudit.errors import ReadError
+from weightaudit.limits import Limits
 from weightaudit.source import Files
 
 
@@ -32,6 +33,7 @@ class Shards:
         self._files = files
         self._prefix = prefix
         self._count = count
+        self._claimed = 0
         self._numbers: dict[int, int] = {}
         self._damage: dict[int, _Damage] = {}
 
@@ -47,6 +49,7 @@ class Shards:
             self._open(shard)
         number = self._numbers.get(shard)
         if number is not None and offset + nbytes <= self._files[number].size:
+            self._claimed += nbytes
             return Extent(number, offset, nbytes)
         if number is not None:
             held = self._files[number].size
@@ -54,6 +57,15 @@ class Shards:
         damage = self._damage[shard]
         damage.tensors += 1
         return Absent(f"{damage.reason}.")
+
+    def check_budget(self, limits: Limits) -> None:
+        """Raise ReadError if tensors claim the same bytes so often that reading them would never end."""
+        stored = sum(self._files[number].size for number in self._numbers.values())
+        if self._claimed > max(limits.min_budget, 2 * stored):
+            raise ReadError(
+                f"{self._prefix}.index declares {self._claimed} bytes of tensors in shards of {stored} "
+                "bytes, which is not plausible."
+            )
 
     def defects(self) -> tuple[Defect, ...]:
         """Return one defect for each shard that some tensor needs and that is missing or too short."""

@@ -8,8 +8,8 @@ returns a shorter list than the file holds would let a tensor pass unseen.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 from weightaudit.checksums import crc32c
@@ -25,6 +25,9 @@ _UNCOMPRESSED, _SNAPPY = 0, 1
 
 MAX_BLOCK = 64 << 20
 """Most bytes of one block of an index, compressed or not; TensorFlow writes 256 KiB."""
+
+MAX_TOTAL = 256 << 20
+"""Most bytes of all keys and values of an index."""
 
 Pair = tuple[bytes, bytes]
 
@@ -52,18 +55,21 @@ def is_table(source: ByteSource) -> bool:
     return source.size >= _FOOTER and source.read(source.size - len(MAGIC), len(MAGIC)) == MAGIC
 
 
-def read_table(source: ByteSource, *, max_block: int = MAX_BLOCK) -> Iterator[Pair]:
+def read_table(
+    source: ByteSource, *, max_block: int = MAX_BLOCK, max_total: int = MAX_TOTAL
+) -> Iterator[Pair]:
     """Yield every key and value of a table, in strictly increasing order of the keys.
 
     Args:
         source: The file.
         max_block: Most bytes of one block, compressed or not.
+        max_total: Most bytes of all keys and values, which share bytes or are packed in the file.
 
     Raises:
         ReadError: The file is not a table, a checksum is wrong, or anything in it does not fit.
     """
     metaindex, index = _footer(source)
-    position = 0
+    position = total = 0
     previous: bytes | None = None
     for separator, encoded in _block(source, index, max_block):
         handle, _ = _handle(source, encoded)
@@ -78,6 +84,12 @@ def read_table(source: ByteSource, *, max_block: int = MAX_BLOCK) -> Iterator[Pa
             if previous is not None and key <= previous:
                 raise ReadError(f"{source.label} is damaged: key {key[:80]!r} is out of order.")
             previous = last = key
+            total += len(key) + len(value)
+            if total > max_total:
+                raise ReadError(
+                    f"{source.label} unpacks to more than {max_total} bytes of names and values, "
+                    "which is not plausible."
+                )
             yield key, value
         if last is None or separator < last:
             raise ReadError(
@@ -143,6 +155,9 @@ def _unpack(content: bytes, kind: int, max_block: int) -> bytes:
 def _entries(block: bytes) -> Iterator[Pair]:
     """Yield the entries of an unpacked block, which must fill it up to its restart array."""
     end, restarts = _restarts(block)
+    restart = next(restarts, None)
+    if restart != 0:
+        raise MalformedError("its first restart point is not its beginning")
     position, key = 0, b""
     while position < end:
         start = position
@@ -151,22 +166,19 @@ def _entries(block: bytes) -> Iterator[Pair]:
         length, position = read_varint(block, position)
         if shared > len(key) or unshared > end - position or length > end - position - unshared:
             raise MalformedError("an entry reaches beyond its block or shares more than there is")
-        restarts.discard(start if not shared else -1)
+        if start == restart and not shared:
+            restart = next(restarts, None)
         key = key[:shared] + block[position : position + unshared]
         position += unshared + length
         yield key, block[position - length : position]
-    if restarts and end:
-        raise MalformedError("a restart point is not at the beginning of an entry")
+    if restart is not None and (end or next(restarts, None) is not None):
+        raise MalformedError("its restart points are not the beginnings of entries, in order")
 
 
-def _restarts(block: bytes) -> tuple[int, set[int]]:
-    """Return where the restart array of a block begins, and the positions that it holds."""
+def _restarts(block: bytes) -> tuple[int, Iterator[int]]:
+    """Return where the restart array of a block begins, and the positions that it holds, one at a time."""
     count = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (count + 1)
     if count < 1 or end < 0:
         raise MalformedError("its restart array does not fit")
-    array = block[end:-4]
-    restarts = [int.from_bytes(array[i : i + 4], "little") for i in range(0, len(array), 4)]
-    if restarts[0] != 0 or any(a >= b for a, b in pairwise(restarts)):
-        raise MalformedError("its restart points are not in order")
-    return end, set(restarts)
+    return end, (place for (place,) in struct.iter_unpack("<I", memoryview(block)[end:-4]))

@@ -105,6 +105,7 @@ def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
             if record.slices
             else _whole(name, record, index, shards)
         )
+    shards.check_budget(limits)
     if index.slices:
         raise ReadError(
             f"{index.label} is damaged: it holds {len(index.slices)} slices that no tensor lists."
@@ -124,7 +125,7 @@ def _read_index(files: Files, label: str, limits: Limits) -> _Index:
     source = files[files.open(label)]
     if source.size > limits.max_metadata:
         raise ReadError(f"{label} has {source.size} bytes; the limit for an index is {limits.max_metadata}.")
-    pairs = read_table(source)
+    pairs = read_table(source, max_total=limits.max_metadata)
     key, value = next(pairs, (b"", b""))
     if key or not value:
         raise ReadError(f"{label} is damaged: its header is missing.")
@@ -255,7 +256,7 @@ def _object_graph(
     except MalformedError as error:
         message = f"The object graph in {source.label} is damaged: {error}."
         return None, [Defect(Flaw.CHECKSUM, message, OBJECT_GRAPH_KEY)]
-    graph = parse_object_graph(data, f"The object graph in {source.label}")
+    graph = parse_object_graph(data, f"The object graph in {source.label}", 4 * limits.max_tensors)
     return graph, [
         Defect(
             Flaw.MISSING_TENSOR, f"{index.label} has no entry {key}, which its object graph promises.", key

@@ -13,6 +13,8 @@ from weightaudit.formats.protobuf import Message
 
 _WHOLE = -1
 _MAX_SLICES = 4096
+MAX_TILED_RANK = 32
+"""Most dimensions of a tensor in slices; numpy has at most 64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def parse_slice(data: bytes, what: str) -> TensorSlice:
 
 def check_cover(boxes: Sequence[Box], shape: Sequence[int], what: str) -> None:
     """Raise ReadError unless boxes that lie inside a tensor cover each of its elements exactly once."""
+    if len(shape) > MAX_TILED_RANK:
+        raise ReadError(f"{what} is cut along {len(shape)} dimensions; the limit is {MAX_TILED_RANK}.")
     filled = [box for box in boxes if prod(box.shape)]
     if len(filled) > _MAX_SLICES:
         raise ReadError(f"{what} has {len(filled)} slices; the limit is {_MAX_SLICES}.")

@@ -31,6 +31,8 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_MEMBERS = 10_000
+_MAX_DIRECTORY = 16 << 20
+_SMALL = 1 << 20
 _PIECE = 1 << 20
 
 
@@ -64,6 +66,8 @@ def list_members(file: LocalFile) -> Mapping[str, Member]:
     count, size, offset = _find_directory(file)
     if count > _MAX_MEMBERS:
         raise ReadError(f"{file.label} has {count} members; a Keras archive has a handful.")
+    if size > _MAX_DIRECTORY:
+        raise ReadError(f"{file.label} has a zip directory of {size} bytes; a Keras archive has a short one.")
     if offset + size > file.size:
         raise ReadError(f"{file.label} is truncated: its directory lies outside the file.")
     directory = file.read(offset, size)
@@ -92,8 +96,12 @@ def read_member(file: LocalFile, member: Member, limits: Limits) -> bytes:
         ReadError: It is larger than the limit, or its CRC-32 or size is wrong.
     """
     if member.size > limits.max_metadata:
+        most = limits.max_metadata
+        raise ReadError(f"{file.label}: {member.name} is {member.size} bytes long; at most {most} are read.")
+    if member.size > max(_SMALL, limits.max_ratio * member.stored):
         raise ReadError(
-            f"{file.label}: {member.name} is {member.size} bytes long, more than --max-metadata allows."
+            f"{file.label}: {member.name} claims to inflate from {member.stored} to {member.size} bytes, "
+            "which is not plausible for a document."
         )
     return b"".join(_inflated(file, member))
 

@@ -1,0 +1,117 @@
+"""Tiled tensors are put together in bounded slabs, each packed tile once, whatever their shapes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from weightaudit.catalog import Checksum, Entry, Extent, Region, Tile, Tiles
+from weightaudit.engine import plan as planning
+from weightaudit.engine import tiles as tiling
+from weightaudit.engine.filters import undo
+from weightaudit.engine.reading import read_pieces
+from weightaudit.errors import ReadError
+from weightaudit.source import Files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _write(path: Path, values: np.ndarray, box: tuple[int, ...]) -> Entry:
+    """Store an array as deflated tiles, which hang over its edges."""
+    content = bytearray()
+    tiles: list[Tile] = []
+    for place in np.ndindex(*(-(-n // b) for n, b in zip(values.shape, box, strict=True))):
+        origin = tuple(p * b for p, b in zip(place, box, strict=True))
+        tile = np.zeros(box, values.dtype)
+        part = values[tuple(slice(o, o + b) for o, b in zip(origin, box, strict=True))]
+        tile[tuple(slice(0, n) for n in part.shape)] = part
+        packed = zlib.compress(tile.tobytes())
+        tiles.append(Tile(origin, box, Extent(0, len(content), len(packed)), ("deflate",)))
+        content += packed
+    path.write_bytes(content)
+    return Entry("x", values.shape, str(values.dtype), Tiles(tuple(tiles)))
+
+
+def _read(path: Path, entry: Entry) -> tuple[list[int], bytes]:
+    with Files(path.parent) as files:
+        files.open(path.name)
+        pieces = list(read_pieces(files, entry, 0, int(np.prod(entry.shape))))
+    assert [first for first, _ in pieces] == sorted({first for first, _ in pieces})
+    return [raw.size for _, raw in pieces], b"".join(raw.tobytes() for _, raw in pieces)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ((1, 999), (1, 100)),
+        ((7, 300), (3, 70)),
+        ((2, 3, 500), (2, 2, 100)),
+        ((1000,), (1,)),
+        ((100,), (100,)),
+    ],
+)
+def test_slabs_are_bounded_and_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], box: tuple[int, ...]
+) -> None:
+    """No slab is larger than the bound, not even where a single row is, and the values are the tensor's."""
+    monkeypatch.setattr(tiling, "SLAB_BYTES", 512)
+    monkeypatch.setattr(tiling, "SMALL_SLAB_BYTES", 128)
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    sizes, data = _read(tmp_path / "x", _write(tmp_path / "x", values, box))
+    assert data == values.tobytes()
+    assert max(sizes) <= 512
+
+
+@pytest.mark.parametrize(("count", "length"), [(2000, 1), (1, 5000)])
+def test_tiles_are_unpacked_once_in_few_slabs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, length: int
+) -> None:
+    """Thousands of tiny tiles make few slabs, and a tile larger than a slab is unpacked once for all."""
+    monkeypatch.setattr(tiling, "SLAB_BYTES", 4000)
+    entry = _write(tmp_path / "x", np.ones(count * length, np.float32), (length,))
+    unpacked: list[int] = []
+
+    def counted(*arguments: object) -> object:
+        unpacked.append(1)
+        return undo(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiling, "undo", counted)
+    sizes, _ = _read(tmp_path / "x", entry)
+    assert len(unpacked) == count
+    assert len(sizes) <= 5
+
+
+def test_a_scalar_in_one_slice(tmp_path: Path) -> None:
+    """A scalar that a checkpoint lists as a slice of itself is read."""
+    (tmp_path / "x").write_bytes(np.float32(3).tobytes())
+    entry = Entry("x", (), "float32", Tiles((Tile((), (), Extent(0, 0, 4)),)))
+    assert _read(tmp_path / "x", entry)[1] == np.float32(3).tobytes()
+
+
+def test_a_plain_tile_of_another_length(tmp_path: Path) -> None:
+    """A tile that is stored as it is must have the bytes that its shape needs."""
+    (tmp_path / "x").write_bytes(bytes(64))
+    entry = Entry("x", (4,), "float32", Tiles((Tile((0,), (4,), Extent(0, 0, 12)),)))
+    with pytest.raises(ReadError, match="12 bytes where 16"):
+        _read(tmp_path / "x", entry)
+
+
+def test_regions_look_at_their_own_tensors_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning many checksummed slices beside many tensors does not look at each pair."""
+    looks: list[int] = []
+    inside = planning._is_inside
+
+    def counted(entry: Entry, region: Extent) -> bool:
+        looks.append(1)
+        return inside(entry, region)
+
+    monkeypatch.setattr(planning, "_is_inside", counted)
+    extents = [Extent(0, 4 * number, 4) for number in range(500)]
+    entries = [Entry(str(extent.offset), (1,), "float32", extent) for extent in extents]
+    units = planning.plan(entries, [Region("r", extent, Checksum("crc32c", 0)) for extent in extents])
+    assert len(looks) == 500
+    assert [unit.region for unit in units] == list(range(500))
