@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from weightaudit.discover import Target, discover
+from weightaudit.discover import Target, discover, grouped, search
 from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
+from weightaudit.report import LeftOut
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(100)
 TABLE = bytes(100) + bytes.fromhex("57fb808b247547db")
@@ -247,6 +248,59 @@ def test_a_pipe_is_never_opened() -> None:
     place("m/a.h5", HDF5)
     os.mkfifo("m/pipe.h5")
     assert labels("m") == ["m/a.h5"]
+
+
+def test_what_a_search_leaves_out() -> None:
+    """Everything that is neither a model nor a part of one is told, with what it is instead."""
+    saved_model("m/s")
+    place("m/s/keras_metadata.pb", b"x")
+    checkpoint("m/ckpt-1")
+    checkpoint("m/ckpt-2")
+    place("m/ckpt-2.meta", b"x")
+    place("m/checkpoint", b'model_checkpoint_path: "ckpt-2"\n')
+    place("m/tiny.tflite", bytes(4) + b"TFL3")
+    place("m/words.index", b"not TensorFlow's")
+    place("m/texts.zip", archive("readme.txt"))
+    place("m/notes.txt", b"text")
+    place("elsewhere/a.keras", KERAS)
+    Path("m/linked").symlink_to("../elsewhere")
+    Path("m/inside").symlink_to("s")
+    os.mkfifo("m/pipe")
+    left_out = {one.path: one.reason for one in search(["m"]).left_out}
+    assert left_out.keys() == {
+        f"m/{name}" for name in ("ckpt-1", "linked", "notes.txt", "pipe", "texts.zip", "tiny.tflite", "words")
+    }
+    assert left_out["m/tiny.tflite"].startswith("a TensorFlow Lite model")
+    assert "not followed" in left_out["m/linked"]
+    assert "other than the one" in left_out["m/ckpt-1"]
+
+
+def test_what_was_found_in_another_way_is_not_left_out() -> None:
+    """A checkpoint that one argument passes over and another one names is a target."""
+    checkpoint("m/ckpt-1")
+    checkpoint("m/ckpt-2")
+    place("m/checkpoint", b'model_checkpoint_path: "ckpt-2"\n')
+    found = search(["m", "m/ckpt-1"])
+    assert [target.label for target in found.targets] == ["m/ckpt-2", "m/ckpt-1"]
+    assert found.left_out == ()
+
+
+def test_what_was_left_out_is_told_in_few_words() -> None:
+    """However many files were left out for however many reasons, the summary stays short."""
+    left_out = [LeftOut(f"{letter}{index}", letter) for letter in "abcdefghij" for index in range(100)]
+    told = grouped([*left_out, LeftOut("odd", "z")])
+    assert told[0] == ("odd", "z")
+    assert told[1] == ("a0, a1, a10 and 97 more", "a")
+    assert len(told) == 9
+    assert told[-1][0] == "300 more"
+
+
+@pytest.mark.parametrize("path", ["", "x" * 5000])
+def test_a_path_that_cannot_be_is_a_usage_error(path: str) -> None:
+    """An empty path is not the working directory, and one that no system allows is a mistake."""
+    place("a.keras", KERAS)
+    with pytest.raises(UsageError):
+        discover([path])
 
 
 @pytest.mark.parametrize("path", ["absent", "absent/x.keras", "*.keras"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
-from weightaudit.errors import PolicyError, RuleError
+from weightaudit.errors import PolicyError, RuleError, UsageError
 from weightaudit.plugins import load_rules
 from weightaudit.policy import Policy, parse_policy
 from weightaudit.registry import Judge, Registry, RuleSet, configure, load_registry
@@ -56,6 +56,7 @@ class Silent(Rule):
     severity: ClassVar[Severity] = Severity.WARNING
 
     limit: float | None = None
+    axis: int = -1
 
     def is_active(self) -> bool:
         """Say whether there is a limit."""
@@ -95,6 +96,13 @@ def test_a_rule_without_its_options_is_silent() -> None:
 def test_selectors(selector: str) -> None:
     """Rules are selected by code, by the beginning of a code, by name or all at once."""
     assert "TT101" in codes(rule_set({"select": [selector]}).judges)
+
+
+def test_an_override_may_complete_the_options() -> None:
+    """Options that only judge together with those of an override are no mistake."""
+    override = {"roles": ["bias"], "rules": {"silent": {"limit": 1}}}
+    rules = rule_set({"rules": {"silent": {"axis": 0}}, "overrides": [override]})
+    assert codes(rules.judges_for(tensor("a/bias", Role.BIAS))) == ["TT101", "TT201"]
 
 
 def test_ignore_takes_out_of_the_selection() -> None:
@@ -144,6 +152,10 @@ def test_option_values(name: str, written: object, expected: object) -> None:
         ("kind", "c", "must be one of 'a', 'b'"),
         ("count", -1, "rules.TT101: count must not be negative."),
         ("limitt", 1, "TT101 bound has no option 'limitt' (did you mean 'limit'?)."),
+        ("severty", "note", "has no option 'severty' (did you mean 'severity'?)."),
+        ("kind", "A", "not 'A', a string (did you mean 'a'?)."),
+        ("level", "warnin", "not 'warnin', a string (did you mean 'warning'?)."),
+        ("roles", ["bias", "norm-scal"], "a list (did you mean 'norm_scale'?)."),
     ],
 )
 def test_wrong_option_values(name: str, written: object, expected: str) -> None:
@@ -166,6 +178,14 @@ def test_wrong_option_values(name: str, written: object, expected: str) -> None:
             "ignore: 'bund' is no code, prefix or name of a rule (did you mean 'bound'?).",
         ),
         ({"select": [""]}, "select: '' is no code"),
+        ({"select": ["tt1"]}, "select: 'tt1' is no code, prefix or name of a rule (did you mean 'TT1'?)."),
+        ({"select": ["all"]}, "(did you mean 'ALL'?)."),
+        ({"rules": {"TT2": {}}}, "rules.TT2: there is no such rule (did you mean 'TT201'?)."),
+        ({"rules": {"silent": {"axis": 0}}}, "rules.silent: TT201 silent judges nothing with these options"),
+        (
+            {"overrides": [{"roles": ["bias"], "rules": {"TT201": {"axis": 0}}}]},
+            "overrides[0].rules.TT201: TT201 silent judges nothing",
+        ),
         ({"rules": {"silet": {}}}, "rules.silet: there is no such rule (did you mean 'silent'?)."),
         ({"rules": {"TT101": {}, "bound": {}}}, "TT101 is configured twice, by its code and by its name."),
         ({"overrides": [{"roles": ["bias"], "ignore": ["XX"]}]}, "overrides[0].ignore: 'XX' is no code"),
@@ -200,7 +220,7 @@ def test_overrides_by_name_role_and_layer_class() -> None:
                 {
                     "tensors": ["conv*/kernel", "head/*"],
                     "roles": ["kernel"],
-                    "layer-classes": ["Conv2D"],
+                    "layer-classes": ["Conv?D", "*Embedding"],
                     "rules": {"bound": {"limit": 9}},
                 }
             ]
@@ -215,6 +235,8 @@ def test_overrides_by_name_role_and_layer_class() -> None:
     assert limit(tensor("other/conv1/kernel", layer_class="Conv2D")) == 1.0
     assert limit(tensor("conv1/kernel", Role.BIAS, "Conv2D")) == 1.0
     assert limit(tensor("conv1/kernel", layer_class="Dense")) == 1.0
+    assert limit(tensor("conv1/kernel", layer_class="SeparableConv2D")) == 1.0
+    assert limit(tensor("head/kernel", layer_class="TokenEmbedding")) == 9.0
 
 
 def test_globs_do_not_care_about_the_platform() -> None:
@@ -342,8 +364,8 @@ def test_a_bad_plugin_is_an_error(
 
 
 def test_a_plugin_that_is_not_there_is_an_error() -> None:
-    """A plugin that cannot be found is named in the error."""
-    with pytest.raises(RuleError, match="The rule plugin no_such_plugin cannot be imported"):
+    """A plugin that cannot be found is named in the error, which is one of usage."""
+    with pytest.raises(UsageError, match="There is no rule plugin 'no_such_plugin'"):
         load_rules(["no_such_plugin"])
 
 

@@ -26,6 +26,7 @@ NOT_READ = 141
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    _reserve_streams()
     # A name that the terminal's encoding lacks must not stop a report half-way.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -47,6 +48,22 @@ def main() -> int:
         say(_unexpected(error))
         _trace()
     return ExitCode.INCOMPLETE
+
+
+def _reserve_streams() -> None:
+    """Take the place of standard streams that whoever started the process has closed.
+
+    Otherwise the next file to be opened, a model or the report, would be taken for one of them.
+    What is written to a closed standard output fails, as on a full disk: the report was not delivered.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest number that is free, which is this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w", closefd=False), write_through=True))
 
 
 def _exit_code(exit_: SystemExit) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Absent
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
-from weightaudit.discover import Target, discover
+from weightaudit.discover import Target, search, stripped
 from weightaudit.engine.numpy_engine import Subject, measure
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
 from weightaudit.formats import prepare
@@ -17,7 +17,7 @@ from weightaudit.judging import judge, judges_of, needs_of
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy
 from weightaudit.registry import configure, load_registry
-from weightaudit.report import Coverage, ModelReport, Report, Skipped
+from weightaudit.report import Coverage, LeftOut, ModelReport, Report, Skipped
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Extremes, Moments, NonFinite, Statistic, Zeros
 
@@ -59,9 +59,15 @@ def audit(
     policy = policy or Policy()
     names = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     rules = configure(load_registry(policy.plugins), policy)
-    targets = discover([os.fspath(name) for name in names])
+    found = search([os.fspath(name) for name in names])
     return audit_targets(
-        targets, rules, fail_on=policy.fail_on, limits=limits, workers=workers, verbose=verbose
+        found.targets,
+        rules,
+        fail_on=policy.fail_on,
+        limits=limits,
+        workers=workers,
+        verbose=verbose,
+        left_out=found.left_out,
     )
 
 
@@ -74,8 +80,10 @@ def audit_targets(
     workers: int | None = None,
     progress: Progress | None = None,
     verbose: bool = False,
+    left_out: Sequence[LeftOut] = (),
 ) -> Report:
     """Audit models that were found already; see `audit`."""
+    others = list(left_out)
     run = _Run(rules, limits, workers, progress, verbose)
     models: list[ModelReport] = []
     for target, following in zip(targets, (*targets[1:], None), strict=True):
@@ -85,9 +93,11 @@ def audit_targets(
             # What a search turned up and is no model is left alone; what was asked for by name is not.
             if target.explicit:
                 models.append(ModelReport(target.label, failure=str(error)))
+            else:
+                others.append(LeftOut(target.label, stripped(target.path, error)))
         except (ReadError, RuleError) as error:
             models.append(ModelReport(target.label, failure=str(error)))
-    return Report(tuple(models), fail_on)
+    return Report(tuple(models), fail_on, tuple(others))
 
 
 @dataclass(frozen=True, slots=True)

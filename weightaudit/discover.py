@@ -6,12 +6,14 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
-from weightaudit.formats import Kind, sniff
+from weightaudit.formats import Kind, open_catalog, sniff
+from weightaudit.report import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +31,9 @@ _STATE = re.compile(r'^model_checkpoint_path:\s*"(.*)"\s*$', re.MULTILINE)
 
 _EDGE = 1 << 16
 """Bytes at each end of a zip file in which a Keras archive names its weights."""
+
+_REASONS, _NAMES = 8, 3
+"""How many reasons for leaving files out are told, and how many files of each are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,30 @@ class Target:
     explicit: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What paths, directories and globs turned up.
+
+    Attributes:
+        targets: The models, each once.
+        left_out: Files in directories and globs that are neither models nor parts of one.
+    """
+
+    targets: tuple[Target, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+_Passed = dict[Path, str]
+"""Files that were passed over, and what each is instead of a model to audit."""
+
+
 def discover(paths: Sequence[str]) -> tuple[Target, ...]:
-    """Find the saved models that the user means, each once.
+    """Find the saved models that the user means, each once; see `search`."""
+    return search(paths).targets
+
+
+def search(paths: Sequence[str]) -> Search:
+    """Find the saved models that the user means, each once, and say what was left out.
 
     A file is taken as it is, and a part of a model (a shard, `saved_model.pb`) stands for the
     whole. Directories are walked in sorted order; their content decides, not the suffix. Links
@@ -66,30 +93,80 @@ def discover(paths: Sequence[str]) -> tuple[Target, ...]:
         ReadError: A directory cannot be listed, or names a model that cannot be looked at.
     """
     found: dict[str, Target] = {}
+    passed: _Passed = {}
     for text in paths:
-        for path, explicit in _resolve(text):
+        for path, explicit in _resolve(text, passed):
             key = os.path.realpath(path)
             known = found.get(key)
             if known is None:
                 found[key] = Target(path, _label(path), explicit)
             elif explicit and not known.explicit:
                 found[key] = Target(known.path, known.label, explicit=True)
-    return tuple(found.values())
+    wholes = {Path(key) for key in found}
+    left_out = (
+        LeftOut(_label(path), reason)
+        for path, reason in passed.items()
+        # What lies in a SavedModel, or was found under another argument, is not left out.
+        if wholes.isdisjoint((real := Path(os.path.realpath(path)), *real.parents))
+    )
+    return Search(tuple(found.values()), tuple(left_out))
 
 
-def _resolve(text: str) -> list[tuple[Path, bool]]:
+def stripped(path: Path, error: UnsupportedFormatError) -> str:
+    """Return what a path is, from the sentence that says that it is no model: without its name."""
+    return str(error).removeprefix(f"{path.name} is ").removesuffix(".")
+
+
+def grouped(left_out: Sequence[LeftOut]) -> list[tuple[str, str]]:
+    """Return names and why they were left out, rare reasons first, bounded in number and length."""
+    names: dict[str, list[str]] = {}
+    for one in left_out:
+        names.setdefault(one.reason, []).append(one.path)
+    reasons = sorted(names, key=lambda reason: (len(names[reason]), reason))
+    told = [(_few(names[reason]), reason) for reason in reasons[:_REASONS]]
+    rest = sum(len(names[reason]) for reason in reasons[_REASONS:])
+    return [*told, (f"{rest} more", "for further reasons")] if rest else told
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = sorted(names)[:_NAMES]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _resolve(text: str, passed: _Passed) -> list[tuple[Path, bool]]:
+    if not text:
+        # Path("") would be the working directory: a variable that is not set must not audit that.
+        raise UsageError("A path is empty; give a file, a directory, a checkpoint prefix or a glob.")
     path = Path(text)
-    if path.is_dir():
-        models = list(_in_directory(path))
+    if _is_directory(path):
+        own: _Passed = {}
+        models = list(_in_directory(path, own))
         if not models:
-            raise UnsupportedFormatError(f"{text} holds no saved model.")
+            raise UnsupportedFormatError(_nothing(f"{text} holds no saved model", own))
+        passed |= own
         return models
     model = _named(path)
     if model is not None:
         return [(model, True)]
     if has_magic(text):
-        return _matching(text)
+        return _matching(text, passed)
     raise UsageError(f"{text} does not exist; give a file, a directory, a checkpoint prefix or a glob.")
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            raise UsageError(f"{path} does not exist: the name is too long.") from error
+        raise ReadError(f"{path} cannot be looked at: {error.strerror}.") from error
+
+
+def _nothing(sentence: str, passed: _Passed) -> str:
+    told = grouped([LeftOut(_label(path), reason) for path, reason in passed.items()])
+    phrases = "; ".join(f"{names} ({reason})" for names, reason in told)
+    return f"{sentence}; left out: {phrases}." if phrases else f"{sentence}."
 
 
 def _named(path: Path) -> Path | None:
@@ -107,32 +184,39 @@ def _named(path: Path) -> Path | None:
     return shards[0] if shards else None
 
 
-def _matching(pattern: str) -> list[tuple[Path, bool]]:
+def _matching(pattern: str, passed: _Passed) -> list[tuple[Path, bool]]:
     # pathlib's own globs know neither absolute patterns nor `..`.
     names = sorted(glob(pattern, recursive=True, include_hidden=True))  # noqa: PTH207
     matches = [path for path in map(Path, names) if _VERSION_CONTROL.isdisjoint(path.parts)]
     if not matches:
         raise UsageError(f"{pattern} matches nothing.")
     models: list[tuple[Path, bool]] = []
+    own: _Passed = {}
     for match in matches:
-        models.extend(_in_directory(match) if match.is_dir() else _examine([match]))
+        models.extend(_in_directory(match, own) if match.is_dir() else _examine([match], own))
     if not models:
-        raise UnsupportedFormatError(f"{pattern} matches no saved model.")
+        raise UnsupportedFormatError(_nothing(f"{pattern} matches no saved model", own))
+    passed |= own
     return models
 
 
-def _in_directory(root: Path) -> Iterator[tuple[Path, bool]]:
+def _in_directory(root: Path, passed: _Passed) -> Iterator[tuple[Path, bool]]:
     """Yield every model in a directory, with repetitions: each file names the model it belongs to."""
     chosen = _checkpoint_of(root)
-    for model, explicit in _examine(_files(root)):
+    for model, explicit in _examine(_files(root, passed), passed):
         if chosen is None or model == chosen or model.parent != root or not _is_checkpoint(model):
             yield model, explicit
+        else:
+            passed[model] = "a checkpoint other than the one that the file `checkpoint` names"
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path, passed: _Passed) -> Iterator[Path]:
     inside = Path(os.path.realpath(root))
     for directory, names, files in os.walk(root, onerror=_refuse):
         names[:] = sorted(name for name in names if name not in _VERSION_CONTROL)
+        for link in (path for name in names if (path := Path(directory, name)).is_symlink()):
+            if not Path(os.path.realpath(link)).is_relative_to(inside):
+                passed[link] = "a link that leads out of the directory, and is not followed"
         for name in sorted(files):
             path = Path(directory, name)
             mode = path.lstat().st_mode
@@ -140,6 +224,8 @@ def _files(root: Path) -> Iterator[Path]:
                 _check_link(path, inside)
             elif stat.S_ISREG(mode):
                 yield path
+            else:
+                passed[path] = "neither a file nor a directory"
 
 
 def _refuse(error: OSError) -> None:
@@ -155,7 +241,7 @@ def _check_link(path: Path, inside: Path) -> None:
         )
 
 
-def _examine(files: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+def _examine(files: Iterable[Path], passed: _Passed) -> Iterator[tuple[Path, bool]]:
     """Yield the models that files belong to, and whether each must turn out to be one."""
     for file in files:
         whole = _whole(file)
@@ -172,10 +258,31 @@ def _examine(files: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
             # An empty file or a Git LFS pointer where a model is promised must not go unseen.
             if file.suffix in _MODEL_SUFFIXES:
                 yield file, True
+            elif not _belongs_to_checkpoint(file):
+                passed[file] = _stranger(file)
         elif kind is Kind.TABLE:
             yield _first_shard(file), file.name.endswith(".index")
         elif kind is not Kind.KERAS_ARCHIVE or file.suffix in _MODEL_SUFFIXES or _names_weights(file):
             yield file, file.suffix == ".keras"
+        else:
+            passed[file] = "a zip archive without Keras weights"
+
+
+def _stranger(file: Path) -> str:
+    """Return what a file is that is no model."""
+    try:
+        files, _ = open_catalog(file)
+    except UnsupportedFormatError as error:
+        return stripped(file, error)
+    except ReadError:
+        return "not a checkpoint, in spite of its name"
+    files.close()
+    return "a file that changed while it was looked at"
+
+
+def _belongs_to_checkpoint(file: Path) -> bool:
+    """Say whether a file is the state or the graph that TensorFlow writes beside a checkpoint."""
+    return file.name == "checkpoint" or (file.suffix == ".meta" and file.with_suffix(".index").is_file())
 
 
 def _whole(file: Path) -> Path | None:

@@ -30,7 +30,7 @@ class Limits:
     max_ratio: int = 200
     min_budget: int = GIB
     timeout: float = 60.0
-    parser_memory: int = 4 * GIB
+    parser_memory: int = GIB
 
     def budget(self, stored: int) -> int:
         """Return the bytes that the tensors of a file of `stored` bytes may declare in all."""

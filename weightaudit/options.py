@@ -81,18 +81,41 @@ def convert_options(rule: type[Rule], values: Mapping[str, Any], where: str) -> 
     for name, value in values.items():
         option = known.get(name)
         if option is None:
-            hint = did_you_mean(name, known) or _listing(known)
-            raise PolicyError(f"{where}: {rule.code} {rule.name} has no option {name!r}{hint}.")
+            names = [toml_key(one) for one in known]
+            hint = did_you_mean(toml_key(name), [*names, "severity"]) or _listing(names)
+            raise PolicyError(f"{where}: {rule.code} {rule.name} has no option {toml_key(name)!r}{hint}.")
         try:
             result[name] = _convert(value, option.hint)
         except TypeError:
-            wrong = f"{value!r}, {describe_type(value)}"
-            raise PolicyError(f"{where}.{name} must be {option.type_name}, not {wrong}.") from None
+            wrong = f"{value!r}, {describe_type(value)}{_nearest(value, option.hint)}"
+            raise PolicyError(f"{where}.{toml_key(name)} must be {option.type_name}, not {wrong}.") from None
     return result
 
 
-def _listing(known: Mapping[str, Option]) -> str:
-    return f" (it has {', '.join(known)})" if known else " (it has none)"
+def toml_key(name: str) -> str:
+    """Return the name of an option as policies write it."""
+    return name.replace("_", "-")
+
+
+def _listing(names: list[str]) -> str:
+    return f" (it has {', '.join(names)})" if names else " (it has none)"
+
+
+def _nearest(value: object, hint: Any) -> str:
+    """Suggest the choice that was probably meant by a word, or by the first word of a list that is none."""
+    choices = _choices(hint)
+    words = cast("list[object]", value) if isinstance(value, list) else [value]
+    wrong = (word for word in words if isinstance(word, str) and word.replace("-", "_") not in choices)
+    return next((did_you_mean(word, choices) for word in wrong), "")
+
+
+def _choices(hint: Any) -> list[str]:
+    """Return the words that a type allows, at any depth of it; nothing if it does not list them."""
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [member.name.lower() for member in hint]
+    if get_origin(hint) is Literal:
+        return [choice for choice in get_args(hint) if isinstance(choice, str)]
+    return [choice for part in get_args(hint) for choice in _choices(part)]
 
 
 def _convert(value: Any, hint: Any) -> Any:

@@ -10,9 +10,10 @@ import re
 from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-from weightaudit.errors import RuleError
+from weightaudit.errors import RuleError, UsageError
 from weightaudit.options import options_of
 from weightaudit.rule import Rule, Severity
 
@@ -33,11 +34,14 @@ def load_rules(plugins: Sequence[str] = ()) -> tuple[type[Rule], ...]:
         plugins: Names of modules or packages to load beside the installed entry points.
 
     Raises:
+        UsageError: One of the further modules does not exist.
         RuleError: One cannot be imported, has no rule, is not well made, or uses a code or a
             name that another one has; or there is no rule at all.
     """
     installed = {point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
     found: dict[type[Rule], None] = {}
+    for plugin in plugins:
+        _require_module(plugin)
     for module in (*sorted(installed), *plugins):
         rules = list(_rules_of(module))
         if not rules:
@@ -58,6 +62,21 @@ def _rules_of(name: str) -> Iterator[type[Rule]]:
                 continue
             if value.__module__ == module.__name__ and hasattr(value, "code"):
                 yield value
+
+
+def _require_module(name: str) -> None:
+    """Raise UsageError if a module that the user named does not exist."""
+    try:
+        known = all(part.isidentifier() for part in name.split(".")) and find_spec(name) is not None
+    except ModuleNotFoundError as error:
+        known = not f"{name}.".startswith(f"{error.name}.")
+    except (Exception, SystemExit):  # noqa: BLE001 - its package crashed: importing it will say how
+        known = True
+    if not known:
+        raise UsageError(
+            f"There is no rule plugin {name!r}; plugins are modules, installed or on PYTHONPATH, "
+            "named with dots and without .py."
+        )
 
 
 def _walk(module: ModuleType) -> Iterator[ModuleType]:

@@ -48,7 +48,7 @@ class Override:
     Attributes:
         tensors: Globs over the whole tensor name; ``*`` also matches ``/``.
         roles: Roles.
-        layer_classes: Keras class names.
+        layer_classes: Globs over the Keras class name, as in the options of rules.
         ignore: Codes, prefixes or names of rules that leave these tensors alone.
         rules: Settings by code or name of the rule, on top of the policy's own.
     """
@@ -113,6 +113,10 @@ def read_policy(path: Path) -> Policy:
         PolicyError: The file cannot be read, or says something that is not understood.
     """
     table, source = _load(path), os.path.relpath(path)
+    if path.name != "pyproject.toml" and _project_table(table) is not None:
+        raise PolicyError(
+            f"{source}: only pyproject.toml has a table [tool.weightaudit]; leave the header out."
+        )
     if path.name == "pyproject.toml":
         own = _project_table(table)
         if own is None:
@@ -204,6 +208,8 @@ def _override(value: object, where: str) -> Override:
     )
     if not (override.tensors or override.roles or override.layer_classes):
         raise PolicyError(f"{where} must say what it is about: give it tensors, roles or layer-classes.")
+    if not (override.ignore or override.rules):
+        raise PolicyError(f"{where} changes nothing: give it ignore or rules.")
     return override
 
 
@@ -261,7 +267,8 @@ def _normalized(table: Mapping[str, Any], where: str, known: Collection[str] | N
     for written, value in table.items():
         key = written.replace("-", "_")
         if known is not None and key not in known:
-            hint = did_you_mean(written, [name.replace("_", "-") for name in known])
+            names = [name.replace("_", "-") for name in known]
+            hint = did_you_mean(written, names) or f" (known are {', '.join(names)})"
             raise PolicyError(f"{where}: unknown key {written!r}{hint}.")
         if key in result:
             raise PolicyError(

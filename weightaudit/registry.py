@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from weightaudit.plugins import load_rules
 from weightaudit.policy import Override, Policy, RuleSettings, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from weightaudit.rule import Rule, Severity
     from weightaudit.tensor import TensorInfo
@@ -41,6 +42,9 @@ class Registry:
 
     def suggestion(self, key: str) -> str:
         """Return `` (did you mean 'x'?)`` for a key that is unknown, or an empty string."""
+        begun = [rule.code for rule in self.rules if key and rule.code.startswith(key.upper())]
+        if begun:
+            return f" (did you mean {begun[0]!r}?)"
         return did_you_mean(key, [word for rule in self.rules for word in (rule.code, rule.name)])
 
     def expand(self, selectors: Sequence[str], where: str) -> frozenset[str]:
@@ -57,7 +61,9 @@ class Registry:
         for selector in selectors:
             matched = {rule.code for rule in self.rules if _selects(selector, rule)}
             if not matched:
-                hint = self.suggestion(selector)
+                upper = selector.upper()
+                in_capitals = any(_selects(upper, rule) for rule in self.rules)
+                hint = f" (did you mean {upper!r}?)" if in_capitals else self.suggestion(selector)
                 raise PolicyError(f"{where}: {selector!r} is no code, prefix or name of a rule{hint}.")
             codes |= matched
         return frozenset(codes)
@@ -72,11 +78,16 @@ class _Settings:
     severity: Severity | None
 
 
+_Tables = Mapping[str, _Settings]
+"""Settings by the code of the rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Layer:
     """One override, ready to be matched against many tensors."""
 
     names: re.Pattern[str] | None
+    classes: re.Pattern[str] | None
     override: Override
     ignored: frozenset[str]
     settings: Mapping[str, _Settings]
@@ -86,7 +97,7 @@ class _Layer:
         return (
             (self.names is None or self.names.match(info.name) is not None)
             and (not override.roles or info.role in override.roles)
-            and (not override.layer_classes or info.layer_class in override.layer_classes)
+            and (self.classes is None or self.classes.match(info.layer_class) is not None)
         )
 
 
@@ -160,6 +171,7 @@ def configure(registry: Registry, policy: Policy) -> RuleSet:
         for index, override in enumerate(policy.overrides)
     ]
     result = RuleSet(rules, settings, layers)
+    _require_effect(result, rules, [settings, *(layer.settings for layer in layers)])
     if not any(result.variants()):
         reason = "the selected rules lack the options that they need" if rules else "no rule is selected"
         raise PolicyError(f"{policy.prefix}nothing would be judged, because {reason}.")
@@ -184,13 +196,32 @@ def _settings(registry: Registry, tables: Mapping[str, RuleSettings], prefix: st
 
 
 def _layer(registry: Registry, override: Override, prefix: str) -> _Layer:
-    globs = "|".join(f"(?:{translate(glob)})" for glob in override.tensors)
     return _Layer(
-        names=re.compile(globs) if globs else None,
+        names=_any_of(override.tensors),
+        classes=_any_of(override.layer_classes),
         override=override,
         ignored=registry.expand(override.ignore, f"{prefix}ignore"),
         settings=_settings(registry, override.rules, prefix),
     )
+
+
+def _any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(f"(?:{translate(glob)})" for glob in globs)) if globs else None
+
+
+def _require_effect(result: RuleSet, rules: Sequence[type[Rule]], tables: Sequence[_Tables]) -> None:
+    """Raise PolicyError for a rule that was given options and judges nothing all the same.
+
+    Who configures a rule relies on it; that an option is missing must not be found out later.
+    """
+    judging = {judge.rule.code for judges in result.variants() for judge in judges}
+    for rule in rules:
+        settings = [table[rule.code] for table in tables if rule.code in table]
+        if rule.code not in judging and any(one.options for one in settings):
+            raise PolicyError(
+                f"{settings[0].where}: {rule.code} {rule.name} judges nothing with these options; "
+                f"`weightaudit explain {rule.code}` tells which it needs."
+            )
 
 
 def _judge(rule: type[Rule], tables: Sequence[_Settings]) -> Judge:

@@ -38,6 +38,19 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that a search met and did not take for a model.
+
+    Attributes:
+        path: Its name in reports, as of a model.
+        reason: What it is instead: a phrase, such as ``a TensorFlow Lite model``.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of the model was measured.
 
@@ -97,10 +110,12 @@ class Report:
     Attributes:
         models: One report per model, in the order in which they were found.
         fail_on: Findings of this severity or worse fail the gate; None: findings never do.
+        left_out: Files that a search of directories and globs met and did not take for models.
     """
 
     models: Sequence[ModelReport]
     fail_on: Severity | None = Severity.ERROR
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def findings(self) -> list[Finding]:

@@ -40,9 +40,12 @@ class ConstantTensor(Rule):
     PReLU slopes and moving means may be zero and are not judged, nor is a norm scale of ones. A
     moving variance of ones says that no batch has passed since the layer was made (a note).
 
-    Known false positives: layers that start at zero on purpose (zero-initialised residual
-    scales, adapters) and were not trained; where the model declares a constant initializer the
-    finding is a warning. Fixed averaging filters are constant (a warning).
+    Known false positives: layers that start at zero on purpose (residual scales, adapters,
+    heads) and were not trained. Where the model declares a constant initializer a kernel of
+    zeros is a warning, and a norm scale of zeros always is, because residual branches are
+    switched off that way; but checkpoints and exported models declare nothing. A norm scale
+    that is constant, neither 0 nor 1, is a note. Fixed averaging filters are constant: a
+    warning, or a note where the model declares them as not trained.
 
     How to mend: save the model again after training and loading its weights; copy the file
     again; or remove the layer.
@@ -51,7 +54,7 @@ class ConstantTensor(Rule):
         min_size: Elements that a tensor has at least to be judged.
     """
 
-    min_size: int = 16
+    min_size: int = 4
 
     code = "WA204"
     name = "constant-tensor"
@@ -80,7 +83,25 @@ class ConstantTensor(Rule):
                 "initializer": Declared("Zeros"),
             },
         ),
+        Example(
+            title="a norm scale of zeros whose initializer is not known",
+            values=lambda: _full(0, 64),
+            severity=Severity.WARNING,
+            info={"role": "norm_scale", "layer_class": "BatchNormalization"},
+        ),
+        Example(
+            title="a norm scale as LayerScale makes it",
+            values=lambda: _full(1e-6, 64),
+            severity=Severity.NOTE,
+            info={"role": "norm_scale", "layer_class": "LayerScale"},
+        ),
         Example(title="an averaging filter", values=lambda: _full(1 / 64, 64, 32), severity=Severity.WARNING),
+        Example(
+            title="an averaging filter that the model declares as not trained",
+            values=lambda: _full(1 / 64, 64, 32),
+            severity=Severity.NOTE,
+            info={"trainable": False},
+        ),
         Example(
             title="moving variances that no batch has updated",
             values=lambda: _full(1, 64),
@@ -105,13 +126,19 @@ class ConstantTensor(Rule):
                 message = f"All {info.size} variances are 1: no batch has updated them since they were made."
                 yield self.finding(info, message, Severity.NOTE, value=value, size=info.size)
             return
-        initial = info.initializer is not None and info.initializer.name in _CONSTANT_INITIALIZERS
-        severity = Severity.ERROR if value == 0 and not initial else Severity.WARNING
-        consequence = "nothing passes through" if value == 0 else "its outputs do not differ from each other"
+        consequence = "nothing passes through" if value == 0 else "it weighs all of its inputs alike"
         yield self.finding(
             info,
             f"All {info.size} values are {value:g}; {consequence}.",
-            severity,
+            _severity(info, value),
             value=value,
             size=info.size,
         )
+
+
+def _severity(info: TensorInfo, value: float) -> Severity:
+    scale = info.role is Role.NORM_SCALE
+    if value != 0:
+        return Severity.NOTE if scale or info.trainable is False else Severity.WARNING
+    initial = info.initializer is not None and info.initializer.name in _CONSTANT_INITIALIZERS
+    return Severity.WARNING if scale or initial else Severity.ERROR

@@ -31,6 +31,10 @@ def _variance(dead: int = 0, level: float = 0.0) -> NDArray[np.float32]:
     return variance.astype(np.float32)
 
 
+_DATA_FLOOR = 1e-14
+"""The square of the smallest deviation that a Normalization layer divides by."""
+
+_DATA = {"role": "moving_variance", "layer_class": "Normalization"}
 _BATCH_NORM = {"role": "moving_variance", "layer_class": "BatchNormalization"}
 
 
@@ -38,13 +42,15 @@ _BATCH_NORM = {"role": "moving_variance", "layer_class": "BatchNormalization"}
 class DeadNormalizationChannels(Rule):
     """The moving variance of a normalization layer is practically zero in some channels.
 
-    Why it matters: the channel's input was the same for every training image, so it carries
-    nothing; and if an input ever differs, the layer multiplies it by gamma / sqrt(epsilon),
-    31.6 * gamma with Keras' default.
+    Why it matters: the channel's input was the same for every training example, so it carries
+    nothing; and if an input ever differs, the layer amplifies it: BatchNormalization by
+    gamma / sqrt(epsilon), 31.6 * gamma with Keras' default, and Normalization by 1e7.
 
     What is normal: variances of 1e-3 to 1e4. Where weight decay killed the filter in front, the
     variance decays with it, to 1e-36 after enough steps; networks ship with 2 to 60 percent of
-    such channels and work.
+    such channels and work. Each feature of a Normalization layer has a unit of its own, so
+    there the others say nothing, and a variance below 1e-14 is dead: Keras divides by its
+    root, but by 1e-7 at least.
 
     Known false positives: inputs that are tiny by design; padding channels of zeros.
 
@@ -52,8 +58,9 @@ class DeadNormalizationChannels(Rule):
     inputs before the first normalization.
 
     Attributes:
-        floor: A variance below this is dead.
-        relative: A variance below this share of the layer's median is dead as well.
+        floor: A variance below this is dead; in a Normalization layer below 1e-14 at most.
+        relative: A variance below this share of the layer's median is dead as well, except in a
+            Normalization layer.
     """
 
     floor: float = 1e-12
@@ -77,6 +84,18 @@ class DeadNormalizationChannels(Rule):
             info=_BATCH_NORM,
         ),
         Example(
+            title="features in units that differ by ten decades",
+            values=lambda: _variance(2, 1e-13) * np.float32(1e8),
+            severity=None,
+            info=_DATA,
+        ),
+        Example(
+            title="a feature that was the same for all of the data",
+            values=lambda: _variance(1),
+            severity=Severity.WARNING,
+            info=_DATA,
+        ),
+        Example(
             title="every channel is dead",
             values=lambda: _variance(64, 0),
             severity=Severity.WARNING,
@@ -94,7 +113,7 @@ class DeadNormalizationChannels(Rule):
         variances = stats[_VARIANCES]
         if not variances.size:
             return
-        bound = max(self.floor, self.relative * float(np.median(variances)))
+        bound = self._bound(info, variances)
         dead = int((variances < bound).sum())
         if dead:
             yield self.finding(
@@ -106,3 +125,8 @@ class DeadNormalizationChannels(Rule):
                 bound=bound,
                 minimum=float(variances.min()),
             )
+
+    def _bound(self, info: TensorInfo, variances: NDArray[np.float64]) -> float:
+        if info.layer_class == "Normalization":
+            return min(self.floor, _DATA_FLOOR)
+        return max(self.floor, self.relative * float(np.median(variances)))

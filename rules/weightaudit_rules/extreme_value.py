@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 _MOVING = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
+# Statistics of raw inputs: a time in seconds is 1.7e9, and the variance has the square of the unit.
+_DATA = {Role.MOVING_MEAN: 1e10, Role.MOVING_VARIANCE: 1e20}
 
 
 def _kernel(outlier: float | None = None) -> NDArray[np.float32]:
@@ -46,7 +48,8 @@ class ExtremeValue(Rule):
     What is normal: |w| below 200 in the kernels, biases, embeddings and norm scales of 1,847
     real files. Moving variances of BatchNormalization layers reach 6e5 where inputs are not
     scaled, so for moving statistics only values above `error` count, as warnings. So it is for
-    tensors whose role is not known.
+    tensors whose role is not known. A Normalization layer keeps the mean and the variance of
+    raw data (seconds since 1970, prices): there means from 1e10 and variances from 1e20 count.
 
     Known false positives: constants that a custom layer stores as weights.
 
@@ -86,13 +89,25 @@ class ExtremeValue(Rule):
             severity=Severity.WARNING,
             info={"role": "moving_variance", "layer_class": "BatchNormalization"},
         ),
+        Example(
+            title="the variance of prices that a Normalization layer scales",
+            values=lambda: _variance(4e9),
+            severity=None,
+            info={"role": "moving_variance", "layer_class": "Normalization"},
+        ),
+        Example(
+            title="a variance of 3e37 in a Normalization layer",
+            values=lambda: _variance(3e37),
+            severity=Severity.WARNING,
+            info={"role": "moving_variance", "layer_class": "Normalization"},
+        ),
     )
 
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info)
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Peak(), Above(self.warning), Above(self.error))
+        return (Peak(), *(Above(bound) for bound, _ in self._bounds(info)))
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         for bound, severity in self._bounds(info):
@@ -109,6 +124,8 @@ class ExtremeValue(Rule):
                 return
 
     def _bounds(self, info: TensorInfo) -> tuple[tuple[float, Severity], ...]:
+        if info.layer_class == "Normalization" and info.role in _DATA:
+            return ((max(self.error, _DATA[info.role]), Severity.WARNING),)
         if info.role in _MOVING or info.role is Role.UNKNOWN:
             return ((self.error, Severity.WARNING),)
         return ((self.error, Severity.ERROR), (self.warning, Severity.WARNING))

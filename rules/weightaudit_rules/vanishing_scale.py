@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
+from weightaudit.tensor import Role
 from weightaudit_rules._gain import GainRule, gain_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class VanishingScale(GainRule):
 
     Known false positives: residual branches and adapters that start at almost nothing, layers
     whose inputs are huge by design, and kernels followed by a normalization, which rescales.
+    The scale of a residual branch starts at 1e-6 in networks with LayerScale: norm scales are at
+    most a warning.
 
     How to mend: look for a dead branch, too much weight decay, or a scale factor that was
     applied twice in a conversion; train the layer again, or remove it.
@@ -64,6 +67,12 @@ class VanishingScale(GainRule):
             values=lambda: np.zeros((64, 32), np.float32),
             severity=None,
         ),
+        Example(
+            title="the scale of a residual branch, as LayerScale makes it",
+            values=lambda: np.full(64, 1e-6, np.float32),
+            severity=Severity.WARNING,
+            info={"role": "norm_scale", "layer_class": "LayerScale"},
+        ),
         Example(title="gain 0.004", values=lambda: _normal(5e-4), severity=Severity.WARNING),
         Example(title="gain 8e-10", values=lambda: _normal(1e-10), severity=Severity.ERROR),
     )
@@ -76,7 +85,7 @@ class VanishingScale(GainRule):
                     info,
                     f"The {gain.label} is {gain.value:.3g}, below {bound / gain.wider:g}; "
                     "next to nothing passes through.",
-                    severity,
+                    Severity.WARNING if info.role is Role.NORM_SCALE else severity,
                     gain=gain.value,
                     bound=bound / gain.wider,
                 )

@@ -108,10 +108,67 @@ def test_3_a_directory_without_models(cli: CommandLine) -> None:
     assert_one_sentence(cli("check", "empty"), 3, "empty holds no saved model")
 
 
-def test_3_a_rule_that_cannot_be_loaded(cli: CommandLine, fixtures_dir: Path) -> None:
-    """A plugin that is not there stops the audit."""
-    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", "no_such_rules")
-    assert_one_sentence(result, 3, "no_such_rules cannot be imported")
+@pytest.mark.parametrize("name", ["no_such_rules", "./rules.py", "rules.py", "os.no_such_rules"])
+def test_2_a_plugin_that_is_not_there(cli: CommandLine, fixtures_dir: Path, name: str) -> None:
+    """A mistyped plugin is wrong usage, and the sentence says what a plugin is."""
+    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", name)
+    assert_one_sentence(result, 2, f"There is no rule plugin '{name}'", "PYTHONPATH")
+
+
+@pytest.mark.parametrize("name", ["broken_rules", "broken_rules.inner"])
+def test_3_a_plugin_that_crashes(
+    cli: CommandLine, fixtures_dir: Path, plugin: dict[str, str], name: str
+) -> None:
+    """A plugin that is there and cannot be imported stops the audit, with the import's own reason."""
+    Path(plugin["PYTHONPATH"], "broken_rules.py").write_text("import no_such_dependency\n")
+    result = cli("check", fixtures_dir / "healthy.keras", "--plugin", name, env=plugin)
+    assert_one_sentence(result, 3, f"{name} cannot be imported", "no_such_dependency")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [""],
+        ["m.keras", "--policy", ""],
+        ["m.keras", "--output", ""],
+        ["m.keras", "--plugin", ""],
+        ["m.keras", "--select", ","],
+        ["m.keras", "--ignore", ""],
+    ],
+)
+def test_2_what_is_empty(cli: CommandLine, fixtures_dir: Path, arguments: list[str]) -> None:
+    """A variable that was not set is wrong usage; it never means the working directory."""
+    shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "m.keras")
+    assert_one_sentence(cli("check", *arguments), 2, "is empty")
+
+
+def test_2_quiet_and_verbose(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Options that contradict each other are wrong usage; neither wins in silence."""
+    assert_one_sentence(cli("check", fixtures_dir / "healthy.keras", "-q", "-v"), 2, "contradict")
+
+
+def test_what_was_left_out_is_told(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A search says on stderr what it left out and why; --quiet only does where that is the whole answer."""
+    shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "m.keras")
+    (cli.cwd / "a\x1b[2J.tflite").write_bytes(bytes(4) + b"TFL3" + bytes(100))
+    shutil.copy(fixtures_dir / "notamodel.h5", cli.cwd / "data.h5")
+    for name in "abcde":
+        (cli.cwd / f"{name}.txt").write_text("text")
+    result = cli("check", ".")
+    assert result.code == 0
+    lines = result.err.splitlines()
+    assert lines[0].startswith("weightaudit: left out a\\x1b[2J.tflite: a TensorFlow Lite model")
+    assert lines[1].startswith("weightaudit: left out data.h5: an HDF5 file, but")
+    assert lines[2].startswith("weightaudit: left out a.txt, b.txt, c.txt and 2 more: not a saved")
+    assert cli("check", ".", "--quiet").err == ""
+    (cli.cwd / "m.keras").unlink()
+    result = cli("check", ".", "--quiet")
+    assert result.code == 3
+    assert "left out data.h5: an HDF5 file" in result.err
+    (cli.cwd / "data.h5").unlink()
+    assert_one_sentence(
+        cli("check", "."), 3, ". holds no saved model; left out: ", "a.txt, b.txt, c.txt and 2 more"
+    )
 
 
 @pytest.mark.parametrize("body", ["raise ValueError('a\\x1b[31mb')", "raise MemoryError", "yield 1"])
@@ -242,6 +299,16 @@ def test_where_the_output_cannot_go(cli: CommandLine, fixtures_dir: Path) -> Non
     assert model.read_bytes() == before
 
 
+def test_an_output_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place without permission is refused before the work, not after an hour of it."""
+    from weightaudit.cli.output import check_output
+    from weightaudit.errors import UsageError
+
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(UsageError, match="permission denied"):
+        check_output(tmp_path / "report.txt", [])
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_report_that_cannot_be_written(cli: CommandLine, fixtures_dir: Path) -> None:
     """A full disk under the report is an incomplete audit, on stdout as in a file."""
@@ -257,6 +324,20 @@ def test_a_report_that_cannot_be_written(cli: CommandLine, fixtures_dir: Path) -
     assert done.stderr == b"weightaudit: The output cannot be written: No space left on device.\n"
     result = cli("check", fixtures_dir / "healthy.keras", "--output", "/dev/full")
     assert_one_sentence(result, 3, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"), [("2>&-", 0), ("<&-", 0), (">&-", 3), (">&- 2>&-", 3), (">&- -o r.txt", 0)]
+)
+def test_streams_that_are_closed(cli: CommandLine, fixtures_dir: Path, redirection: str, code: int) -> None:
+    """Only a report that had nowhere to go changes the exit code, and it never becomes that of findings."""
+    shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "m.keras")
+    command = f'exec "$0" -m weightaudit check m.keras {redirection}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable], cwd=cli.cwd, capture_output=True, check=False
+    )
+    assert done.returncode == code, done
+    assert b"should not have happened" not in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["check", "nan.keras"], 1), (["rules"], 0)])

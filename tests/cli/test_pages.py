@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+
+from weightaudit.rule import Rule, Severity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +44,63 @@ def test_explain_shows_the_page(cli: CommandLine) -> None:
     assert by_code.out == by_name.out
     for word in ("WA203 extreme-value (error)", "How to mend", "[rules.WA203]", "Examples:"):
         assert word in by_code.out
+
+
+def test_explain_says_each_option_once(cli: CommandLine) -> None:
+    """An option's type, default and meaning stand together, as a policy writes them."""
+    page = cli("explain", "WA301").out
+    assert "Attributes" not in page
+    assert '  max: a number or "none"; default "none"\n      Largest norm allowed' in page
+    assert page.count("Largest norm allowed") == 1
+    assert "layer-classes:" in page
+    assert "layer_classes:" not in page
+
+
+def test_pages_fit_the_terminal() -> None:
+    """A page and the list of rules are filled at the terminal's width, between words."""
+    from weightaudit.cli.pages import rule_page, rules_text
+    from weightaudit.registry import load_registry
+
+    registry = load_registry()
+    for rule in registry.rules:
+        for width in (50, 72):
+            narrow = rule_page(rule, width)
+            assert max(map(len, narrow.splitlines())) <= width, rule.code
+            assert narrow.split() == rule_page(rule).split()
+    for width in (40, 80):
+        assert max(map(len, rules_text(registry.rules, width).splitlines())) <= width + 8
+    assert rules_text(registry.rules, 60).split() == rules_text(registry.rules).split()
+
+
+def test_a_laid_out_paragraph_stays_as_it_is() -> None:
+    """Lists and indented examples of a docstring are not filled; prose is."""
+    from weightaudit.cli.pages import rule_page
+
+    @dataclass(frozen=True)
+    class Listing(Rule):
+        """Lists.
+
+        Prose that
+        goes on.
+
+        - one
+        - two
+
+        Attributes:
+            limit: A bound, of
+                two lines.
+
+        Prose after it.
+        """
+
+        limit: float = 65519.99
+        code = "TT101"
+        name = "listing"
+        severity = Severity.NOTE
+
+    page = rule_page(Listing)
+    assert "\n\nProse that goes on.\n\n- one\n- two\n\nProse after it.\n\nOptions" in page
+    assert "  limit: a number; default 65519.99\n      A bound, of two lines.\n" in page
 
 
 def test_explain_of_every_rule(cli: CommandLine) -> None:

@@ -184,3 +184,35 @@ def test_duplicate_names_become_unique() -> None:
     names = {info.name for info, _ in result(keras3(stored, config)).tensors}
     assert "fc (layers/functional/layers/dense/vars/0)/kernel" in names
     assert len(names) == 3
+
+
+def test_a_wrapped_convolution_is_known_without_a_config() -> None:
+    """SpectralNormalization keeps the kernel of any layer: rank 4 of a convolution, rank 2 of a Dense."""
+    stored: dict[str, tuple[int, ...]] = {
+        "layers/spectral_normalization/vars/0": (3, 3, 8, 16),
+        "layers/spectral_normalization/vars/1": (1, 16),
+    }
+    tensors = by_name(keras3(stored))
+    assert tensors["spectral_normalization/kernel"].role is Role.KERNEL
+    assert tensors["spectral_normalization/vector_u"].role is Role.STATE
+
+
+def test_the_cell_of_a_recurrent_convolution_is_known_without_a_config() -> None:
+    """Only the layer around it says what the cell of a ConvLSTM2D is."""
+    kernels: dict[str, tuple[int, ...]] = {"0": (3, 3, 1, 16), "1": (3, 3, 4, 16), "2": (16,)}
+    tensors = by_name(keras3({f"layers/conv_lstm2d_1/cell/vars/{i}": s for i, s in kernels.items()}))
+    recurrent = tensors["conv_lstm2d_1/cell/recurrent_kernel"]
+    assert (recurrent.role, recurrent.gates, recurrent.evidence) == (
+        Role.RECURRENT_KERNEL,
+        4,
+        Evidence.GUESS,
+    )
+
+
+def test_keras_2_names_a_recurrent_convolution_without_its_cell() -> None:
+    """The same model is called conv_lstm2d/kernel by Keras 2, and has a cell in the path in Keras 3."""
+    config = functional(layer("ConvLSTM2D", "rnn"))
+    kernels: dict[str, tuple[int, ...]] = {"0": (3, 3, 1, 16), "1": (3, 3, 4, 16), "2": (16,)}
+    stored = {f"layers/conv_lstm2d/cell/vars/{i}": shape for i, shape in kernels.items()}
+    assert "rnn/conv_lstm_cell/bias" in by_name(keras3(stored, config))
+    assert "rnn/bias" in by_name(keras3(stored, config, metadata={"keras_version": "2.15.0"}))

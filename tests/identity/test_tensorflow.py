@@ -9,7 +9,7 @@ import pytest
 from tests.identity.catalogs import by_name, result, tensorflow
 from weightaudit.catalog import Flaw
 from weightaudit.identity import is_second_moment
-from weightaudit.tensor import Evidence, Role
+from weightaudit.tensor import Declared, Evidence, Role
 
 END = "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -111,3 +111,30 @@ def test_second_moments_are_told_by_name() -> None:
     others = ["optimizer/a/kernel/momentum", "a/kernel/Adam", "a/kernel/m", "velocity/kernel"]
     assert all(is_second_moment(name) for name in squares)
     assert not any(is_second_moment(name) for name in others)
+
+
+def test_a_quantized_kernel_keeps_its_name_beside_the_one_from_before() -> None:
+    """The optimizer of a quantized model still holds the float kernel under the same full name."""
+    keys = {
+        "model/_operations/3/_kernel": ("dense/kernel", "int8", (8, 4)),
+        "model/_operations/3/kernel_scale": ("dense/kernel_scale", "float32", (4,)),
+        "model/optimizer/_trainable_variables/0": ("dense/kernel", "float32", (8, 4)),
+    }
+    graph = [variable(key, full) for key, (full, _, _) in keys.items()]
+    stored = {f"{key}{END}@{dtype}": shape for key, (_, dtype, shape) in keys.items()}
+    infos = by_name(tensorflow(stored, object_graph=graph))
+    kernel = infos["dense/kernel"]
+    assert kernel.quantization is not None
+    assert kernel.quantization.scale == f"model/_operations/3/kernel_scale{END}"
+    assert "model/optimizer/_trainable_variables/0" in infos
+
+
+def test_states_and_adapters_are_known_by_name() -> None:
+    """The states of a stateful RNN are no weights, and the second half of an adapter starts at zero."""
+    names = {"rnn/rnn_state": (2, 8), "dense/lora_kernel_a": (8, 4), "dense/lora_kernel_b": (4, 8)}
+    graph = [variable(f"variables/{index}", name) for index, name in enumerate(names)]
+    stored = {f"variables/{index}{END}": shape for index, shape in enumerate(names.values())}
+    infos = by_name(tensorflow(stored, object_graph=graph))
+    assert infos["rnn/rnn_state"].role is Role.STATE
+    assert infos["dense/lora_kernel_b"].initializer == Declared("Zeros")
+    assert infos["dense/lora_kernel_a"].initializer is None

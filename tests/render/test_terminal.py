@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from weightaudit.render.terminal import print_report
-from weightaudit.report import ModelReport, Report
+from weightaudit.report import ModelReport, Report, Skipped
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -74,6 +74,14 @@ def test_verbose_shows_statistics_and_quiet_only_what_decides(report: Report) ->
     assert "WA101" in quiet
     assert "body/bias" in quiet
     assert not any(word in quiet for word in ("WA202", "good.h5", "stale", "262"))
+
+
+def test_quiet_tells_each_reason_for_skipping_once() -> None:
+    """A terminal is not flooded with the names of all tensors of a lost shard when it is to be quiet."""
+    lost = [Skipped(f"layer_{index}/kernel", "The shard is missing.") for index in range(300)]
+    text = shown(Report((ModelReport("m", skipped=lost),)), width=500, quiet=True)
+    assert "300 tensors: skipped: The shard is missing." in COLOUR.sub("", text)
+    assert text.count("The shard is missing.") == 1
 
 
 def test_a_model_without_numbers_says_so() -> None:

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from weightaudit.render.text import render_text
+from weightaudit.report import ModelReport, Report, Skipped
 from weightaudit.rule import Severity
-
-if TYPE_CHECKING:
-    from weightaudit.report import Report
 
 VERDICT = (
     "verdict: incomplete (exit 3): 2 of 4 models could not be audited whole; "
@@ -47,6 +44,20 @@ def test_quiet_keeps_what_decides(report: Report) -> None:
         ["notes.txt", "not audited"],
     ]
     assert lines[-1].startswith("verdict: incomplete (exit 3)")
+
+
+def test_quiet_tells_each_reason_for_skipping_once() -> None:
+    """A lost shard is one line of quiet output, however many tensors it held; verbose output names each."""
+    lost = [Skipped(f"layer_{index}/kernel", "The shard is missing.") for index in range(300)]
+    model = ModelReport(
+        "m", skipped=(*lost, Skipped("odd", "It is damaged."), Skipped("", "A rule crashed."))
+    )
+    assert render_text(Report((model,)), quiet=True).splitlines()[:-1] == [
+        "m: 300 tensors: skipped: The shard is missing.",
+        "m: odd: skipped: It is damaged.",
+        "m: skipped: A rule crashed.",
+    ]
+    assert render_text(Report((model,))).count("The shard is missing.") == 300
 
 
 def test_quiet_shows_no_finding_that_never_fails(report: Report) -> None:

@@ -4,12 +4,12 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load
+from weightaudit.errors import UsageError
 
 
 class FailOn(StrEnum):
@@ -34,7 +34,11 @@ Paths = Annotated[
 ]
 Select = Annotated[
     list[str] | None,
-    typer.Option("--select", metavar="CODES", help="Judge by these rules only: codes, prefixes, names."),
+    typer.Option(
+        "--select",
+        metavar="CODES",
+        help="Judge by these rules only: codes, prefixes or names, separated by commas.",
+    ),
 ]
 Ignore = Annotated[
     list[str] | None,
@@ -46,7 +50,7 @@ Level = Annotated[
 ]
 Shape = Annotated[Format, typer.Option("--format", help="Format of the report.", show_default=True)]
 Output = Annotated[
-    str | None, typer.Option("--output", metavar="FILE", help="Write the report there, not to stdout.")
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there, not to stdout.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what decides the verdict.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show statistics of every tensor.")]
@@ -75,26 +79,34 @@ def check(
     and nothing fails; 1 findings that fail; 2 wrong usage or policy; 3 not everything could be
     audited.
     """
-    from weightaudit.discover import discover
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other.")
+    from weightaudit.discover import search
     from weightaudit.formats import prepare
 
-    targets = discover(paths)
+    found = search(paths)
+    targets = found.targets
     prepare(targets[0].path)  # goes on while the rest is imported
     from weightaudit.auditor import audit_targets
-    from weightaudit.cli.output import check_output
+    from weightaudit.cli.output import check_output, destination
     from weightaudit.cli.presentation import Presentation, present
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.registry import configure
 
-    found, registry = load(policy, plugin)
-    chosen = adjusted(found, registry, select=select, ignore=ignore, fail_on=fail_on)
+    in_force, registry = load(policy, plugin)
+    chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
     rule_set = configure(registry, chosen)
-    file = Path(output) if output is not None and output != "-" else None
+    file = destination(output)
     if file is not None:
         check_output(file, targets)
     with ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar:
         report = audit_targets(
-            targets, rule_set, fail_on=chosen.fail_on, progress=bar.update, verbose=verbose
+            targets,
+            rule_set,
+            fail_on=chosen.fail_on,
+            progress=bar.update,
+            verbose=verbose,
+            left_out=found.left_out,
         )
     names = {rule.code: rule.name for rule in registry.rules}
     present(report, names, Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color))

@@ -16,12 +16,15 @@ def explain(
     policy: PolicyFile = None,
     plugin: Modules = None,
 ) -> None:
-    """Explain one rule: why it matters, what is normal, how to mend it, options and examples."""
-    from weightaudit.cli.output import write_stdout
-    from weightaudit.cli.pages import rule_page
+    """Explain one rule: why it matters, and how to mend what it finds.
+
+    The page also says what is normal, and has the rule's options and examples.
+    """
+    from weightaudit.cli.output import terminal_width, write_stdout
+    from weightaudit.cli.pages import PAGE_WIDTH, rule_page
 
     _, registry = load(policy, plugin)
     found = registry.find(rule)
     if found is None:
         raise UsageError(f"There is no rule {rule!r}{registry.suggestion(rule)}; see `weightaudit rules`.")
-    write_stdout(rule_page(found))
+    write_stdout(rule_page(found, terminal_width() or PAGE_WIDTH))

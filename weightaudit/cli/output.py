@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from weightaudit.discover import Target
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that standard output is, None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def write_stdout(text: str) -> None:
@@ -49,6 +55,19 @@ def say(sentence: str) -> None:
         sys.stderr.flush()
 
 
+def destination(output: str | None) -> Path | None:
+    """Return the file that ``--output`` names, None for standard output.
+
+    Raises:
+        UsageError: It is empty, as a variable is that was not set.
+    """
+    if output is None or output == "-":
+        return None
+    if not output:
+        raise UsageError("--output is empty; name a file, or - for standard output.")
+    return Path(output)
+
+
 def check_output(path: Path, targets: Sequence[Target]) -> None:
     """Refuse, before the work begins, a place where the report could not or must not be written.
 
@@ -61,6 +80,8 @@ def check_output(path: Path, targets: Sequence[Target]) -> None:
         raise UsageError(f"--output {path} is a directory; name a file.")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path} cannot be written: there is no directory {path.parent}.")
+    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+        raise UsageError(f"--output {path} cannot be written: permission denied.")
     if path.is_file():
         models = {os.path.realpath(target.path) for target in targets}
         # What stands there may be one of a model's many files: a shard, an index, saved_model.pb.

@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from enum import Enum
 from math import isfinite
+from textwrap import dedent, fill
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.options import options_of
+from weightaudit.options import options_of, toml_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from weightaudit.options import Option
     from weightaudit.rule import Example, Rule
 
+PAGE_WIDTH = 100
+"""Columns of a page where nobody says how many there are, and the most that reads well."""
 
-def rules_text(rules: Sequence[type[Rule]]) -> str:
-    """Return one line per rule; a * marks those that judge nothing until a policy gives them options."""
+_SECTION = re.compile(r"^Attributes:\n((?:(?: .*)?(?:\n|$))*)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"^(\w+):(.*(?:\n[ \t].*)*)", re.MULTILINE)
+
+
+def rules_text(rules: Sequence[type[Rule]], width: int | None = None) -> str:
+    """Return one line per rule; a * marks those that judge nothing until a policy gives them options.
+
+    Args:
+        rules: The rules.
+        width: Columns of a terminal, where a long line continues below its last column; None to
+            leave every rule on one line.
+    """
     names = [rule.name + ("" if rule().is_active() else "*") for rule in rules]
     code_width, name_width = max(len(rule.code) for rule in rules), max(map(len, names))
-    lines = [
-        f"{rule.code:{code_width}}  {name:{name_width}}  {rule.severity.label:7}  {_summary(rule)}"
+    heads = [
+        f"{rule.code:{code_width}}  {name:{name_width}}  {rule.severity.label:7}  "
         for rule, name in zip(rules, names, strict=True)
     ]
+    lines = [head + _summary(rule) for rule, head in zip(rules, heads, strict=True)]
+    if width is not None:
+        lines = [_wrapped(line, width, len(heads[0])) for line in lines]
     if any(name.endswith("*") for name in names):
         lines.append("* judges nothing until a policy gives it options")
     return "\n".join(lines) + "\n"
@@ -34,31 +52,66 @@ def rules_json(rules: Sequence[type[Rule]]) -> str:
     return json.dumps([_rule_json(rule) for rule in rules], indent=2, allow_nan=False) + "\n"
 
 
-def rule_page(rule: type[Rule]) -> str:
-    """Return the documentation of a rule: its docstring, options and examples, as plain text."""
-    parts = [f"{rule.code} {rule.name} ({rule.severity.label})", _documentation(rule)]
+def rule_page(rule: type[Rule], width: int = PAGE_WIDTH) -> str:
+    """Return the documentation of a rule: its docstring, options and examples, as plain text.
+
+    Args:
+        rule: The rule.
+        width: Columns; fewer than 40 are not used, nor more than `PAGE_WIDTH`.
+    """
+    width = max(40, min(width, PAGE_WIDTH))
+    text, described = _documentation(rule)
+    parts = [f"{rule.code} {rule.name} ({rule.severity.label})"]
+    parts += [_reflowed(paragraph, width) for paragraph in re.split(r"\n\s*\n", text)]
     options = options_of(rule)
     if options:
-        lines = [
-            f"  {_toml_key(one.name)}: {one.type_name}; default {_shown(one.default)}" for one in options
-        ]
+        lines = [line for one in options for line in _option(one, described.get(one.name, ""), width)]
         parts.append("\n".join([f"Options, in a policy under [rules.{rule.code}]:", *lines]))
         if not rule().is_active():
-            parts.append("The rule judges nothing until a policy gives it options.")
+            parts.append(_wrapped("The rule judges nothing until a policy gives it options.", width, 0))
     if rule.examples:
-        parts.append("\n".join(["Examples:", *(_example(example) for example in rule.examples)]))
+        lines = [_wrapped(_example(example), width, 4) for example in rule.examples]
+        parts.append("\n".join(["Examples:", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
-def _documentation(rule: type[Rule]) -> str:
-    return inspect.cleandoc(rule.__doc__ or "")
+def _documentation(rule: type[Rule]) -> tuple[str, dict[str, str]]:
+    """Return a rule's docstring without its Attributes, and what those say of each option."""
+    text = inspect.cleandoc(rule.__doc__ or "")
+    section = _SECTION.search(text)
+    if section is None:
+        return text, {}
+    found = _ATTRIBUTE.findall(dedent(section[1]))
+    described = {name: " ".join(words.split()) for name, words in found}
+    return (text[: section.start()] + text[section.end() :]).strip(), described
+
+
+def _option(option: Option, description: str, width: int) -> list[str]:
+    head = f"  {toml_key(option.name)}: {option.type_name}; default {_shown(option.default)}"
+    body = [_wrapped(f"      {description}", width, 6)] if description else []
+    return [_wrapped(head, width, 6), *body]
+
+
+def _reflowed(paragraph: str, width: int) -> str:
+    """Fill a paragraph of prose; leave one alone that is laid out: indented lines, a list, a table."""
+    if re.search(r"^(\s|[-*|>] |\d+\. )", paragraph, re.MULTILINE):
+        return paragraph
+    return _wrapped(" ".join(paragraph.split()), width, 0)
+
+
+def _wrapped(text: str, width: int, indent: int) -> str:
+    """Fill a line that may begin with spaces; its continuation is indented."""
+    # On a narrow terminal a deep indent would leave a column of single words.
+    margin = " " * (indent if width - indent >= 30 else min(indent, 4))
+    return fill(text, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
 def _summary(rule: type[Rule]) -> str:
-    return _documentation(rule).partition("\n")[0]
+    return _documentation(rule)[0].partition("\n")[0]
 
 
 def _rule_json(rule: type[Rule]) -> dict[str, Any]:
+    _, described = _documentation(rule)
     return {
         "code": rule.code,
         "name": rule.name,
@@ -67,7 +120,12 @@ def _rule_json(rule: type[Rule]) -> dict[str, Any]:
         "active_by_default": rule().is_active(),
         "module": rule.__module__,
         "options": [
-            {"name": one.name, "type": one.type_name, "default": _plain(one.default)}
+            {
+                "name": one.name,
+                "type": one.type_name,
+                "default": _plain(one.default),
+                "description": described.get(one.name, ""),
+            }
             for one in options_of(rule)
         ],
     }
@@ -79,20 +137,16 @@ def _example(example: Example) -> str:
 
 
 def _with(options: Mapping[str, Any]) -> str:
-    words = (f"{_toml_key(name)} = {_shown(value)}" for name, value in options.items())
+    words = (f"{toml_key(name)} = {_shown(value)}" for name, value in options.items())
     return f" (with {', '.join(words)})" if options else ""
-
-
-def _toml_key(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _shown(value: Any) -> str:
     """Show a value as it would be written in a policy."""
     if value is None:
-        return "none"
+        return '"none"'
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(value).removesuffix(".0")
     return json.dumps(_plain(value))
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from weightaudit.cli.output import say, write_file, write_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from weightaudit.report import Report
+    from weightaudit.report import LeftOut, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Presentation:
 def present(report: Report, names: Mapping[str, str], how: Presentation) -> None:
     """Write a report; the verdict also goes to standard error if nobody reads it on standard output.
 
+    What a search left out is told on standard error: it is no part of the models' report.
+
     Args:
         report: The report.
         names: Names of the rules by code.
@@ -47,6 +49,9 @@ def present(report: Report, names: Mapping[str, str], how: Presentation) -> None
     """
     from weightaudit.render.summary import verdict
 
+    # Without a model to show, what was left out is the whole answer, however quiet.
+    if not how.quiet or not report.models:
+        _tell(report.left_out)
     if how.file is None and not how.as_json and sys.stdout.isatty():
         _print(report, names, how)
         return
@@ -57,6 +62,14 @@ def present(report: Report, names: Mapping[str, str], how: Presentation) -> None
         write_file(how.file, text)
     if (how.as_json or how.file is not None) and not how.quiet:
         say(f"{verdict(report)}.")
+
+
+def _tell(left_out: Sequence[LeftOut]) -> None:
+    from weightaudit.discover import grouped
+    from weightaudit.render.escape import MESSAGE_LIMIT, printable
+
+    for names, reason in grouped(left_out):
+        say(f"left out {printable(f'{names}: {reason}', MESSAGE_LIMIT)}.")
 
 
 def _render(report: Report, names: Mapping[str, str], how: Presentation) -> str:

@@ -27,9 +27,9 @@ def rules(
 
     A rule marked * needs options from a policy before it judges anything.
     """
-    from weightaudit.cli.output import write_stdout
+    from weightaudit.cli.output import terminal_width, write_stdout
     from weightaudit.cli.pages import rules_json, rules_text
 
     _, registry = load(policy, plugin)
-    render = rules_json if output_format is Format.JSON else rules_text
-    write_stdout(render(registry.rules))
+    as_json = output_format is Format.JSON
+    write_stdout(rules_json(registry.rules) if as_json else rules_text(registry.rules, terminal_width()))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from weightaudit.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,14 +34,17 @@ def load(policy_file: str | None, plugins: Sequence[str] | None) -> tuple[Policy
     """Return the policy in force and every rule that is installed or named as a plugin.
 
     Raises:
+        UsageError: An option is empty.
         PolicyError: The policy cannot be read or says something that is not understood.
         RuleError: A rule cannot be loaded.
     """
     from weightaudit.policy import find_policy, read_policy
     from weightaudit.registry import load_registry
 
+    if policy_file == "":
+        raise UsageError("--policy is empty; name a file.")
     policy = find_policy(Path.cwd()) if policy_file is None else read_policy(Path(policy_file))
-    modules = dict.fromkeys((*policy.plugins, *split(plugins)))
+    modules = dict.fromkeys((*policy.plugins, *split(plugins, "--plugin")))
     return policy, load_registry(list(modules))
 
 
@@ -60,17 +65,27 @@ def adjusted(
 
     changes: dict[str, Any] = {}
     if select is not None:
-        changes["select"] = split(select)
+        changes["select"] = split(select, "--select")
         registry.expand(changes["select"], "--select")
     if ignore is not None:
-        registry.expand(split(ignore), "--ignore")
-        changes["ignore"] = (*policy.ignore, *split(ignore))
+        ignored = split(ignore, "--ignore")
+        registry.expand(ignored, "--ignore")
+        changes["ignore"] = (*policy.ignore, *ignored)
     if fail_on is not None:
         changes["fail_on"] = parse_fail_on(fail_on, "--fail-on")
     return replace(policy, **changes)
 
 
-def split(values: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the words of an option that takes several, separated by commas or given again."""
-    words = (word.strip() for value in values or () for word in value.split(","))
-    return tuple(word for word in words if word)
+def split(values: Sequence[str] | None, option: str) -> tuple[str, ...]:
+    """Return the words of an option that takes several, separated by commas or given again.
+
+    Raises:
+        UsageError: It was given without any word, as a variable is that was not set.
+    """
+    result: list[str] = []
+    for value in values or ():
+        words = [word for item in value.split(",") if (word := item.strip())]
+        if not words:
+            raise UsageError(f"{option} is empty; leave it out, or name something.")
+        result += words
+    return tuple(result)

@@ -59,6 +59,7 @@ _STEMS: dict[str, tuple[str, ...]] = {
     "pointwise_kernel": ("pointwise",),
     "quantized_kernel": ("kernel",),
 }
+_ADAPTERS = frozenset(["lora_kernel_b", "lora_embeddings_b"])
 _KERAS1_STEMS = {
     "kernel": "W",
     "embeddings": "W",
@@ -79,6 +80,9 @@ def declared(config: Mapping[str, Any], layer_class: str, variable: str, kind: s
         variable: Name of the variable, such as ``kernel``.
         kind: ``constraint``, ``regularizer`` or ``initializer``.
     """
+    if variable in _ADAPTERS:
+        # An adapter starts without effect whatever the layer declares; its other half follows He.
+        return Declared("Zeros") if kind == "initializer" else None
     stems: tuple[str, ...] = _STEMS.get(variable, (variable,))
     if variable == "kernel" and layer_class.startswith("DepthwiseConv"):
         stems = ("depthwise", "kernel")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
-from weightaudit.identity.classes import class_of_path, path_name
+from weightaudit.identity.classes import class_of_path, path_name, snake
 from weightaudit.identity.config import Layer, as_mapping, as_text, quantization_mode, read_config
 from weightaudit.identity.describe import (
     Described,
@@ -19,7 +19,7 @@ from weightaudit.identity.describe import (
     quantize_layers,
     unknown,
 )
-from weightaudit.identity.layers import quantized_variables
+from weightaudit.identity.layers import RECURRENT_CELLS, quantized_variables
 from weightaudit.identity.names import guess, quantized_fits
 from weightaudit.identity.optimizer import positional
 from weightaudit.tensor import Evidence, Role, TensorInfo
@@ -119,7 +119,7 @@ def _locate(
 
 def _variable_path(layer: Layer, path: str, scope: str, file: _File) -> str:
     name = file.names.get(path) or layer.name
-    if file.keras2 and layer.attributes == ("layer",):
+    if file.keras2 and (layer.attributes == ("layer",) or layer.layer_class == "ConvLSTMCell"):
         return scope
     first = layer.children[0].layer_class if layer.children else ""
     built_alone = layer.layer_class == "Sequential" and first == "InputLayer"
@@ -208,7 +208,9 @@ def _guessed(path: str, group: Group, variable_path: str, layer: Layer | None) -
     """Describe variables whose order is not known."""
     if layer is not None and layer.layer_class == "TFSMLayer":
         return [unknown(entry, f"{variable_path}/{i}", "TFSMLayer") for i, entry in group.items()]
-    hints = [path.rpartition("/")[2], variable_path.rpartition("/")[2]]
+    outer, _, last = path.rpartition("/")
+    cell = RECURRENT_CELLS.get(class_of_path(outer.rpartition("/")[2]), "") if last == "cell" else ""
+    hints = [snake(cell) or last, variable_path.rpartition("/")[2]]
     hint = next((hint for hint in hints if class_of_path(hint)), hints[0])
     shapes = [entry.shape for entry in group.values()]
     found = guess(hint, shapes, [entry.dtype for entry in group.values()])

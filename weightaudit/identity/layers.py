@@ -130,7 +130,7 @@ ROLES: dict[str, Role] = {
     # Standard deviations, but what must hold for a variance must hold for them: finite, not negative.
     **dict.fromkeys(["moving_variance", "moving_stddev", "renorm_stddev"], Role.MOVING_VARIANCE),
     "alpha": Role.ACTIVATION_SLOPE,
-    "vector_u": Role.STATE,
+    **dict.fromkeys(["vector_u", "rnn_state"], Role.STATE),
     "seed_generator_state": Role.SEED,
     **dict.fromkeys(
         [*_FLOAT8, *_GROUPED, "embeddings_scale", "embeddings_zero", "awq_scales",

@@ -86,6 +86,7 @@ _METRICS = frozenset(
         "total_confusion_matrix",
     ]
 )
+_KERNELS_OF_ANY_RANK = frozenset(["ConvLSTMCell", "EinsumDense", "SpectralNormalization"])
 _SEEDS = frozenset(["seed_generator_state", "state_var", "_state_var", "rng_state"])
 
 
@@ -218,7 +219,7 @@ def quantized_fits(names: Sequence[str], shapes: Sequence[Shape], mode: str) -> 
 
 def _fits(layer_class: str, variable: str, shape: Shape) -> bool:
     rank = re.search(r"(\d)D", layer_class)
-    if variable.endswith("kernel") and layer_class not in {"EinsumDense", "ConvLSTMCell"}:
+    if variable.endswith("kernel") and layer_class not in _KERNELS_OF_ANY_RANK:
         return len(shape) == (int(rank[1]) + 2 if rank else 2)
     if variable == "embeddings":
         return len(shape) == 2

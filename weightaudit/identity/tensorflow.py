@@ -77,19 +77,36 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
         return [_by_tf1_name(entry, keys) for entry in catalog.entries], []
     layers = _read_metadata(catalog.documents.get("keras_metadata"))
     root = read_config(catalog.documents.get("config"))
-    repeated = Counter(graph.names.get(entry.key, "") for entry in catalog.entries)
+    ambiguous = _ambiguous(catalog.entries, graph)
     tensors: list[Described] = []
     training: list[Entry] = []
     for entry in catalog.entries:
         if entry.key in graph.slots or _SLOT in entry.key or _is_optimizer(entry.key):
             training.append(entry)
         else:
-            tensors.append(_variable(entry, graph, layers, root, repeated))
+            tensors.append(_variable(entry, graph, layers, root, ambiguous))
     tensors = quantize_layers(tensors)
     names = {entry.key: info.name for info, entry in tensors}
     flat = flat_names(info for info, _ in tensors)
     tensors += [_training(entry, graph, names, flat) for entry in training]
     return tensors, _missing(catalog.entries, graph)
+
+
+def _ambiguous(entries: Sequence[Entry], graph: _Graph) -> set[str]:
+    """Return the keys of variables that share their full name with others.
+
+    A variable that only an optimizer still holds gives way: ``model.quantize()`` replaces the
+    kernels of a compiled model, and its optimizer keeps those from before under the same names.
+    """
+    keys: dict[str, list[str]] = {}
+    for entry in entries:
+        keys.setdefault(graph.names.get(entry.key, ""), []).append(entry.key)
+    ambiguous: set[str] = set()
+    for sharing in keys.values():
+        held = {key for key in sharing if "optimizer" not in key.split("/")}
+        if len(sharing) > 1:
+            ambiguous |= set(sharing) - (held if len(held) == 1 else set())
+    return ambiguous
 
 
 def _read_graph(document: Json) -> _Graph:
@@ -150,7 +167,7 @@ def _is_optimizer(key: str) -> bool:
 
 def _variable(
     entry: Entry, graph: _Graph, layers: Mapping[int, tuple[str, Layer]], root: Layer | None,
-    repeated: Mapping[str, int],
+    ambiguous: AbstractSet[str],
 ) -> Described:  # fmt: skip
     path = entry.key.removesuffix(_SUFFIX)
     full = "/".join(components(graph.names.get(entry.key, "")))
@@ -162,7 +179,7 @@ def _variable(
     owned = [(place, name) for place, name in owned if not name.isdigit()]
     named_owner = next((name for _, name in graph.owners.get(entry.key, ()) if not name.isdigit()), "")
     variable = _variable_name(full, named_owner or parts[-1])
-    usable = bool(full) and repeated[full] == 1 and ("/" in full or not owned)
+    usable = bool(full) and entry.key not in ambiguous and ("/" in full or not owned)
     if owned:
         (layer_path, layer), attribute = owned[0]
         name = full if usable else "/".join(filter(None, [layer_path, attribute.lstrip("_")]))

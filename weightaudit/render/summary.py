@@ -77,6 +77,22 @@ def obstacle(model: ModelReport) -> str | None:
     return model.failure
 
 
+def skips(model: ModelReport, *, quiet: bool) -> list[tuple[str, str]]:
+    """Return what was skipped, and why; `quiet` tells each reason once, with how many it concerns.
+
+    What is skipped is a tensor, or nothing in particular (empty) where it is the model as a whole.
+    """
+    if not quiet:
+        return [(one.tensor, one.reason) for one in model.skipped]
+    tensors: dict[str, list[str]] = {}
+    for one in model.skipped:
+        tensors.setdefault(one.reason, []).append(one.tensor)
+    return [
+        (names[0] if len(names) == 1 else plural(len(names), "tensor"), reason)
+        for reason, names in tensors.items()
+    ]
+
+
 def verdict(report: Report) -> str:
     """Return the outcome, its exit code and what led to it, as one sentence without a full stop."""
     code = report.exit_code

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
-from weightaudit.render.summary import coverage, obstacle, plural, shown, verdict
+from weightaudit.render.summary import coverage, obstacle, plural, shown, skips, verdict
 from weightaudit.render.text import rule_text, tensor_text
 from weightaudit.report import ExitCode
 from weightaudit.rule import Severity
@@ -72,7 +72,7 @@ def _print_model(
     _line(console, title.append(f"  {printable(model.container)}", "not bold dim"), 0)
     for (severity, code), group in groupby(findings, key=lambda one: (one.severity, one.code)):
         _print_group(list(group), f"{severity.label} {rule_text(code, names)}", console)
-    _print_obstacles(model, console)
+    _print_obstacles(model, console, quiet=quiet)
     if quiet:
         return
     for remark in model.notes:
@@ -92,15 +92,15 @@ def _print_group(findings: list[Finding], title: str, console: Console) -> None:
         _line(console, line.append(printable(finding.message, MESSAGE_LIMIT), "not bold"), 4)
 
 
-def _print_obstacles(model: ModelReport, console: Console) -> None:
+def _print_obstacles(model: ModelReport, console: Console, *, quiet: bool) -> None:
     """Print why the model, or some of its tensors, could not be audited."""
     failure = obstacle(model)
     if failure is not None:
         _line(console, Text(f"not audited: {printable(failure, MESSAGE_LIMIT)}", "magenta"), 2)
-    for skipped in model.skipped:
-        line = Text(f"{printable(skipped.tensor)}: ", "bold")
-        reason = f"skipped: {printable(skipped.reason, MESSAGE_LIMIT)}"
-        _line(console, line.append(reason, "not bold magenta"), 2)
+    for name, reason in skips(model, quiet=quiet):
+        line = Text(f"{printable(name)}: " if name else "", "bold")
+        why = f"skipped: {printable(reason, MESSAGE_LIMIT)}"
+        _line(console, line.append(why, "not bold magenta"), 2)
 
 
 def _line(console: Console, text: Text, indent: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
-from weightaudit.render.summary import coverage, figures, obstacle, shown, verdict
+from weightaudit.render.summary import coverage, figures, obstacle, shown, skips, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,8 +62,9 @@ def _remarks(model: ModelReport, *, quiet: bool) -> Iterator[str]:
     failure = obstacle(model)
     if failure is not None:
         yield f"not audited: {printable(failure, MESSAGE_LIMIT)}"
-    for skipped in model.skipped:
-        yield f"{printable(skipped.tensor)}: skipped: {printable(skipped.reason, MESSAGE_LIMIT)}"
+    for name, reason in skips(model, quiet=quiet):
+        place = f"{printable(name)}: " if name else ""
+        yield f"{place}skipped: {printable(reason, MESSAGE_LIMIT)}"
     if not quiet:
         yield from (f"info: {printable(remark, MESSAGE_LIMIT)}" for remark in model.notes)
 

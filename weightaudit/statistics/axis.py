@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
     from weightaudit.tensor import TensorInfo
 
-NARROW = 1024
+NARROW = 2048
 """Rows shorter than this are folded together first: numpy reduces long rows many times faster."""
 
 

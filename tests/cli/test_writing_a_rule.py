@@ -1,0 +1,76 @@
+"""`docs/writing-a-rule.md` does what it says: its code blocks are run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import environment
+from weightaudit import statistics
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import CommandLine
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "writing-a-rule.md"
+TEXT = PAGE.read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the page's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def here(cli: CommandLine, fixtures_dir: Path) -> dict[str, str]:
+    """An environment in which the command line's directory holds the page's two modules, and a model."""
+    rule, test = blocks("python")
+    (cli.cwd / "team_rules.py").write_text(rule)
+    (cli.cwd / "test_team_rules.py").write_text(test)
+    shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "model.keras")
+    return {"PYTHONPATH": "."}
+
+
+def test_the_rule_passes_its_test(cli: CommandLine, here: dict[str, str]) -> None:
+    """The page's test holds for the page's rule."""
+    code = "import test_team_rules; test_team_rules.test_one_sided_bias()"
+    subprocess.run([sys.executable, "-c", code], cwd=cli.cwd, env=environment(here), check=True)
+
+
+def test_the_command_works(cli: CommandLine, here: dict[str, str]) -> None:
+    """The page's command line finds the rule, which has a page of its own."""
+    (command,) = blocks("sh")
+    variable, program, *arguments = command.split()
+    assert (variable, program) == ("PYTHONPATH=.", "weightaudit")
+    assert cli(*arguments, env=here).code == 0
+    page = cli("explain", "TEAM101", "--plugin", "team_rules", env=here).out
+    assert "distance: a number; default 1" in page
+    assert page.count("distance") == len(["option", "example"])
+
+
+def test_the_policy_and_the_entry_point_are_valid(cli: CommandLine, here: dict[str, str]) -> None:
+    """The page's policy configures the rule, and its entry point is in the group that is searched."""
+    from weightaudit.plugins import ENTRY_POINT_GROUP
+
+    policy, project = blocks("toml")
+    (cli.cwd / "weightaudit.toml").write_text(policy)
+    assert cli("check", "model.keras", env=here).code == 0
+    assert tomllib.loads(project)["project"]["entry-points"] == {ENTRY_POINT_GROUP: {"team": "team_rules"}}
+
+
+def test_the_page_lists_the_statistics() -> None:
+    """Every statistic that a rule can ask for is on the page, and nothing else."""
+    listed = re.search(r"`weightaudit.statistics` has (.*?)\. ", TEXT, re.DOTALL)
+    assert listed
+    bases = {
+        name
+        for name in statistics.__all__
+        if issubclass(getattr(statistics, name), statistics.Statistic) and name != "Statistic"
+    }
+    assert set(re.findall(r"`(\w+)`", listed[1])) == bases
