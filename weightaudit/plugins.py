@@ -50,7 +50,7 @@ def load_rules(plugins: Sequence[str] = ()) -> tuple[type[Rule], ...]:
     if not found:
         raise RuleError("No rule is installed, so nothing would be judged; install weightaudit again.")
     for rule in found:
-        _validate(rule)
+        validate(rule)
     _require_unique(list(found))
     return tuple(sorted(found, key=lambda rule: rule.code))
 
@@ -96,8 +96,12 @@ def _import(name: str) -> ModuleType:
         raise RuleError(f"The rule plugin {name} cannot be imported ({kind}: {error}).") from error
 
 
-def _validate(rule: type[Rule]) -> None:
-    """Raise RuleError unless the class is what `weightaudit.rule.Rule` asks for."""
+def validate(rule: type[Rule]) -> None:
+    """Check that a class is what `weightaudit.rule.Rule` asks for.
+
+    Raises:
+        RuleError: It is not; the text says what it lacks.
+    """
     where = f"The rule {rule.__module__}.{rule.__qualname__}"
     if not _CODE.fullmatch(str(rule.code)):
         raise RuleError(f"{where} has the code {rule.code!r}, which is not letters and digits as in ABC101.")

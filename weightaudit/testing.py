@@ -9,7 +9,6 @@ A rule author's whole test is one line per rule::
 from __future__ import annotations
 
 import inspect
-import re
 from math import prod
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.dtypes import components, decode, itemsize
+from weightaudit.errors import RuleError
 from weightaudit.options import options_of
+from weightaudit.plugins import validate
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Block, Stats
 from weightaudit.statistics.block import Scratch
@@ -159,8 +160,12 @@ def check_rule(rule: type[Rule]) -> None:
 
 def rule_problems(rule: type[Rule]) -> Iterator[str]:
     """Yield one sentence for every way in which a rule breaks the contract."""
-    yield from _identity_problems(rule)
-    yield from _option_problems(rule)
+    try:
+        validate(rule)
+    except RuleError as error:
+        yield str(error)
+        return
+    yield from _documentation_problems(rule)
     examples = getattr(rule, "examples", ())
     for what, wanted in (("good", True), ("bad", False)):
         if sum((example.severity is None) is wanted for example in examples) < 2:
@@ -169,32 +174,13 @@ def rule_problems(rule: type[Rule]) -> Iterator[str]:
         yield from _example_problems(rule, example)
 
 
-def _identity_problems(rule: type[Rule]) -> Iterator[str]:
-    if not re.fullmatch(r"[A-Z]{2,8}[0-9]{3,4}", getattr(rule, "code", "")):
-        yield "its code is not letters and digits, as WA101"
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", getattr(rule, "name", "")):
-        yield "its name is not kebab-case, as nan-values"
-    if not isinstance(getattr(rule, "severity", None), Severity):
-        yield "its severity is no Severity"
-    text = inspect.cleandoc(rule.__dict__.get("__doc__") or "")
+def _documentation_problems(rule: type[Rule]) -> Iterator[str]:
+    text = inspect.getdoc(rule) or ""
     summary, _, rest = text.partition("\n")
     if not summary.endswith(".") or not rest.strip():
         yield "its docstring is not a summary line, which ends with a full stop, and more below it"
-
-
-def _option_problems(rule: type[Rule]) -> Iterator[str]:
-    parameters: Any = vars(rule).get("__dataclass_params__")
-    if parameters is None or not parameters.frozen:
-        yield "it is not a frozen dataclass"
-        return
-    try:
-        options = options_of(rule)
-    except (TypeError, NameError) as error:
-        yield f"a policy cannot configure it: {error}"
-        return
-    documented = inspect.getdoc(rule) or ""
-    for option in options:
-        if not re.search(rf"^\s+{option.name}:", documented, re.MULTILINE):
+    for option in options_of(rule):
+        if f"{option.name}:" not in text:
             yield f"its option {option.name} is not in the docstring's Attributes"
 
 

@@ -84,8 +84,8 @@ class ConstantTensor(Rule):
             },
         ),
         Example(
-            title="a norm scale of zeros whose initializer is not known",
-            values=lambda: _full(0, 64),
+            title="a small norm scale of zeros whose initializer is not known",
+            values=lambda: _full(0, 8),
             severity=Severity.WARNING,
             info={"role": "norm_scale", "layer_class": "BatchNormalization"},
         ),

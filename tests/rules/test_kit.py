@@ -92,11 +92,17 @@ class Careless(Loud):
 
     secret: int = 0
     examples: ClassVar[tuple[Example, ...]] = Loud.examples[:3]
-    name = "Not Kebab"
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         if stats[Peak()] > self.limit:
             yield self.finding(info, "loud")
+
+
+@dataclass(frozen=True)
+class Misnamed(Loud):
+    """Has a name that no policy can state."""
+
+    name = "Not Kebab"
 
 
 def test_a_good_rule_passes() -> None:
@@ -110,7 +116,7 @@ def test_a_good_rule_passes() -> None:
         (Undeclared, "needs() does not declare"),
         (Deaf, "'twos' gives nothing, not warning"),
         (NumpyValues, "values that a report cannot hold"),
-        (Careless, "not kebab-case"),
+        (Misnamed, "needs a name in kebab-case"),
         (Careless, "fewer than two bad examples"),
         (Careless, "its option secret is not in the docstring"),
         (Careless, "not one sentence"),
