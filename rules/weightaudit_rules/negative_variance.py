@@ -10,7 +10,7 @@ import numpy as np
 from weightaudit.identity.optimizer import is_second_moment
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Negative, NonFinite
-from weightaudit.tensor import Role
+from weightaudit.tensor import Evidence, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +74,16 @@ class NegativeVariance(Rule):
             info={"role": "optimizer_slot", "name": "optimizer/dense/kernel/momentum"},
         ),
         Example(
+            title="a signed slot that is called velocity by a guess",
+            values=lambda: -_second_moments(),
+            severity=None,
+            info={
+                "role": "optimizer_slot",
+                "name": "optimizer/dense/kernel/velocity",
+                "evidence": Evidence.GUESS,
+            },
+        ),
+        Example(
             title="one of 64 variances is negative",
             values=_one_negative,
             severity=Severity.ERROR,
@@ -95,7 +105,8 @@ class NegativeVariance(Rule):
 
     def applies(self, info: TensorInfo) -> bool:
         if info.role is Role.OPTIMIZER_SLOT:
-            return info.is_floating and is_second_moment(info.name)
+            # A slot that is only numbered is named after Adam's; Ftrl's second one is signed.
+            return info.is_floating and info.is_certain and is_second_moment(info.name)
         return info.is_floating and info.role is Role.MOVING_VARIANCE
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:

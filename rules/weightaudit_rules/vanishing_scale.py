@@ -31,7 +31,8 @@ class VanishingScale(GainRule):
     Why it matters: a layer multiplies the typical size of its inputs by the gain,
     sqrt(fan_in) * rms. With a gain of 0.001 its outputs are the biases, whatever goes in.
 
-    What is normal: about 1 when training starts, 0.04 to 40 in trained networks that work. For
+    What is normal: about 1 when training starts, 0.04 to 40 in trained networks that work; the
+    heads of policies (PPO) start at 0.01, from an orthogonal initializer with that gain. For
     embeddings and norm scales the root mean square is judged, with bounds 100 times wider. A
     tensor of zeros is left to WA204.
 
@@ -48,7 +49,7 @@ class VanishingScale(GainRule):
         error: Gain below which it is an error.
     """
 
-    warning: float = 1e-2
+    warning: float = 5e-3
     error: float = 1e-3
 
     code = "WA202"
@@ -56,6 +57,7 @@ class VanishingScale(GainRule):
     severity = Severity.ERROR
     examples = (
         Example(title="a Dense kernel after training", values=lambda: _normal(0.2), severity=None),
+        Example(title="the head of a policy, gain 0.01", values=lambda: _normal(1.24e-3), severity=None),
         Example(
             title="an embedding with small values",
             values=lambda: _normal(0.005),
