@@ -11,6 +11,7 @@ import numpy as np
 from weightaudit.rule import Finding, Severity
 from weightaudit.statistics import AxisNorm
 from weightaudit.statistics.axis import fits
+from weightaudit_rules._options import require
 from weightaudit_rules._selection import SelectiveRule
 from weightaudit_rules._tolerance import relative_tolerance
 
@@ -29,6 +30,9 @@ class NormRule(SelectiveRule):
 
     axis: int | tuple[int, ...] | None = None
     tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.tolerance is None or self.tolerance >= 0, "tolerance must not be negative")
 
     @property
     def norm_order(self) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Uniform
 from weightaudit.tensor import MATRIX_ROLES, Declared, Role
+from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
@@ -109,6 +110,9 @@ class ConstantTensor(Rule):
             info={"role": "moving_variance", "layer_class": "BatchNormalization"},
         ),
     )
+
+    def __post_init__(self) -> None:
+        require(self.min_size >= 1, "min_size must be at least 1")
 
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role in _JUDGED and info.size >= self.min_size

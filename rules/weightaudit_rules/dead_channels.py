@@ -11,6 +11,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import AxisNorm
 from weightaudit.tensor import Role
+from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_matrix
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class DeadChannels(Rule):
             severity=Severity.WARNING,
         ),
     )
+
+    def __post_init__(self) -> None:
+        require(self.relative >= 0 and self.floor >= 0, "relative and floor must not be negative")
 
     def applies(self, info: TensorInfo) -> bool:
         # An embedding row that is zero is a padding token or a word that was never seen.

@@ -11,6 +11,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import AxisNorm
 from weightaudit.tensor import Role
+from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class DeadNormalizationChannels(Rule):
             info=_BATCH_NORM,
         ),
     )
+
+    def __post_init__(self) -> None:
+        require(self.relative >= 0 and self.floor >= 0, "relative and floor must not be negative")
 
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role is Role.MOVING_VARIANCE

@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit_rules._gain import GainRule, gain_of
+from weightaudit_rules._options import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,9 @@ class ExplodingScale(GainRule):
         Example(title="gain 480", values=lambda: _normal(60), severity=Severity.WARNING),
         Example(title="gain 80,000", values=lambda: _normal(1e4), severity=Severity.ERROR),
     )
+
+    def __post_init__(self) -> None:
+        require(0 < self.warning <= self.error, "warning must be above 0 and not above error")
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain = gain_of(info, stats)

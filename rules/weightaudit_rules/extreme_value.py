@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above, Peak
 from weightaudit.tensor import Role
+from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class ExtremeValue(Rule):
             info={"role": "moving_variance", "layer_class": "Normalization"},
         ),
     )
+
+    def __post_init__(self) -> None:
+        require(0 < self.warning <= self.error, "warning must be above 0 and not above error")
 
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info)

@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above, Peak
 from weightaudit_rules._floats import FORMATS, Target
+from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
@@ -107,9 +108,7 @@ class LowPrecisionOverflow(Rule):
     )
 
     def __post_init__(self) -> None:
-        """Raise ValueError if `margin` is below 1."""
-        if not self.margin >= 1:
-            raise ValueError(f"margin is {self.margin:g}; it must be 1 or more")
+        require(self.margin >= 1, "margin must be at least 1")
 
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.dtype in FORMATS[self.dtype].narrower_than

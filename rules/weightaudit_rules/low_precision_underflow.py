@@ -11,6 +11,7 @@ from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Moments, Tiny
 from weightaudit.tensor import MATRIX_ROLES, Role
 from weightaudit_rules._floats import FORMATS, Target
+from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class LowPrecisionUnderflow(Rule):
         ),
     )
 
+    def __post_init__(self) -> None:
+        require(self.max_loss is None or 0 <= self.max_loss <= 1, "max_loss must lie between 0 and 1")
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role in _JUDGED and info.dtype in FORMATS[self.dtype].narrower_than
 
@@ -93,14 +97,18 @@ class LowPrecisionUnderflow(Rule):
         return (Moments(), self._tiny)
 
     @property
+    def _bound(self) -> float:
+        return FORMATS[self.dtype].loss if self.max_loss is None else self.max_loss
+
+    @property
     def _tiny(self) -> Tiny:
+        # Rounding costs a subnormal value less than flushing costs the largest value that is flushed.
         target = FORMATS[self.dtype]
-        return Tiny(target.flush, target.normal)
+        return Tiny(target.flush, target.normal, self._bound / 2)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         energy, tiny = stats[Moments()].squares, stats[self._tiny]
-        target = FORMATS[self.dtype]
-        bound = target.loss if self.max_loss is None else self.max_loss
+        target, bound = FORMATS[self.dtype], self._bound
         # Rounding to a grid of step s adds noise of s**2 / 12 per value (uniform error).
         lost = tiny.flushed_energy + tiny.subnormal * target.step**2 / 12
         # Squares of float64 below 1e-162 vanish: then every weight is lost that is there.

@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Severity
 from weightaudit_rules._norms import NormRule
+from weightaudit_rules._options import require_interval
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class MinMaxNorm(NormRule):
             options={"min": 1.0, "max": 2.0, "axis": (-2,)},
         ),
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_interval(self.min, self.max, smallest=0)
 
     def is_active(self) -> bool:
         return self.min is not None or self.max is not None

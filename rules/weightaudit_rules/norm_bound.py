@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._norms import NormRule
+from weightaudit_rules._options import require
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ class NormBound(NormRule):
     )
 
     def __post_init__(self) -> None:
-        """Raise ValueError if `order` is not 1, 2 or inf."""
-        if self.order not in {1, 2, inf}:
-            raise ValueError(f"order is {self.order:g}; it must be 1, 2 or inf")
+        super().__post_init__()
+        require(self.max is None or 0 <= self.max < inf, "max must be a finite number of at least 0")
+        require(self.order in {1, 2, inf}, "order must be 1, 2 or inf")
 
     def is_active(self) -> bool:
         return self.max is not None

@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.statistics import Zeros
+from weightaudit_rules._options import require_interval
 from weightaudit_rules._selection import SelectiveRule
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class Sparsity(SelectiveRule):
             options={"max": 0.75, "layer_classes": ("Dense",)},
         ),
     )
+
+    def __post_init__(self) -> None:
+        require_interval(self.min, self.max, smallest=0, largest=1)
 
     def is_active(self) -> bool:
         return self.min is not None or self.max is not None

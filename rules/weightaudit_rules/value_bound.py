@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.statistics import Extremes
+from weightaudit_rules._options import require, require_interval
 from weightaudit_rules._selection import SelectiveRule
 from weightaudit_rules._tolerance import relative_tolerance
 
@@ -75,6 +76,10 @@ class ValueBound(SelectiveRule):
             options={"min": -0.4, "tensors": ("layer/*",)},
         ),
     )
+
+    def __post_init__(self) -> None:
+        require_interval(self.min, self.max)
+        require(self.tolerance is None or self.tolerance >= 0, "tolerance must not be negative")
 
     def is_active(self) -> bool:
         return self.min is not None or self.max is not None

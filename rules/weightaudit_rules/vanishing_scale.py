@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._gain import GainRule, gain_of
+from weightaudit_rules._options import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +79,9 @@ class VanishingScale(GainRule):
         Example(title="gain 0.004", values=lambda: _normal(5e-4), severity=Severity.WARNING),
         Example(title="gain 8e-10", values=lambda: _normal(1e-10), severity=Severity.ERROR),
     )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.error <= self.warning, "error must not be negative, nor above warning")
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain = gain_of(info, stats)

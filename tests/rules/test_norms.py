@@ -92,5 +92,5 @@ def test_an_axis_that_a_tensor_lacks_is_said() -> None:
 
 def test_an_order_that_nobody_means_is_refused() -> None:
     """Order 3 is a mistake in the policy."""
-    with pytest.raises(ValueError, match="order is 3"):
+    with pytest.raises(ValueError, match="order must be 1, 2 or inf"):
         NormBound(max=1.0, order=3.0)

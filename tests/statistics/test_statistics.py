@@ -146,6 +146,20 @@ def test_tiny_equals_numpy(values: NDArray[Any], cuts: list[int], size: int) -> 
 
 
 @settings(deadline=None, max_examples=300)
+@given(values=arrays(REAL), share=st.sampled_from([1e-9, 1e-6, 1e-2]), **splits)
+def test_tiny_leaves_out_only_what_cannot_matter(
+    values: NDArray[Any], share: float, cuts: list[int], size: int
+) -> None:
+    """With a share, at most that share of the energy goes uncounted, and nothing is counted in excess."""
+    exact = folded(values, Tiny(2.0**-25, 2.0**-14), cuts, size)
+    found = folded(values, Tiny(2.0**-25, 2.0**-14, share), cuts, size)
+    energy = folded(values, Moments(), cuts, size).squares
+    assert found.flushed <= exact.flushed
+    assert found.subnormal <= exact.subnormal
+    assert exact.flushed_energy - found.flushed_energy <= share * energy
+
+
+@settings(deadline=None, max_examples=300)
 @given(values=arrays(REAL), order=st.sampled_from([1.0, 2.0, inf]), data=st.data(), **splits)
 def test_axis_norms_equal_numpy(
     values: NDArray[Any], order: float, data: st.DataObject, cuts: list[int], size: int

@@ -113,7 +113,7 @@ class Block:
         """Absolute values in their places, with zero for NaN and Inf."""
         return self.absolute if self.is_finite else np.abs(self.cleaned)
 
-    @property
+    @_View
     def sums(self) -> tuple[float, float]:
         """Sum and sum of squares of the finite elements, in float64."""
         return self._scratch.sums(self.finite)

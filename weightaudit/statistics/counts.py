@@ -175,25 +175,33 @@ class Tiny(Statistic[TinyCount]):
         flush: Largest magnitude that rounds to zero in the narrower type.
         normal: Smallest normal magnitude of the narrower type. Both are powers of two, so
             that the comparison is exact in every type that tensors are decoded to.
+        share: Elements are not counted in blocks where all of them together, lost whole, would
+            be less than this share of the block's own energy: there they cannot matter. So the
+            energy that is left uncounted is below this share of the tensor's. 0: count all.
     """
 
     flush: float
     normal: float
+    share: float = 0.0
 
     def start(self, info: TensorInfo) -> TinyFold:
-        return TinyFold(self.flush, self.normal)
+        return TinyFold(self.flush, self.normal, self.share)
 
 
 class TinyFold:
     """Two comparisons count the candidates; only those that may be flushed are looked at again."""
 
-    def __init__(self, flush: float, normal: float) -> None:
+    def __init__(self, flush: float, normal: float, share: float) -> None:
         self._flush = flush
         self._normal = normal
+        self._share = share
         self._count = TinyCount()
 
     def update(self, block: Block) -> None:
         magnitude = block.finite_absolute
+        # The sums are shared with `Moments`, so that healthy blocks cost nothing here.
+        if self._share and magnitude.size * self._flush**2 < self._share * block.sums[1]:
+            return
         below = int(np.count_nonzero(magnitude < magnitude.dtype.type(self._normal)))
         if not below:
             return
