@@ -243,6 +243,12 @@ def test_a_link_out_of_a_directory_is_not_followed() -> None:
         discover(["m"])
 
 
+def test_a_pipe_that_is_named_is_not_called_missing() -> None:
+    """A FIFO given by name is a target, so that opening it can say what it is."""
+    os.mkfifo("pipe.keras")
+    assert [target.path.name for target in discover(["pipe.keras"])] == ["pipe.keras"]
+
+
 def test_a_pipe_is_never_opened() -> None:
     """A FIFO would block for ever; a walk passes over it."""
     place("m/a.h5", HDF5)

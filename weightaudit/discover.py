@@ -172,7 +172,8 @@ def _nothing(sentence: str, passed: _Passed) -> str:
 def _named(path: Path) -> Path | None:
     """Return the model that a user means by a path which is not a directory."""
     index = path.with_name(f"{path.name}.index")
-    if path.is_file():
+    # Whatever is there and is no file, such as a pipe, is refused when it is opened, and not called missing.
+    if path.exists():
         if path.name == "checkpoint":
             return _checkpoint_of(path.parent) or path
         if index.is_file() and sniff(path) is None:
