@@ -22,6 +22,7 @@ from weightaudit.plugins import validate
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Block, Stats
 from weightaudit.statistics.block import Scratch
+from weightaudit.statistics.sums import Sums, numpy_sums
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def tensor_info(values: NDArray[Any], **differences: Any) -> TensorInfo:
 
 
 def blocks(
-    raw: NDArray[np.uint8], info: TensorInfo, size: int = BLOCK_ELEMENTS, first: int = 0
+    raw: NDArray[np.uint8],
+    info: TensorInfo,
+    size: int = BLOCK_ELEMENTS,
+    first: int = 0,
+    sums: Sums = numpy_sums,
 ) -> Iterator[Block]:
     """Decode stored bytes block by block, in memory that is used again, as engines do.
 
@@ -81,11 +86,12 @@ def blocks(
         info: The tensor that they belong to.
         size: Elements per block.
         first: Index of the first element, if the bytes are only a stretch of the tensor.
+        sums: What computes the sums of a block; engines take another one for large models.
 
     Yields:
         Blocks that are valid until the next one is asked for.
     """
-    scratch = Scratch()
+    scratch = Scratch(sums)
     step = size * itemsize(info.dtype)
     for offset in range(0, raw.size, step):
         start = (first + offset // itemsize(info.dtype)) * components(info.dtype)

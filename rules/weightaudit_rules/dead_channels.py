@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
-from weightaudit.statistics import AxisNorm
+from weightaudit.statistics import WeakGroups
 from weightaudit.tensor import Role
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_matrix
@@ -74,17 +73,27 @@ class DeadChannels(Rule):
     )
 
     def __post_init__(self) -> None:
-        require(self.relative >= 0 and self.floor >= 0, "relative and floor must not be negative")
+        require(
+            0 <= self.relative <= 1 and self.floor >= 0,
+            "relative must lie between 0 and 1, and floor must not be negative",
+        )
 
     def applies(self, info: TensorInfo) -> bool:
         # An embedding row that is zero is a padding token or a word that was never seen.
         return is_matrix(info) and info.role is not Role.EMBEDDING and bool(info.output_axes)
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (_peaks(info),)
+        return (self._peaks(info),)
+
+    def _peaks(self, info: TensorInfo) -> WeakGroups:
+        """Return the largest magnitude per output channel."""
+        rank = len(info.shape)
+        kept = {axis % rank for axis in info.output_axes}
+        reduced = tuple(axis for axis in range(rank) if axis not in kept)
+        return WeakGroups(reduced, self.relative, self.floor)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        peaks = stats[_peaks(info)]
+        peaks = stats[self._peaks(info)]
         largest = float(peaks.max(initial=0))
         if largest == 0:
             return
@@ -100,10 +109,3 @@ class DeadChannels(Rule):
                 bound=bound,
                 largest=largest,
             )
-
-
-def _peaks(info: TensorInfo) -> AxisNorm:
-    """Return the largest magnitude per output channel."""
-    rank = len(info.shape)
-    kept = {axis % rank for axis in info.output_axes}
-    return AxisNorm(tuple(axis for axis in range(rank) if axis not in kept), inf)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
-from weightaudit.statistics import Above, Peak
+from weightaudit.statistics import Above
 from weightaudit.tensor import Role
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
@@ -111,19 +111,20 @@ class ExtremeValue(Rule):
         return is_weight(info)
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Peak(), *(Above(bound) for bound, _ in self._bounds(info)))
+        return tuple(Above(bound) for bound, _ in self._bounds(info))
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         for bound, severity in self._bounds(info):
-            if count := stats[Above(bound)]:
+            found = stats[Above(bound)]
+            if found.count:
                 yield self.finding(
                     info,
-                    f"{count} of {info.size} values have a magnitude of {bound:g} or more "
-                    f"(largest {stats[Peak()]:.3g}); they drown what the others say.",
+                    f"{found.count} of {info.size} values have a magnitude of {bound:g} or more "
+                    f"(largest {found.largest:.3g}); they drown what the others say.",
                     severity,
-                    count=count,
+                    count=found.count,
                     bound=bound,
-                    largest=stats[Peak()],
+                    largest=found.largest,
                 )
                 return
 

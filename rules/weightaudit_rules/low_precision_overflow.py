@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
-from weightaudit.statistics import Above, Peak
+from weightaudit.statistics import Above
 from weightaudit_rules._floats import FORMATS, Target
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
@@ -114,24 +114,24 @@ class LowPrecisionOverflow(Rule):
         return is_weight(info) and info.dtype in FORMATS[self.dtype].narrower_than
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Peak(), self._above)
+        return (self._above,)
 
     @property
     def _above(self) -> Above:
         return Above(FORMATS[self.dtype].overflow / self.margin)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        count, peak = stats[self._above], stats[Peak()]
-        if not count:
+        found = stats[self._above]
+        if not found.count:
             return
         target = FORMATS[self.dtype]
-        what = f"become {target.becomes}" if peak >= target.overflow else "leave too little headroom"
+        what = f"become {target.becomes}" if found.largest >= target.overflow else "leave too little headroom"
         yield self.finding(
             info,
-            f"Cast to {self.dtype}, which ends at {target.largest:.6g}, {count} of {info.size} values {what} "
-            f"(largest {peak:.6g}).",
-            count=count,
+            f"Cast to {self.dtype}, which ends at {target.largest:.6g}, {found.count} of {info.size} values "
+            f"{what} (largest {found.largest:.6g}).",
+            count=found.count,
             size=info.size,
-            largest=peak,
+            largest=found.largest,
             bound=self._above.limit,
         )

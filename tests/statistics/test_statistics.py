@@ -25,8 +25,10 @@ from weightaudit.statistics import (
     Statistic,
     Tiny,
     Uniform,
+    WeakGroups,
     Zeros,
 )
+from weightaudit.statistics.sums import SIMD_BYTES, sums_for
 from weightaudit.testing import blocks, measure, tensor_info
 
 from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
@@ -50,7 +52,11 @@ SCALARS: tuple[Statistic[Any], ...] = (
 
 
 def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], size: int) -> Any:
-    """Fold each stretch between the cuts on its own, in blocks, and merge the stretches in order."""
+    """Fold each stretch between the cuts on its own, in blocks, and merge the stretches in order.
+
+    Blocks of odd sizes use the sums that large models use, so that every test proves both ways.
+    """
+    sums = sums_for(SIMD_BYTES if size % 2 else 0)
     info = tensor_info(values)
     width = itemsize(info.dtype)
     raw = np.frombuffer(values.tobytes(), np.uint8)
@@ -59,7 +65,7 @@ def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], siz
     for first, last in pairwise(edges):
         fold = statistic.start(info)
         with np.errstate(all="ignore"):
-            for block in blocks(raw[first * width : last * width], info, size, first):
+            for block in blocks(raw[first * width : last * width], info, size, first, sums):
                 fold.update(block)
         if result is None:
             result = fold
@@ -87,7 +93,9 @@ def test_counts_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) ->
     assert nonfinite.first == (int(bad.argmax()) if bad.any() else -1)
     assert folded(values, Zeros(), cuts, size) == (numbers == 0).sum()
     assert folded(values, Below(2.0**-14), cuts, size) == (magnitude < 2.0**-14).sum()
-    assert folded(values, Above(0.5), cuts, size) == (magnitude >= 0.5).sum()
+    above = folded(values, Above(0.5), cuts, size)
+    assert above.count == (magnitude >= 0.5).sum()
+    assert above.largest == magnitude[magnitude >= 0.5].max(initial=0)
     assert folded(values, Negative(), cuts, size).count == (finite < 0).sum()
 
 
@@ -255,3 +263,34 @@ def test_statistics_leave_the_data_alone() -> None:
         for statistic in SCALARS:
             statistic.start(info).update(block)
     assert values.tobytes() == before
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    rows=st.integers(1, 60),
+    weak=st.sets(st.integers(0, 6)),
+    seed=st.integers(0, 2**32 - 1),
+    relative=st.sampled_from([1e-6, 1e-3]),
+    **splits,
+)
+def test_weak_groups_are_those_of_numpy(
+    rows: int, weak: set[int], seed: int, relative: float, **split: Any
+) -> None:
+    """Columns far below the others, and only those, are called weak, however the tensor is cut."""
+    values = np.random.default_rng(seed).normal(size=(rows, 7)).astype(np.float32)
+    values[:, sorted(weak)] *= np.float32(relative / 100)
+    exact = np.abs(values).max(axis=0).astype(np.float64)
+    found = folded(values, WeakGroups((0,), relative, 1e-20), **split)
+    threshold = relative * exact.max()
+    np.testing.assert_array_equal(found < threshold, exact < threshold)
+    np.testing.assert_array_equal(found[exact < threshold], exact[exact < threshold])
+
+
+def test_weak_groups_are_never_called_weak_in_doubt() -> None:
+    """A value ten million times larger, in the last row, makes no column weak that was passed over."""
+    values = np.full((100, 4), 0.5, np.float32)
+    values[50:, 1] = 8.0
+    values[99, 0] = 5e6
+    exact = np.abs(values).max(axis=0)
+    found = folded(values, WeakGroups((0,), 1e-6), [200], 41)
+    assert not (found[exact >= 5] < 5).any()

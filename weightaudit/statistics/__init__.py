@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from weightaudit.statistics.axis import AxisNorm
+from weightaudit.statistics.axis import AxisNorm, WeakGroups
 from weightaudit.statistics.base import Fold, Statistic, Stats
 from weightaudit.statistics.block import Block
 from weightaudit.statistics.counts import (
     Above,
+    AboveCount,
     Below,
     Negative,
     NegativeCount,
@@ -21,6 +22,7 @@ from weightaudit.statistics.moments import Moments, MomentSums
 
 __all__ = [
     "Above",
+    "AboveCount",
     "AxisNorm",
     "Below",
     "Block",
@@ -39,5 +41,6 @@ __all__ = [
     "Tiny",
     "TinyCount",
     "Uniform",
+    "WeakGroups",
     "Zeros",
 ]

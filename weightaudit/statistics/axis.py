@@ -39,6 +39,30 @@ class AxisNorm(Statistic[NDArray[np.float64]]):
         return AxisNormFold(info, self.axes, self.order)
 
 
+@dataclass(frozen=True, slots=True)
+class WeakGroups(Statistic[NDArray[np.float64]]):
+    """Largest magnitude of each group, cheap where no group is weak, and exact for those that are.
+
+    A group is weak if its largest magnitude is below `floor`, or below `relative` times the
+    tensor's. Once every group has shown a value so large that no value of a block could make it
+    weak, the block is passed over, and what is returned for the group is a lower bound that
+    proves it strong. Where a later value, a million times larger, takes that proof away again, an
+    upper bound is returned: no group is ever called weak that is not.
+
+    Attributes:
+        axes: Axes that are reduced, as in `AxisNorm`.
+        relative: Share of the tensor's largest magnitude, at most 1.
+        floor: Magnitude below which a group is weak whatever the others are.
+    """
+
+    axes: tuple[int, ...] | None = None
+    relative: float = 1e-6
+    floor: float = 0.0
+
+    def start(self, info: TensorInfo) -> WeakGroupsFold:
+        return WeakGroupsFold(info, self)
+
+
 def fits(axes: tuple[int, ...] | None, rank: int) -> bool:
     """Say whether a tensor of this rank has all the axes."""
     return axes is None or all(-rank <= axis < rank for axis in axes)
@@ -138,6 +162,39 @@ class AxisNormFold:
     def finish(self) -> NDArray[np.float64]:
         result = np.sqrt(self._result) if self._order == 2 else self._result
         return result.reshape(self._kept_shape)
+
+
+class WeakGroupsFold:
+    """An `AxisNorm` of order inf that passes over blocks in which nothing can be found."""
+
+    def __init__(self, info: TensorInfo, what: WeakGroups) -> None:
+        self._peaks = AxisNormFold(info, what.axes, inf)
+        self._what = what
+        self._weakest = 0.0
+        self._passed = 0.0
+
+    def update(self, block: Block) -> None:
+        if self._weakest and self._threshold(block.bound) <= self._weakest:
+            self._passed = max(self._passed, block.bound)
+            return
+        self._peaks.update(block)
+        peaks = self._peaks.finish()
+        weakest = float(peaks.min(initial=inf))
+        self._weakest = weakest if weakest >= self._threshold(float(peaks.max(initial=0))) else 0.0
+
+    def merge(self, other: Self) -> None:
+        self._peaks.merge(other._peaks)
+        self._passed = max(self._passed, other._passed)
+
+    def finish(self) -> NDArray[np.float64]:
+        peaks = self._peaks.finish()
+        if not self._passed:
+            return peaks
+        in_doubt = peaks < self._threshold(float(peaks.max(initial=0)))
+        return np.where(in_doubt, np.maximum(peaks, self._passed), peaks)
+
+    def _threshold(self, largest: float) -> float:
+        return max(self._what.floor, self._what.relative * largest)
 
 
 def _runs(shape: tuple[int, ...], reduced: set[int]) -> tuple[tuple[int, bool], ...]:

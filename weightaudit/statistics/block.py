@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -13,6 +13,9 @@ from weightaudit.statistics.sums import Sums, numpy_sums
 
 Real = NDArray[np.floating[Any]]
 T = TypeVar("T")
+
+_ABOVE_ROUNDING = 1.0 + 1e-9
+"""A sum in float64 may be too small by its rounding, which is far less than this."""
 
 
 class _View(Generic[T]):
@@ -43,10 +46,12 @@ class Scratch:
 
     Attributes:
         sums: What computes the sums of a block.
+        has_fast_sums: Whether that is faster than two passes of numpy, so that other views use it.
     """
 
     def __init__(self, sums: Sums = numpy_sums) -> None:
         self.sums = sums
+        self.has_fast_sums = sums is not numpy_sums
         self._arrays: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
 
     def take(self, purpose: str, size: int, dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
@@ -88,8 +93,22 @@ class Block:
 
     @_View
     def is_finite(self) -> bool:
-        """Whether there is no NaN and no Inf: one comparison of the peak proves it."""
+        """Whether there is no NaN and no Inf: a finite sum of squares proves it, or a finite peak."""
+        if self._scratch.has_fast_sums and isfinite(self._all_sums[1]):
+            return True
         return isfinite(self.peak)
+
+    @_View
+    def bound(self) -> float:
+        """An upper bound of all magnitudes: the root of the sum of squares, or the peak; NaN with a NaN."""
+        # Squares of float64 may vanish or overflow; those of float32 do neither in float64.
+        if self._scratch.has_fast_sums and self.values.dtype == np.float32:
+            return sqrt(self._all_sums[1]) * _ABOVE_ROUNDING
+        return self.peak
+
+    @_View
+    def _all_sums(self) -> tuple[float, float]:
+        return self._scratch.sums(self.values)
 
     @_View
     def finite(self) -> Real:
@@ -116,6 +135,8 @@ class Block:
     @_View
     def sums(self) -> tuple[float, float]:
         """Sum and sum of squares of the finite elements, in float64."""
+        if self._scratch.has_fast_sums and self.is_finite:
+            return self._all_sums
         return self._scratch.sums(self.finite)
 
     @_View

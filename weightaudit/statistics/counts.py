@@ -131,25 +131,48 @@ class _BelowFold(CountFold):
 
 
 @dataclass(frozen=True, slots=True)
-class Above(Statistic[int]):
-    """Count of finite elements with ``|x| >= limit``."""
+class AboveCount:
+    """How many elements reach a limit, and the largest magnitude among them (0 if there is none)."""
+
+    count: int = 0
+    largest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Above(Statistic[AboveCount]):
+    """Count of finite elements with ``|x| >= limit``, and the largest of them."""
 
     limit: float
 
-    def start(self, info: TensorInfo) -> CountFold:
-        return _AboveFold(self.limit)
+    def start(self, info: TensorInfo) -> AboveFold:
+        return AboveFold(self.limit)
 
 
-class _AboveFold(CountFold):
+class AboveFold:
+    """Looks at elements only in blocks whose bound reaches the limit."""
+
     def __init__(self, limit: float) -> None:
-        super().__init__()
         self._limit = limit
+        self._found = AboveCount()
 
-    def count(self, block: Block) -> int:
-        if block.peak < self._limit:
-            return 0
+    def update(self, block: Block) -> None:
+        if block.bound < self._limit:
+            return
         magnitude = block.finite_absolute
-        return int(np.count_nonzero(magnitude >= magnitude.dtype.type(self._limit)))
+        reaching = magnitude >= magnitude.dtype.type(self._limit)
+        count = int(np.count_nonzero(reaching))
+        if count:
+            self._add(AboveCount(count, float(magnitude.max())))
+
+    def merge(self, other: Self) -> None:
+        self._add(other._found)
+
+    def _add(self, more: AboveCount) -> None:
+        have = self._found
+        self._found = AboveCount(have.count + more.count, max(have.largest, more.largest))
+
+    def finish(self) -> AboveCount:
+        return self._found
 
 
 @dataclass(frozen=True, slots=True)
