@@ -12,7 +12,6 @@ from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.discover import Target, search, stripped
 from weightaudit.engine.numpy_engine import Subject, measure
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
-from weightaudit.formats import prepare
 from weightaudit.judging import judge, judges_of, needs_of
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy
@@ -86,9 +85,9 @@ def audit_targets(
     others = list(left_out)
     run = _Run(rules, limits, workers, progress, verbose)
     models: list[ModelReport] = []
-    for target, following in zip(targets, (*targets[1:], None), strict=True):
+    for target in targets:
         try:
-            models.append(_audit_target(run, target, following))
+            models.append(_audit_target(run, target))
         except UnsupportedFormatError as error:
             # What a search turned up and is no model is left alone; what was asked for by name is not.
             if target.explicit:
@@ -111,10 +110,8 @@ class _Run:
     verbose: bool
 
 
-def _audit_target(run: _Run, target: Target, following: Target | None) -> ModelReport:
+def _audit_target(run: _Run, target: Target) -> ModelReport:
     with open_checkpoint(target.path, limits=run.limits) as checkpoint:
-        if following is not None:
-            prepare(following.path)
         judges = {info.name: judges_of(run.rules, info) for info in checkpoint if info.is_numeric}
         subjects, skipped = _subjects(checkpoint, judges, verbose=run.verbose)
         advance = _reporter(run.progress, target.label, sum(info.nbytes for info in checkpoint))

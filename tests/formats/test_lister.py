@@ -1,10 +1,13 @@
-"""The process that lists HDF5 files is started early, used once, and never left behind."""
+"""The process that lists HDF5 files is started early, outlives bad files, and is never left behind."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,8 +15,9 @@ import h5py
 import numpy as np
 import pytest
 
+from weightaudit.errors import ReadError
 from weightaudit.formats import lister, prepare
-from weightaudit.limits import DEFAULT_LIMITS
+from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import LocalFile
 
 
@@ -34,13 +38,21 @@ def _list(path: Path) -> list[str]:
     return [item["path"] for item in answer["datasets"]]
 
 
-def test_prepared_process_is_used(path: Path) -> None:
-    """Preparing starts one process, however often; the next listing takes it."""
+@pytest.fixture(autouse=True)
+def no_server() -> Iterator[None]:
+    """Begin and end without a server."""
+    lister.discard()
+    yield
+    lister.discard()
+
+
+def test_one_server_for_all(path: Path) -> None:
+    """Preparing starts one process, however often, and all listings use it."""
     prepare(path)
+    server = lister._servers[0]
     prepare(path)
-    assert len(lister._waiting) == 1
-    assert _list(path) == ["x"]
-    assert not lister._waiting
+    assert _list(path) == _list(path) == ["x"]
+    assert lister._servers == [server]
 
 
 def test_only_for_what_needs_it(tmp_path: Path) -> None:
@@ -49,31 +61,67 @@ def test_only_for_what_needs_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("a", "pipe", "missing"):
         prepare(tmp_path / name)
-    assert not lister._waiting
+    assert not lister._servers
 
 
-def test_discarded_process_ends(path: Path) -> None:
-    """A process that was prepared and is not needed is ended."""
+def test_discarded_server_ends(path: Path) -> None:
+    """A server that is not needed any more is ended."""
     prepare(path)
-    process = lister._waiting[0]._process
+    process = lister._servers[0].process
     lister.discard()
     assert process.poll() is not None
 
 
-def test_process_that_died_while_it_waited(path: Path) -> None:
-    """If the waiting process was killed, the listing fails with a reason instead of hanging."""
+def test_server_that_died(path: Path) -> None:
+    """A server that was killed is replaced."""
     prepare(path)
-    lister._waiting[0]._process.kill()
-    lister._waiting[0]._process.wait()
-    with pytest.raises(Exception, match=r"x\.h5 breaks the HDF5 parser \(signal 9\)"):
-        _list(path)
+    lister._servers[0].process.kill()
+    lister._servers[0].process.wait()
     assert _list(path) == ["x"]
 
 
+def test_server_that_dies_at_work(path: Path) -> None:
+    """A server that is killed while it lists is an error in one sentence; the next listing works."""
+    prepare(path)
+    server = lister._servers[0]
+    os.kill(server.process.pid, signal.SIGSTOP)
+    killer = threading.Timer(0.3, server.process.kill)
+    killer.start()
+    with pytest.raises(ReadError, match=r"x\.h5 could not be listed: the HDF5 parser was ended"):
+        _list(path)
+    killer.join()
+    assert _list(path) == ["x"]
+
+
+def test_server_outlives_a_crash(path: Path) -> None:
+    """A file that breaks its fork leaves the server able to list the next one."""
+    prepare(path)
+    server = lister._servers[0]
+    file = LocalFile(path)
+    with pytest.raises(ReadError, match="breaks the HDF5 parser"):
+        lister.ask_lister(file, 0, file.size, Limits(parser_memory=1))
+    file.close()
+    assert _list(path) == ["x"]
+    assert lister._servers == [server]
+
+
 def test_several_threads(path: Path) -> None:
-    """Listings from several threads do not take each other's process."""
+    """Listings from several threads do not get each other's answers."""
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(_list, [path] * 8)) == [["x"]] * 8
+
+
+def test_no_descriptor_is_left_open(path: Path) -> None:
+    """Listing many files does not use up descriptors."""
+    _list(path)
+    before = os.dup(0)
+    os.close(before)
+    for _ in range(20):
+        _list(path)
+    # The system gives the lowest number that is free.
+    after = os.dup(0)
+    os.close(after)
+    assert after == before
 
 
 def test_nothing_outlives_the_program(path: Path) -> None:
@@ -82,7 +130,7 @@ def test_nothing_outlives_the_program(path: Path) -> None:
         "from pathlib import Path\n"
         "from weightaudit.formats import lister, prepare\n"
         f"prepare(Path({str(path)!r}))\n"
-        "print(lister._waiting[0]._process.pid)\n"
+        "print(lister._servers[0].process.pid)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     with pytest.raises(ProcessLookupError):

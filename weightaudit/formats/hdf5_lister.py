@@ -1,12 +1,14 @@
-"""Lists what an HDF5 file holds, as JSON on standard output. Runs as a process of its own.
+"""Lists what HDF5 files hold, as JSON. Runs as a process of its own, which forks for every file.
 
-libhdf5 crashes and hangs on malformed metadata, in every version. So this file is started as
-a script with limits on memory, time and files, on a descriptor that is already open; whatever
-happens to it, its parent lives and says so. It imports nothing of weightaudit, and reads no
-numbers: the parent reads tensors itself, at the places that are listed here.
+libhdf5 crashes and hangs on malformed metadata, in every version. So this file is started as a
+script, and each fork of it has limits on memory, time and files, and works on a descriptor that
+is already open; whatever happens to it, nobody else is harmed. It imports nothing of weightaudit,
+and reads no numbers: the auditing process reads tensors itself, at the places that are listed.
 
-Usage: hdf5_lister.py REQUEST, where REQUEST is JSON: fd, base, size (of the HDF5 data in the
-file), max_tensors, max_metadata, max_depth, memory, cpu_seconds.
+Its standard input is a Unix socket. Each message on it brings two descriptors, the file and a pipe
+for the answer, and JSON with base and size (of the HDF5 data in the file), max_tensors,
+max_metadata, max_depth, memory and cpu_seconds. Once the answer is written, the exit status of
+the fork is sent back on the socket. The process ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -142,6 +144,8 @@ class Lister:
         return names
 
     def read_attributes(self, path: str, group: Any) -> None:
+        if not h5py.h5a.get_num_attrs(group):
+            return
         values: dict[str, Any] = {}
         for name in sorted(WANTED):
             if h5py.h5a.exists(group, name.encode()):
@@ -360,19 +364,33 @@ def _list(request: dict[str, Any]) -> dict[str, Any]:
     return {"datasets": lister.datasets, "groups": lister.groups}
 
 
-def main() -> None:
-    """Wait for one request, answer it, and end."""
-    with socket.socket(fileno=sys.stdin.fileno()) as incoming:
-        message, descriptors, _, _ = socket.recv_fds(incoming, 1 << 16, 1)
-    if not descriptors:
-        return
-    request = {"fd": descriptors[0], **json.loads(message)}
+def _answer(request: dict[str, Any], pipe: int) -> None:
     _confine(request)
-    answer = _list(request)
-    sys.stdout.write(json.dumps(answer))
-    sys.stdout.flush()
-    # Skip libhdf5's own clean-up: after a damaged file it may crash, and there is nothing to save.
-    os._exit(0)
+    with os.fdopen(pipe, "w") as out:
+        json.dump(_list(request), out)
+
+
+def main() -> None:
+    """Answer requests, each in a fork, until the socket is closed."""
+    with socket.socket(fileno=sys.stdin.fileno()) as incoming:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(incoming, 1 << 16, 2)
+            if len(descriptors) != 2:
+                return
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    incoming.close()
+                    _answer({"fd": descriptors[0], **json.loads(message)}, descriptors[1])
+                    status = 0
+                finally:
+                    # Skip libhdf5's own clean-up: after a damaged file it may crash, for nothing.
+                    os._exit(status)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            incoming.send(str(status).encode())
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
-"""Starts the process that lists HDF5 files, ahead of time, and asks it.
+"""Starts the process that lists HDF5 files, and asks it.
 
-The process needs about as long to import h5py as the rest of an audit takes, so one is started
-as soon as it is likely to be needed, and waits. Each process lists one file and ends.
+Importing h5py takes about as long as the rest of a small audit, so it is imported once, by a
+server process that forks for every file: the fork may crash, hang or run out of memory, and the
+server still serves the next one. It is started as soon as it is likely to be needed, and ends
+with the process that started it.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.errors import ReadError
@@ -23,13 +29,15 @@ if TYPE_CHECKING:
     from weightaudit.source import LocalFile
 
 _SCRIPT = Path(__file__).with_name("hdf5_lister.py")
+_PIECE = 1 << 16
 
 
-class _Lister:
-    """A process that waits for one request: a file descriptor, and bounds on what it may do."""
+class _Server:
+    """The server process, and the socket on which it takes requests."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        self.owner = os.getpid()
+        self._socket, theirs = socket.socketpair()
         # "::" switches HDF5's search for filter plugins off: it would load any library on its path.
         environment = {
             **os.environ,
@@ -38,59 +46,73 @@ class _Lister:
             "OPENBLAS_NUM_THREADS": "1",
         }
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own script, run by the interpreter that runs us
+            self.process = subprocess.Popen(  # noqa: S603 - our own script, run by the interpreter that runs us
                 [sys.executable, "-P", str(_SCRIPT)],
                 stdin=theirs.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 env=environment,
+                start_new_session=True,
             )
-        self._socket = ours
 
-    def ask(self, request: dict[str, Any], fd: int, timeout: float) -> tuple[int, bytes, bytes]:
-        """Send the request and return (exit status, output, errors).
+    def ask(self, request: dict[str, Any], fd: int, timeout: float) -> tuple[int, bytes]:
+        """Send a request and return the exit status of the process that answered, and its answer.
 
         Raises:
-            TimeoutExpired: There was no answer in time; the process was killed.
+            TimeoutError: There was no answer in time.
+            OSError: The server is gone.
         """
+        deadline = monotonic() + timeout
+        reader, writer = os.pipe()
         try:
-            with self._socket, contextlib.suppress(BrokenPipeError):
-                socket.send_fds(self._socket, [json.dumps(request).encode()], [fd])
-            output, errors = self._process.communicate(timeout=timeout)
-        except BaseException:
-            self.stop()
-            raise
-        return self._process.returncode, output, errors
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [fd, writer])
+            os.close(writer)
+            writer = -1
+            answer = _read_all(reader, deadline)
+            _wait(self._socket.fileno(), deadline)
+            status = self._socket.recv(_PIECE)
+        finally:
+            os.close(reader)
+            if writer >= 0:
+                os.close(writer)
+        if not status:
+            raise ConnectionResetError
+        return int(status), answer
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, and the one that it may have forked, whatever they are doing."""
         self._socket.close()
-        self._process.kill()
-        self._process.communicate()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
-_waiting: list[_Lister] = []
+_servers: list[_Server] = []
+"""The server of this process, if one was started."""
+
+_lock = threading.RLock()
 
 
 def prepare() -> None:
-    """Start a process that will list the next HDF5 file, unless one waits already."""
-    if not _waiting:
-        _waiting.append(_Lister())
+    """Start the server, unless it runs already."""
+    with _lock:
+        # A fork of this process has a copy of the socket, and must leave it to its parent.
+        if _servers and _servers[0].owner != os.getpid():
+            _servers.clear()
+        if _servers and _servers[0].process.poll() is not None:
+            discard()
+        if not _servers:
+            _servers.append(_Server())
 
 
 @atexit.register
 def discard() -> None:
-    """End a process that was started and not needed."""
-    while _waiting:
-        _waiting.pop().stop()
-
-
-def _take() -> _Lister:
-    # Two threads may want the one that waits.
-    try:
-        return _waiting.pop()
-    except IndexError:
-        return _Lister()
+    """End the server."""
+    with _lock:
+        while _servers:
+            server = _servers.pop()
+            if server.owner == os.getpid():
+                server.stop()
 
 
 def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[str, Any]:
@@ -117,24 +139,43 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
         "memory": limits.parser_memory,
         "cpu_seconds": int(limits.timeout) + 1,
     }
-    try:
-        status, output, errors = _take().ask(request, file.fd, limits.timeout)
-    except subprocess.TimeoutExpired:
-        raise ReadError(
-            f"{file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
-            "it is very large, or its metadata is damaged or hostile."
-        ) from None
+    with _lock:
+        prepare()
+        try:
+            status, answer = _servers[0].ask(request, file.fd, limits.timeout)
+        except TimeoutError:
+            discard()
+            raise ReadError(
+                f"{file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
+                "it is very large, or its metadata is damaged or hostile."
+            ) from None
+        except (OSError, ValueError):
+            discard()
+            raise ReadError(f"{file.label} could not be listed: the HDF5 parser was ended.") from None
     if status != 0:
-        cause = _last_line(errors) if status > 0 else f"signal {-status}"
+        cause = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise ReadError(f"{file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile.")
     try:
-        return cast("dict[str, Any]", json.loads(output))
+        return cast("dict[str, Any]", json.loads(answer))
     except ValueError:
         raise ReadError(
             f"{file.label} breaks the HDF5 parser (no answer); its metadata is damaged."
         ) from None
 
 
-def _last_line(raw: bytes) -> str:
-    lines = raw.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else "no message"
+def _read_all(fd: int, deadline: float) -> bytes:
+    pieces: list[bytes] = []
+    while True:
+        _wait(fd, deadline)
+        piece = os.read(fd, _PIECE)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+
+
+def _wait(fd: int, deadline: float) -> None:
+    """Wait until there is something to read, or raise TimeoutError."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if not poll.poll(max(0.0, deadline - monotonic()) * 1000):
+        raise TimeoutError
