@@ -14,8 +14,9 @@ from weightaudit.engine.reading import row_step
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-UNIT_BYTES = 8 << 20
-"""Bytes of one stretch: large tensors are measured by several workers at once."""
+UNIT_BYTES = 32 << 20
+"""Bytes of one stretch: large tensors are measured by several workers at once. Folds that pass over blocks
+begin anew with every stretch, so it is not short."""
 
 BATCH_BYTES = 2 << 20
 BATCH_UNITS = 256

@@ -259,13 +259,12 @@ def _complex(kind: Any) -> tuple[str, bool]:
 
 def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
     layout = plist.get_layout()
-    fill = _fill(dataset, plist)
     if layout == h5py.h5d.CHUNKED:
         return {
             "chunks": _chunks(dataset),
             "chunk": plist.get_chunk(),
             "filters": _filters(path, plist),
-            "fill": fill,
+            "fill": _fill(dataset, plist),
         }
     if layout == h5py.h5d.COMPACT:
         value = np.empty(dataset.get_space().get_simple_extent_dims(), dataset.dtype)
@@ -275,7 +274,7 @@ def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
         return {"inline": base64.b64encode(value.tobytes()).decode()}
     offset, stored = dataset.get_offset(), dataset.get_storage_size()
     if offset is None or stored == 0:
-        return {"fill": fill}
+        return {"fill": _fill(dataset, plist)}
     return {"offset": offset, "nbytes": stored}
 
 
