@@ -39,8 +39,11 @@ def audit(path: Path) -> dict[str, float]:
 def memory(path: Path) -> dict[str, float]:
     """Audit a model, and return the peak memory of this process and of its largest child."""
     import weightaudit
+    from weightaudit.formats.lister import discard
 
     weightaudit.audit(path)
+    # A child counts once it has ended.
+    discard()
     unit = 1 if sys.platform == "darwin" else 1024
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {"own": own, "child": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit}
