@@ -106,15 +106,19 @@ class Lister:
         while waiting:
             path, group, depth = waiting.pop()
             self.read_attributes(path, group)
+            prefix = f"{path}/" if path else ""
             for name in self.hard_links(path, group):
                 # Longer than the file where groups with long names nest, so counted like attributes.
                 self.count_metadata(path, len(path) + len(name))
                 child = h5py.h5o.open(group, name)
-                child_path = f"{path}/{_text(name)}".lstrip("/")
+                child_path = prefix + _text(name)
                 if isinstance(child, h5py.h5d.DatasetID):
                     self.add_dataset(child_path, child)
-                elif isinstance(child, h5py.h5g.GroupID) and _address(child) not in seen:
-                    seen.add(_address(child))
+                elif isinstance(child, h5py.h5g.GroupID):
+                    address = _address(child)
+                    if address in seen:
+                        continue
+                    seen.add(address)
                     if depth >= self.request["max_depth"]:
                         raise RefusedError(f"nests groups more than {depth} deep at {child_path}")
                     if len(seen) > 2 * self.request["max_tensors"]:
