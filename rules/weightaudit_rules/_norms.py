@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NormRule(SelectiveRule):
+class NormRule(SelectiveRule, ABC):
     """Compares the norm of every group of elements with `bounds`."""
 
     axis: int | tuple[int, ...] | None = None
@@ -40,9 +41,9 @@ class NormRule(SelectiveRule):
         return 2.0
 
     @property
+    @abstractmethod
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest norm that is allowed."""
-        raise NotImplementedError
 
     @property
     def _axes(self) -> tuple[int, ...] | None:

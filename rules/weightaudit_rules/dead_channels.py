@@ -46,7 +46,7 @@ class DeadChannels(Rule):
     again with a smaller learning rate, another activation or less weight decay.
 
     Attributes:
-        relative: A channel is dead if its largest magnitude is at most this share of the
+        relative: A channel is dead if its largest magnitude is below this share of the
             largest in the tensor.
         floor: A channel is dead if its largest magnitude is below this.
     """

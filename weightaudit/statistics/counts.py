@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import inf, nan
 from typing import TYPE_CHECKING, Self
@@ -72,7 +73,7 @@ class NonFiniteFold:
         return self._count
 
 
-class CountFold:
+class CountFold(ABC):
     """A count of elements that is the sum of its blocks' counts."""
 
     def __init__(self) -> None:
@@ -81,9 +82,9 @@ class CountFold:
     def update(self, block: Block) -> None:
         self._count += self.count(block)
 
+    @abstractmethod
     def count(self, block: Block) -> int:
         """Return how many elements of the block belong."""
-        raise NotImplementedError
 
     def merge(self, other: Self) -> None:
         self._count += other._count
