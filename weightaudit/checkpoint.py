@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from weightaudit.catalog import Catalog, Defect, Entry, Extent, Flaw
+from weightaudit.catalog import Defect, Entry, Extent, Flaw
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.decoding import Decoder, decoder_for
 from weightaudit.engine.reading import read_pieces
 from weightaudit.errors import ReadError, UsageError
-from weightaudit.formats import open_catalog
+from weightaudit.formats import Opened, open_catalog
 from weightaudit.identity import identify
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 
@@ -37,21 +37,28 @@ class Checkpoint:
         defects: Damage that was seen while it was opened.
         notes: Remarks for the user that are no findings.
         regions: Byte ranges under one checksum.
+        kind: What it is on disk.
+        main: Name of its main file below `files.root`, the prefix of a TensorFlow checkpoint, or
+            empty for a directory.
     """
 
-    def __init__(self, files: Files, catalog: Catalog) -> None:
+    def __init__(self, opened: Opened) -> None:
+        catalog = opened.catalog
         identified = identify(catalog)
-        self.files = files
+        self.files = opened.files
+        self.kind = opened.kind
+        self.main = opened.name
         self.container = catalog.container
         self.tensors: tuple[TensorInfo, ...] = tuple(info for info, _ in identified.tensors)
         self.notes: tuple[str, ...] = (*catalog.notes, *identified.notes)
         self.regions = catalog.regions
         self._entries = {info.name: entry for info, entry in identified.tensors}
         self._infos = {info.name: info for info in self.tensors}
+        self._copies = identified.copies
         self._by_key = {entry.key: info for info, entry in identified.tensors}
         found = _by_name(catalog.defects, self._by_key)
         self.defects: tuple[Defect, ...] = tuple(
-            sorted({*found, *identified.defects, *_aliases(identified.tensors, files)})
+            sorted({*found, *identified.defects, *_aliases(identified.tensors, self.files)})
         )
 
     def __getitem__(self, name: str) -> TensorInfo:
@@ -74,6 +81,11 @@ class Checkpoint:
     def entry(self, info: TensorInfo) -> Entry:
         """Return where and how a tensor is stored."""
         return self._entries[info.name]
+
+    def entries(self, info: TensorInfo) -> tuple[Entry, ...]:
+        """Return every place where a tensor is stored: Keras 3 exports store each variable twice."""
+        copy = self._copies.get(info.key)
+        return (self.entry(info),) if copy is None else (self.entry(info), copy)
 
     def decoder(self, info: TensorInfo) -> Decoder:
         """Return what turns the stored bytes of a tensor into the numbers that count.
@@ -151,11 +163,11 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
         ReadError: It is damaged, refused, or not there.
         UnsupportedFormatError: It is not a saved TensorFlow or Keras model.
     """
-    files, catalog = open_catalog(Path(path), limits)
+    opened = open_catalog(Path(path), limits)
     try:
-        return Checkpoint(files, catalog)
+        return Checkpoint(opened)
     except BaseException:
-        files.close()
+        opened.files.close()
         raise
 
 

@@ -272,7 +272,7 @@ def _examine(files: Iterable[Path], passed: _Passed) -> Iterator[tuple[Path, boo
 def _stranger(file: Path) -> str:
     """Return what a file is that is no model."""
     try:
-        files, _ = open_catalog(file)
+        files = open_catalog(file).files
     except UnsupportedFormatError as error:
         return stripped(file, error)
     except ReadError:

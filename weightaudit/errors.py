@@ -31,3 +31,15 @@ class ReadError(WeightauditError):
 
 class UnsupportedFormatError(ReadError):
     """The path is not a saved TensorFlow or Keras model, or is one of a kind that is not read."""
+
+
+class WriteError(WeightauditError):
+    """A model cannot be written, or what was written is not what was planned; the old one is untouched."""
+
+
+class RepairError(WeightauditError):
+    """A repair is not possible, or not within the change that is allowed; nothing was written."""
+
+
+class StoreError(WeightauditError):
+    """A version store cannot be used: locked, damaged, or without the version that is asked for."""

@@ -146,6 +146,11 @@ class Files:
         self._open.append(file)
         return len(self._open) - 1
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Paths below the root of the files that were opened by name, sorted."""
+        return tuple(sorted(self._numbers))
+
     def __getitem__(self, number: int) -> LocalFile:
         return self._open[number]
 

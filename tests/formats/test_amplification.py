@@ -211,6 +211,6 @@ def test_hdf5_limits(tmp_path: Path) -> None:
         plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         h5py.h5d.create(file.id, b"text", kind, h5py.h5s.create_simple((2,)), plist)
 
-    files, catalog = open_catalog(_model(tmp_path / "text.h5", text))
+    files, catalog, *_ = open_catalog(_model(tmp_path / "text.h5", text))
     files.close()
     assert {entry.dtype for entry in catalog.entries} == {"string", "float32"}

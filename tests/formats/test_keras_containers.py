@@ -22,7 +22,7 @@ CONFIG = {"class_name": "Sequential", "config": {"name": "m", "layers": []}}
 
 
 def _catalog(path: Path) -> Catalog:
-    files, catalog = open_catalog(path)
+    files, catalog, *_ = open_catalog(path)
     files.close()
     return catalog
 

@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
@@ -54,16 +54,30 @@ def sniff(path: Path) -> Kind | None:
         file.close()
 
 
-def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Files, Catalog]:
+class Opened(NamedTuple):
+    """An open saved model.
+
+    Attributes:
+        files: Its open files, which the caller closes.
+        catalog: Its tensors.
+        kind: What it is.
+        name: Name of its main file below the root of `files`, the prefix of a TensorFlow checkpoint,
+            or empty for a directory.
+    """
+
+    files: Files
+    catalog: Catalog
+    kind: Kind
+    name: str
+
+
+def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> Opened:
     """Open a saved model and list its tensors.
 
     Args:
         path: A file, a SavedModel directory, an unpacked ``.keras`` directory, or the prefix of
             a TensorFlow checkpoint.
         limits: Bounds on what the file may ask for.
-
-    Returns:
-        The open files, which the caller closes, and the catalog.
 
     Raises:
         ReadError: It is damaged, refused, or not there.
@@ -81,7 +95,7 @@ def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[Files, Ca
         root, name = (path, "") if path.is_dir() else (path.parent, path.name)
     files = Files(root)
     try:
-        return files, _catalog(kind, files, name, limits)
+        return Opened(files, _catalog(kind, files, name, limits), kind, name)
     except BaseException:
         files.close()
         raise
@@ -200,4 +214,4 @@ def _not_a_model(path: Path) -> str:
     return f"{path.name} is not a saved TensorFlow or Keras model (.keras, HDF5, SavedModel, checkpoint)."
 
 
-__all__ = ["Kind", "open_catalog", "prepare", "sniff"]
+__all__ = ["Kind", "Opened", "open_catalog", "prepare", "sniff"]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Layout
 from weightaudit.identity.keras3 import identify_keras3
 from weightaudit.identity.legacy import identify_legacy
 from weightaudit.identity.optimizer import is_second_moment
-from weightaudit.identity.tensorflow import drop_aliases, identify_tensorflow
+from weightaudit.identity.tensorflow import drop_copies, identify_tensorflow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from weightaudit.identity.describe import Described
     from weightaudit.tensor import TensorInfo
@@ -29,11 +29,13 @@ class Identified:
         tensors: Each tensor once, under a name that is unique in the model, with where it is stored.
         defects: Variables that the configuration promises and the file lacks.
         notes: Sentences for the user that are no findings.
+        copies: Second stored copies of a variable, by the key of the tensor that stands for both.
     """
 
     tensors: tuple[tuple[TensorInfo, Entry], ...]
     defects: tuple[Defect, ...] = ()
     notes: tuple[str, ...] = ()
+    copies: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
 
 
 def identify(catalog: Catalog) -> Identified:
@@ -45,15 +47,16 @@ def identify(catalog: Catalog) -> Identified:
     Args:
         catalog: Tensors and parsed documents of one saved model.
     """
-    notes: tuple[str, ...] = ()
+    copies: Mapping[str, Entry] = {}
     if catalog.layout is Layout.TENSORFLOW:
-        catalog, notes = drop_aliases(catalog)
+        catalog, copies = drop_copies(catalog)
         tensors, defects = identify_tensorflow(catalog)
     elif catalog.layout is Layout.KERAS_LEGACY:
         tensors, defects = identify_legacy(catalog)
     else:
         tensors, defects = identify_keras3(catalog)
-    return Identified(_unique(tensors), tuple(defects), notes)
+    stored = f"{len(copies)} variables are stored twice, as Keras 3 exports are; each is audited once."
+    return Identified(_unique(tensors), tuple(defects), (stored,) if copies else (), copies)
 
 
 def _unique(tensors: Sequence[Described]) -> tuple[Described, ...]:

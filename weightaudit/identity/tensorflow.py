@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -44,29 +43,30 @@ class _Graph:
     slots: Mapping[str, tuple[str, str]]
 
 
-def drop_aliases(catalog: Catalog) -> tuple[Catalog, tuple[str, ...]]:
+def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     """Leave out the second copy of each variable that Keras 3 ``model.export`` writes.
 
     Returns:
-        The catalog without the copies, and a note that says how many there were.
+        The catalog without the copies, and the copies by the key of the entry that was kept.
     """
     names = _read_graph(catalog.documents.get("object_graph")).names
 
     def identity(entry: Entry) -> tuple[str, tuple[int, ...], str]:
         return names.get(entry.key, ""), entry.shape, entry.dtype
 
-    originals = Counter(identity(entry) for entry in catalog.entries if entry.key.startswith("variables/"))
-    kept: list[Entry] = []
+    originals: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
     for entry in catalog.entries:
-        if entry.key.startswith("_all_variables/") and names.get(entry.key) and originals[identity(entry)]:
-            originals[identity(entry)] -= 1
+        if entry.key.startswith("variables/"):
+            originals.setdefault(identity(entry), []).append(entry.key)
+    kept: list[Entry] = []
+    copies: dict[str, Entry] = {}
+    for entry in catalog.entries:
+        same = originals.get(identity(entry)) if entry.key.startswith("_all_variables/") else None
+        if same and names.get(entry.key):
+            copies[same.pop(0)] = entry
         else:
             kept.append(entry)
-    dropped = len(catalog.entries) - len(kept)
-    if not dropped:
-        return catalog, ()
-    note = f"{dropped} variables are stored twice, as Keras 3 exports are; each is audited once."
-    return replace(catalog, entries=tuple(kept)), (note,)
+    return replace(catalog, entries=tuple(kept)), copies
 
 
 def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]]:

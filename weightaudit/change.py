@@ -1,0 +1,54 @@
+"""What a repair does to one tensor: the line of a plan, and of a version's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The numbers of a tensor before or after a change; those of no finite element are NaN.
+
+    Attributes:
+        l2: Euclidean norm of the finite elements.
+        minimum: Smallest finite element.
+        maximum: Largest finite element.
+        zeros: Elements that are zero.
+        nonfinite: Elements that are NaN or infinite.
+    """
+
+    l2: float
+    minimum: float
+    maximum: float
+    zeros: int
+    nonfinite: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one tensor.
+
+    Attributes:
+        tensor: Its name.
+        projections: What is applied, in this order, as written in ``--project``.
+        rules: Codes of the rules whose findings asked for it; empty if the user did.
+        elements: Elements that change.
+        size: Elements that there are.
+        relative: Norm of the difference over the norm before, over elements finite before; Inf if
+            the norm before is zero and something changes.
+        largest: Largest difference of one element, over elements finite before.
+        before: Profile of the tensor as it is.
+        after: Profile of the tensor as it will be.
+        digest: SHA-256 of its stored bytes as they will be, see `weightaudit.digests`.
+    """
+
+    tensor: str
+    projections: tuple[str, ...]
+    rules: tuple[str, ...]
+    elements: int
+    size: int
+    relative: float
+    largest: float
+    before: Profile
+    after: Profile
+    digest: str

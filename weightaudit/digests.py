@@ -1,0 +1,102 @@
+"""SHA-256 of tensors and files: what says that two of them are the same, bit for bit.
+
+The digest of a tensor is taken over its elements in row-major order and little-endian bytes, of
+the type in which they are stored. It does not depend on the container, on how that packs or cuts
+the tensor, or on the tensor's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weightaudit.catalog import Absent, Entry, Extent
+from weightaudit.dtypes import components, itemsize
+from weightaudit.engine.numpy_engine import available_cpus
+from weightaudit.engine.reading import read_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from weightaudit.checkpoint import Checkpoint
+    from weightaudit.source import ByteSource, Files
+    from weightaudit.tensor import TensorInfo
+
+_PIECE = 2 << 20
+
+
+def tensor_digests(
+    checkpoint: Checkpoint, tensors: Iterable[TensorInfo] | None = None, *, workers: int | None = None
+) -> dict[str, str | None]:
+    """Return the digest of every tensor of an open model, by name.
+
+    Args:
+        checkpoint: The model.
+        tensors: Tensors to digest; by default all.
+        workers: Threads; by default one per usable CPU.
+
+    Returns:
+        Hexadecimal SHA-256. Strings and other objects are digested as the container packs them.
+        None for a tensor that has no bytes of its own, such as one whose data is missing.
+
+    Raises:
+        ReadError: A tensor cannot be read.
+    """
+    chosen = list(checkpoint.tensors if tensors is None else tensors)
+    entries = [checkpoint.entry(info) for info in chosen]
+    with ThreadPoolExecutor(workers or min(8, available_cpus())) as pool:
+        found = pool.map(partial(entry_digest, checkpoint.files), entries)
+        return dict(zip((info.name for info in chosen), found, strict=True))
+
+
+def entry_digest(files: Files, entry: Entry) -> str | None:
+    """Return the digest of one stored tensor; see `tensor_digests`.
+
+    Raises:
+        ReadError: It cannot be read.
+    """
+    if isinstance(entry.storage, Absent):
+        return None
+    if itemsize(entry.dtype):
+        pieces = read_pieces(files, entry, 0, prod(entry.shape))
+        return pieces_digest((raw for _, raw in pieces), entry)
+    if isinstance(entry.storage, Extent):
+        return source_digest(files[entry.storage.file], entry.storage.offset, entry.storage.nbytes)
+    return None
+
+
+def pieces_digest(pieces: Iterable[NDArray[np.uint8]], entry: Entry) -> str:
+    """Return the digest of a tensor whose stored bytes come in row-major order."""
+    digest = hashlib.sha256()
+    width = itemsize(entry.dtype) // components(entry.dtype)
+    for raw in pieces:
+        native: NDArray[Any] = (
+            raw.view(f">u{width}").astype(f"<u{width}") if entry.big_endian and width > 1 else raw
+        )
+        digest.update(np.ascontiguousarray(native).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def source_digest(source: ByteSource, offset: int = 0, nbytes: int | None = None) -> str:
+    """Return the digest of a file, or of a part of it.
+
+    Raises:
+        ReadError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    end = source.size if nbytes is None else offset + nbytes
+    buffer = bytearray(min(_PIECE, max(1, end - offset)))
+    while offset < end:
+        view = memoryview(buffer)[: min(len(buffer), end - offset)]
+        source.read_into(offset, view)
+        digest.update(view)
+        offset += len(view)
+    return digest.hexdigest()
