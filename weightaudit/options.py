@@ -44,6 +44,10 @@ class Option:
         """The type for people, such as ``a number or "none"``."""
         return _wording(self.hint)
 
+    def convert(self, value: Any) -> Any:
+        """Return a parsed value, with lists for tuples, as the field's type; TypeError if it does not fit."""
+        return _convert(value, self.hint)
+
 
 def options_of(rule: type[Rule]) -> tuple[Option, ...]:
     """Return the options of a rule, in the order of its fields.
@@ -85,7 +89,7 @@ def convert_options(rule: type[Rule], values: Mapping[str, Any], where: str) -> 
             hint = did_you_mean(toml_key(name), [*names, "severity"]) or _listing(names)
             raise PolicyError(f"{where}: {rule.code} {rule.name} has no option {toml_key(name)!r}{hint}.")
         try:
-            result[name] = _convert(value, option.hint)
+            result[name] = option.convert(value)
         except TypeError:
             wrong = f"{value!r}, {describe_type(value)}{_nearest(value, option.hint)}"
             raise PolicyError(f"{where}.{toml_key(name)} must be {option.type_name}, not {wrong}.") from None

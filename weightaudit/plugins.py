@@ -1,4 +1,4 @@
-"""Loads rules from packages, and refuses those that are not well made.
+"""Loads rules and projections from packages, and refuses those that are not well made.
 
 Nothing is ever left out with a warning: a gate must not be green because a rule was not there.
 """
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import ModuleType
 
+    from weightaudit.projections.base import Projection
+
 ENTRY_POINT_GROUP = "weightaudit.rules"
 
 _CODE = re.compile(r"[A-Z]{2,8}[0-9]{3,4}")
@@ -41,10 +43,10 @@ def load_rules(plugins: Sequence[str] = ()) -> tuple[type[Rule], ...]:
     installed = {point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
     found: dict[type[Rule], None] = {}
     for plugin in plugins:
-        _require_module(plugin)
+        require_module(plugin)
     for module in (*sorted(installed), *plugins):
-        rules = list(_rules_of(module))
-        if not rules:
+        rules = list(rules_of(module))
+        if not rules and (module in installed or not any(projections_of(module))):
             raise RuleError(f"The rule plugin {module} defines no rule; remove it, or give its rules codes.")
         found.update(dict.fromkeys(rules))
     if not found:
@@ -55,16 +57,39 @@ def load_rules(plugins: Sequence[str] = ()) -> tuple[type[Rule], ...]:
     return tuple(sorted(found, key=lambda rule: rule.code))
 
 
-def _rules_of(name: str) -> Iterator[type[Rule]]:
+def rules_of(name: str) -> Iterator[type[Rule]]:
+    """Yield the rules that a module or package defines.
+
+    Raises:
+        RuleError: It cannot be imported.
+    """
+    for value in _classes_of(name):
+        if issubclass(value, Rule) and hasattr(value, "code"):
+            yield value
+
+
+def projections_of(name: str) -> Iterator[type[Projection]]:
+    """Yield the projections that a module or package defines; bases, and names with ``_``, are left out.
+
+    Raises:
+        RuleError: It cannot be imported.
+    """
+    from weightaudit.projections.base import Projection
+
+    for value in _classes_of(name):
+        is_named = issubclass(value, Projection) and hasattr(value, "name")
+        if is_named and not value.__name__.startswith("_"):
+            yield value
+
+
+def _classes_of(name: str) -> Iterator[type]:
     for module in _walk(_import(name)):
         for value in vars(module).values():
-            if not (isinstance(value, type) and issubclass(value, Rule)):
-                continue
-            if value.__module__ == module.__name__ and hasattr(value, "code"):
+            if isinstance(value, type) and value.__module__ == module.__name__:
                 yield value
 
 
-def _require_module(name: str) -> None:
+def require_module(name: str) -> None:
     """Raise UsageError if a module that the user named does not exist."""
     try:
         known = all(part.isidentifier() for part in name.split(".")) and find_spec(name) is not None
@@ -109,21 +134,22 @@ def validate(rule: type[Rule]) -> None:
         raise RuleError(f"{where} needs a name in kebab-case, such as nan-values.")
     if not isinstance(cast("object", getattr(rule, "severity", None)), Severity):
         raise RuleError(f"{where} needs a severity: Severity.NOTE, WARNING or ERROR.")
-    if not _is_frozen_dataclass(rule):
-        raise RuleError(f"{where} must be a frozen dataclass; decorate it with @dataclass(frozen=True).")
-    # A dataclass without a docstring is given its signature as one.
-    own = vars(rule).get("__doc__")
-    if not own or own.startswith(f"{rule.__name__}("):
-        raise RuleError(f"{where} needs a docstring, which is its documentation.")
+    require_documented_dataclass(rule, where)
     try:
         options_of(rule)
     except (TypeError, NameError) as error:
         raise RuleError(f"{where} cannot be configured: {error}.") from error
 
 
-def _is_frozen_dataclass(rule: type[Rule]) -> bool:
-    parameters: Any = vars(rule).get("__dataclass_params__")
-    return is_dataclass(rule) and parameters is not None and parameters.frozen
+def require_documented_dataclass(plugin: type, where: str) -> None:
+    """Raise RuleError unless a class is a frozen dataclass with a docstring of its own."""
+    parameters: Any = vars(plugin).get("__dataclass_params__")
+    if not is_dataclass(plugin) or parameters is None or not parameters.frozen:
+        raise RuleError(f"{where} must be a frozen dataclass; decorate it with @dataclass(frozen=True).")
+    # A dataclass without a docstring is given its signature as one.
+    own = vars(plugin).get("__doc__")
+    if not own or own.startswith(f"{plugin.__name__}("):
+        raise RuleError(f"{where} needs a docstring, which is its documentation.")
 
 
 def _require_unique(rules: Sequence[type[Rule]]) -> None:

@@ -1,13 +1,17 @@
-"""The contract kit: what every rule must hold, checked the way the engine runs it.
+"""The contract kit: what every rule and projection must hold, checked the way the engine runs it.
 
-A rule author's whole test is one line per rule::
+A plugin author's whole test is one line per rule, or per projection::
 
     def test_my_rule() -> None:
         check_rule(MyRule)
+
+    def test_my_projection() -> None:
+        check_projection(MyProjection(0.5))
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from math import prod
 from types import NoneType
@@ -19,6 +23,7 @@ from weightaudit.dtypes import components, decode, itemsize
 from weightaudit.errors import RuleError
 from weightaudit.options import options_of
 from weightaudit.plugins import validate
+from weightaudit.projections.contract import check_projection, projection_problems
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Block, Stats
 from weightaudit.statistics.block import Scratch
@@ -32,6 +37,18 @@ if TYPE_CHECKING:
 
     from weightaudit.rule import Example, Finding, Rule
     from weightaudit.statistics import Statistic
+
+__all__ = [
+    "BLOCK_ELEMENTS",
+    "blocks",
+    "check_projection",
+    "check_rule",
+    "findings_of",
+    "measure",
+    "projection_problems",
+    "rule_problems",
+    "tensor_info",
+]
 
 BLOCK_ELEMENTS = 1 << 16
 """Elements in a block, unless a test asks for another size."""
@@ -201,6 +218,27 @@ def _example_problems(rule: type[Rule], example: Example) -> Iterator[str]:
         yield f"example {example.title!r} gives {_label(worst)}, not {_label(example.severity)}"
     for finding in found:
         yield from _finding_problems(rule, example, finding)
+    if found:
+        yield from _projection_problems(rule(**example.options), example)
+
+
+def _projection_problems(rule: Rule, example: Example) -> Iterator[str]:
+    """Yield a sentence if what a rule proposes does not silence it.
+
+    Where there is nothing that the projection can do, as for a column of zeros that is to have a
+    norm of 1, it leaves the tensor alone, and the finding stands.
+    """
+    values = example.values()
+    info = tensor_info(values, **example.info)
+    projection = rule.projection(info)
+    if projection is None:
+        return
+    numbers = values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
+    projected = projection.project(numbers, dtype=info.dtype)
+    if projected is not numbers:
+        mended = dataclasses.replace(example, values=lambda: projected.astype(values.dtype))
+        if findings_of(rule, mended):
+            yield f"example {example.title!r} is not mended by {projection}"
 
 
 def _finding_problems(rule: type[Rule], example: Example, finding: Finding) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,21 +28,30 @@ class Phase(IntEnum):
 class Projection(ABC):
     """A projection onto a set of tensors: a frozen dataclass whose fields are its parameters.
 
-    The contract, which `weightaudit.testing` checks: a tensor that complies is returned as it is,
-    bit for bit; what is returned complies; projecting twice is projecting once; shape and dtype
-    stay; the input is never written to; NaN and Inf stay where they are, unless replacing them is
-    what the projection is for.
+    The contract, which `weightaudit.testing.check_projection` checks: a tensor that complies is
+    returned as it is, bit for bit; what is returned complies; projecting twice is projecting
+    once; only elements, or groups of elements, that do not comply change; shape and dtype stay;
+    the input is never written to; NaN and Inf stay where they are, unless replacing them is what
+    the projection is for. A norm that NaN or Inf takes part in is no number, so its group is left
+    as it is.
 
     Attributes:
         name: Name in ``--project`` and policies: the field's own, in snake_case.
         phase: When it runs among others on the same tensor.
-        is_step: Whether it is a step towards a set, such as soft thresholding, and not a
-            projection onto one: it runs once, and there is nothing to comply with.
+        replaces: Whether every element is exchanged, whatever the tensor holds now.
     """
 
     name: ClassVar[str]
     phase: ClassVar[Phase]
-    is_step: ClassVar[bool] = False
+    replaces: ClassVar[bool] = False
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step towards a set, such as soft thresholding, and not a projection onto one.
+
+        A step runs once; there is nothing that its result has to comply with.
+        """
+        return False
 
     @abstractmethod
     def project(self, values: NDArray[Any], *, dtype: str | None = None) -> NDArray[Any]:
@@ -56,7 +66,8 @@ class Projection(ABC):
             `values` itself if it complies, else a new array of the same shape and dtype.
 
         Raises:
-            ValueError: The shape does not have the axes that the projection needs.
+            ValueError: The shape does not have the axes that the projection needs, or the type has
+                no number that complies.
         """
 
     def complies(self, values: NDArray[Any], *, dtype: str | None = None) -> bool:
@@ -77,7 +88,5 @@ class Projection(ABC):
 
     def __str__(self) -> str:
         """The projection as it is written in ``--project``, with every parameter."""
-        from dataclasses import fields
-
-        parameters = ((item.name, getattr(self, item.name)) for item in fields(self))  # type: ignore[arg-type]
-        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in parameters)})"
+        items = [item.name for item in fields(cast("Any", self)) if item.init and item.repr]
+        return f"{self.name}({', '.join(f'{item}={getattr(self, item)!r}' for item in items)})"
