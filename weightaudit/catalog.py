@@ -103,6 +103,8 @@ class Entry:
         big_endian: Byte order of its elements.
         checksum: Checksum of its bytes, if the container has one per tensor.
         attributes: What the container says beside it, such as the layer and weight name.
+        header: Where the container describes it, if that is beside its bytes: an HDF5 object header,
+            of no known length.
     """
 
     key: str
@@ -112,6 +114,7 @@ class Entry:
     big_endian: bool = False
     checksum: Checksum | None = None
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    header: Extent | None = None
 
 
 @dataclass(frozen=True, slots=True)

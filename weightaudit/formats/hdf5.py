@@ -110,7 +110,8 @@ def _entry(data: Hdf5Data, item: Mapping[str, Any], limits: Limits) -> Entry:
     if len(shape) > 32 or any(length < 0 for length in shape):
         raise ReadError(f"{data.file.label}: {key} has an impossible shape.")
     storage = _storage(data, item, key, prod(shape) * itemsize(dtype), limits)
-    return Entry(key, shape, dtype, storage, item["big_endian"])
+    header = _extent(data, key, item["header"], 0)
+    return Entry(key, shape, dtype, storage, item["big_endian"], header=header)
 
 
 def _storage(data: Hdf5Data, item: Mapping[str, Any], key: str, nbytes: int, limits: Limits) -> Storage:

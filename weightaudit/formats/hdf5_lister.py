@@ -99,6 +99,7 @@ class Lister:
         self.groups: dict[str, dict[str, Any]] = {}
         self.metadata = 0
         self.chunks = 0
+        self.user_block = 0
 
     def walk(self, root: Any) -> None:
         seen = {_address(root)}
@@ -202,10 +203,10 @@ class Lister:
             raise RefusedError(f"assembles {path} from other datasets, which is not followed")
         dtype, big_endian = self.dtype(path, dataset)
         entry = {"path": path, "shape": shape, "dtype": dtype, "big_endian": big_endian}
+        entry["header"] = self.user_block + _address(dataset)[1]
         # A dataspace without extent (H5S_NULL) has no shape and no elements.
         if shape is None:
-            entry["shape"] = [0]
-            entry["fill"] = ""
+            entry |= {"shape": [0], "fill": ""}
         else:
             entry.update(_storage(path, dataset, plist))
             self.chunks += len(entry.get("chunks", ()))
@@ -306,13 +307,9 @@ def _filters(path: str, plist: Any) -> list[str]:
 
 def _chunks(dataset: Any) -> list[tuple[tuple[int, ...], int, int, int]]:
     """Return (origin, mask of filters that were left out, offset, stored bytes) of every chunk."""
-    found: list[tuple[tuple[int, ...], int, int, int]] = []
-
-    def visit(info: Any) -> None:
-        found.append((info.chunk_offset, info.filter_mask, info.byte_offset, info.size))
-
-    dataset.chunk_iter(visit)
-    return found
+    found: list[Any] = []
+    dataset.chunk_iter(found.append)
+    return [(info.chunk_offset, info.filter_mask, info.byte_offset, info.size) for info in found]
 
 
 def _address(item: Any) -> tuple[int, int]:
@@ -355,8 +352,8 @@ def _confine(request: dict[str, Any]) -> None:
 def _list(request: dict[str, Any]) -> dict[str, Any]:
     lister = Lister(request)
     try:
-        window = Window(request["fd"], request["base"], request["size"])
-        with h5py.File(window, "r") as file:
+        with h5py.File(Window(request["fd"], request["base"], request["size"]), "r") as file:
+            lister.user_block = file.userblock_size
             lister.walk(h5py.h5g.open(file.id, b"/"))
     except RefusedError as error:
         return {"error": str(error)}

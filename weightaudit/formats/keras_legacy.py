@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
@@ -30,15 +31,7 @@ def catalog_keras_legacy(listing: Listing, label: str, limits: Limits) -> Catalo
             message = f"{label} lists the weight {attributes['weight']} and does not hold it."
             defects.append(Defect(Flaw.MISSING_TENSOR, message, key))
         else:
-            listed[key] = Entry(
-                entry.key,
-                entry.shape,
-                entry.dtype,
-                entry.storage,
-                entry.big_endian,
-                entry.checksum,
-                attributes,
-            )
+            listed[key] = replace(entry, attributes=attributes)
     for layer in missing_layers(listing):
         message = f"{label} lists the layer {layer} and does not hold it."
         defects.append(Defect(Flaw.MISSING_TENSOR, message, layer))

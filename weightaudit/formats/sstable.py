@@ -50,6 +50,14 @@ def unmask(masked: int) -> int:
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
+def mask(crc: int) -> int:
+    """Return a CRC32C as it is stored: rotated, so that data with its sum in it has another sum.
+
+    Formula: tensorflow/tsl/lib/hash/crc32c.h, ``Mask``.
+    """
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
 def is_table(source: ByteSource) -> bool:
     """Say whether the file ends as a sorted string table does."""
     return source.size >= _FOOTER and source.read(source.size - len(MAGIC), len(MAGIC)) == MAGIC

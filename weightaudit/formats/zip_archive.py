@@ -47,6 +47,8 @@ class Member:
         size: How many bytes it has once inflated.
         crc: CRC-32 of those.
         method: STORED or DEFLATED.
+        header: Where its local header begins in the archive.
+        record: Its record in the central directory, as it is stored.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Member:
     size: int
     crc: int
     method: int
+    header: int
+    record: bytes
 
 
 def list_members(file: LocalFile) -> Mapping[str, Member]:
@@ -63,7 +67,7 @@ def list_members(file: LocalFile) -> Mapping[str, Member]:
     Raises:
         ReadError: The archive is damaged, encrypted, ambiguous, or its headers disagree.
     """
-    count, size, offset = _find_directory(file)
+    count, size, offset = find_directory(file)
     if count > _MAX_MEMBERS:
         raise ReadError(f"{file.label} has {count} members; a Keras archive has a handful.")
     if size > _MAX_DIRECTORY:
@@ -164,8 +168,12 @@ def _deflated(file: LocalFile, member: Member) -> Iterator[bytes]:
         raise ReadError(f"{file.label}: {member.name} cannot be inflated ({error}).") from error
 
 
-def _find_directory(file: LocalFile) -> tuple[int, int, int]:
-    """Return (number of members, bytes, position) of the central directory."""
+def find_directory(file: LocalFile) -> tuple[int, int, int]:
+    """Return (number of members, bytes, position) of the central directory.
+
+    Raises:
+        ReadError: There is none, or it does not say where it is.
+    """
     tail_size = min(file.size, _END.size + 0xFFFF)
     tail = file.read(file.size - tail_size, tail_size)
     place = tail.rfind(b"PK\x05\x06")
@@ -221,7 +229,7 @@ def _central_entry(file: LocalFile, directory: bytes, place: int) -> tuple[Membe
     offset = _data_offset(file, name, raw_name, header, (flags, method, crc, stored, size))
     if offset + stored > file.size:
         raise ReadError(f"{file.label} is truncated: {name} ends outside the file.")
-    return Member(name, offset, stored, size, crc, method), after
+    return Member(name, offset, stored, size, crc, method, header, directory[place:after]), after
 
 
 def _name(file: LocalFile, raw: bytes, flags: int) -> str:
