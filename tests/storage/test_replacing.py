@@ -1,0 +1,323 @@
+"""Models in the place of others: what is checked before, what is kept, and what others read in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults.scenarios import (
+    CHECKPOINT,
+    DIRECTORY,
+    FILE,
+    OTHER_SHARDS,
+    PAIRS,
+    SHARDS,
+    Pair,
+    checkpoint,
+    content,
+    files_of,
+    known,
+    listing,
+    look,
+    staged,
+)
+from weightaudit import open_checkpoint
+from weightaudit.errors import WriteError
+from weightaudit.formats import Kind
+from weightaudit.storage import several
+from weightaudit.storage.layouts import main_file, spare_names
+from weightaudit.storage.replacing import publish_model, replace_model
+from weightaudit.storage.staging import Staging
+from weightaudit.writing.files import ModelFiles, model_files
+
+every_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=[each.split()[-1] for each in PAIRS])
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """The directory that the old model is in."""
+    (tmp_path / "here").mkdir()
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The directory that the new model comes from."""
+    (tmp_path / "source").mkdir()
+    return tmp_path / "source"
+
+
+def replaced(pair: Pair, source: Path, here: Path, change: Callable[[], None] = lambda: None) -> None:
+    """Put the new model in the place of the old, open one; something may change it before."""
+    pair.old(here)
+    pair.new(source)
+    with open_checkpoint(here / pair.name) as opened, Staging(here / pair.name) as staging:
+        new, old = staged(files_of(source / pair.name), staging.path), model_files(opened)
+        change()
+        replace_model(new, old, opened.files)
+
+
+def main_of(here: Path, pair: Pair) -> Path:
+    """Return the main file of a model."""
+    if pair is DIRECTORY:
+        return here / "m" / "variables" / "variables.index"
+    return here / ("m.index" if pair is CHECKPOINT else pair.name)
+
+
+@every_pair
+def test_the_new_model_is_in_place(here: Path, source: Path, pair: Pair) -> None:
+    """What was open is replaced by the very bytes of the new one, under the same names."""
+    replaced(pair, source, here)
+    assert content(here / pair.name) == content(source / pair.name)
+    assert look(here / pair.name) == known(pair.name, pair.new)[1]
+    assert not [name for name in listing(here) if name.startswith(".")]
+
+
+@every_pair
+def test_what_changed_meanwhile_is_not_replaced(here: Path, source: Path, pair: Pair) -> None:
+    """A file that was written to since it was opened stays as it is now."""
+    pair.old(here)
+    victim = main_of(here, pair)
+
+    def change() -> None:
+        with victim.open("ab") as stream:
+            stream.write(b"x")
+
+    before = len(victim.read_bytes())
+    shutil.rmtree(here)
+    here.mkdir()
+    with pytest.raises(
+        WriteError, match="changed meanwhile and is not replaced; try again once nothing writes"
+    ):
+        replaced(pair, source, here, change)
+    assert len(victim.read_bytes()) == before + 1
+
+
+@every_pair
+def test_what_was_replaced_meanwhile_is_not_replaced(here: Path, source: Path, pair: Pair) -> None:
+    """A file that another program put in the place of the one that was opened stays."""
+
+    def change() -> None:
+        victim = main_of(here, pair)
+        copy = here.parent / "copy"
+        shutil.copy2(victim, copy)
+        copy.replace(victim)
+
+    with pytest.raises(WriteError, match="changed meanwhile and is not replaced"):
+        replaced(pair, source, here, change)
+    assert look(here / pair.name) == known(pair.name, pair.old)[1]
+
+
+def test_a_file_that_is_new_in_a_directory(here: Path, source: Path) -> None:
+    """What somebody put into a SavedModel since it was opened would be lost, so it is not replaced."""
+    with pytest.raises(WriteError, match="changed meanwhile"):
+        replaced(DIRECTORY, source, here, (here / "m" / "assets" / "mine.txt").touch)
+    assert (here / "m" / "assets" / "mine.txt").exists()
+
+
+@every_pair
+def test_a_change_at_the_last_moment(
+    here: Path, source: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what changes while the new files are brought to the disk is seen, and nothing is left behind."""
+    pair.old(here)
+    pair.new(source)
+    destination = files_of(here / pair.name)
+    names = listing(here)
+    real = os.fsync
+    changed: list[int] = []
+
+    def sync(fd: int) -> None:
+        real(fd)
+        if not changed:
+            changed.append(fd)
+            os.utime(main_of(here, pair))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with Staging(here / pair.name) as staging:
+        new = staged(files_of(source / pair.name), staging.path)
+        with pytest.raises(WriteError, match="changed meanwhile"):
+            replace_model(new, destination)
+    assert listing(here) == names
+    assert look(here / pair.name) == known(pair.name, pair.old)[1]
+
+
+def test_only_a_model_of_the_same_kind(here: Path, source: Path) -> None:
+    """A Keras archive is not replaced by a SavedModel, and the sentence names both."""
+    FILE.old(here)
+    DIRECTORY.new(source)
+    with pytest.raises(
+        WriteError, match=r"m.keras is a Keras archive, and cannot be replaced by a SavedModel"
+    ):
+        replace_model(files_of(source / "m"), files_of(here / "m.keras"))
+
+
+@pytest.mark.parametrize("pair", [CHECKPOINT, OTHER_SHARDS, SHARDS], ids=["same", "other", "keras"])
+def test_modes_of_several_files_are_kept(here: Path, source: Path, pair: Pair) -> None:
+    """Each new file has the mode of the old one of its name, or of the main file if there was none."""
+
+    def change() -> None:
+        for path in here.iterdir():
+            path.chmod(0o640 if path.suffix in {".index", ".json"} else 0o604)
+
+    pair.old(here)
+    old = {path.name for path in here.iterdir()}
+    pair.new(source)
+    change()
+    with Staging(here / pair.name) as staging:
+        new = staged(files_of(source / pair.name), staging.path)
+        replace_model(new, files_of(here / pair.name))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in here.iterdir()}
+    main = main_file(new.kind, pair.name)
+    assert modes == {name: 0o604 if name in old and name != main else 0o640 for name in modes}
+
+
+def test_a_checkpoint_gets_another_prefix(here: Path, source: Path) -> None:
+    """The files of a checkpoint are named after where it is put."""
+    CHECKPOINT.new(source)
+    with Staging(here / "best") as staging:
+        publish_model(staged(files_of(source / "m"), staging.path), here / "best")
+    assert listing(here) == ["best.data-00000-of-00001", "best.index"]
+    assert look(here / "best") == known("m", CHECKPOINT.new)[1]
+
+
+def test_shards_keep_the_name_that_they_were_written_with(here: Path, source: Path) -> None:
+    """The index of Keras shards holds their names, so another one is refused."""
+    SHARDS.new(source)
+    with Staging(here / "best.weights.json") as staging:
+        new = staged(files_of(source / SHARDS.name), staging.path)
+        with pytest.raises(WriteError, match=r"cannot be called best\.weights\.json"):
+            publish_model(new, here / "best.weights.json")
+    assert listing(here) == []
+
+
+@pytest.mark.parametrize("pair", [CHECKPOINT, SHARDS], ids=["checkpoint", "shards"])
+@pytest.mark.parametrize("taken", ["main", "data"])
+def test_names_that_are_taken(here: Path, source: Path, pair: Pair, taken: str) -> None:
+    """If any of several names is taken, by a file of a stranger too, no file is put down."""
+    pair.new(source)
+    files = files_of(source / pair.name)
+    main = main_file(files.kind, files.main)
+    name = main if taken == "main" else next(name for name in files.names if name != main)
+    (here / name).write_text("mine")
+    with Staging(here / pair.name) as staging:
+        new = staged(files, staging.path)
+        with pytest.raises(WriteError, match="exists already" if taken == "main" else "is in the way"):
+            publish_model(new, here / pair.name)
+    assert listing(here) == [name]
+    assert (here / name).read_text() == "mine"
+
+
+def test_a_stale_shard_is_not_overwritten(here: Path, source: Path) -> None:
+    """A file that the old checkpoint does not use, and the new one would replace, is somebody's."""
+    OTHER_SHARDS.old(here)
+    OTHER_SHARDS.new(source)
+    (here / "m.data-00000-of-00002").write_text("mine")
+    with Staging(here / "m") as staging:
+        new = staged(files_of(source / "m"), staging.path)
+        with pytest.raises(WriteError, match=r"m\.data-00000-of-00002 is in the way"):
+            replace_model(new, files_of(here / "m"))
+    assert look(here / "m") == known("m", OTHER_SHARDS.old)[1]
+
+
+def test_spare_names_avoid_what_is_there(here: Path, source: Path) -> None:
+    """A number of shards that leftovers have is not taken for the moment, and they stay."""
+    leftover = here / "m.data-00001-of-00002"
+    leftover.write_text("mine")
+    replaced(CHECKPOINT, source, here)
+    assert leftover.read_text() == "mine"
+    assert look(here / "m") == known("m", CHECKPOINT.new)[1]
+
+
+def test_shards_without_content_are_cleared_too(here: Path, source: Path) -> None:
+    """A checkpoint that counts shards which hold nothing leaves none of them behind."""
+    more = CHECKPOINT._replace(old=checkpoint("checkpoint/ckpt-1", 3))
+    replaced(more, source, here)
+    assert listing(here) == ["m.data-00000-of-00001", "m.index"]
+
+
+def test_a_checkpoint_of_version_1_in_several_files(here: Path) -> None:
+    """Where no file says which others belong to it, several are not replaced: it would take several steps."""
+    names = ("m-00000-of-00002", "m-00001-of-00002")
+    for name in names:
+        (here / name).write_text("old")
+    with Staging(here / names[0]) as staging:
+        for name in names:
+            (staging.path / name).write_text("new")
+        with pytest.raises(WriteError, match="cannot be replaced in one step; use --output"):
+            replace_model(
+                ModelFiles(Kind.TABLE, staging.path, names[0], names),
+                ModelFiles(Kind.TABLE, here, names[0], names),
+            )
+    assert {path.read_text() for path in here.iterdir()} == {"old"}
+
+
+def test_a_name_that_cannot_be_given_at_the_end(
+    here: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only the second half fails, the new model is there, and the next replacement clears up."""
+    real = several._Move._carry_out_last
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def fail(move: several._Move, *commits: several._Commit) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", broken)
+            real(move, *commits)
+
+    monkeypatch.setattr(several._Move, "_carry_out_last", fail)
+    with pytest.raises(
+        WriteError, match="is replaced and whole, but its data files could not get their usual"
+    ):
+        replaced(CHECKPOINT, source, here)
+    assert look(here / "m") == known("m", CHECKPOINT.new)[1]
+    assert "m.data-00000-of-00002" in listing(here)
+    monkeypatch.undo()
+    with Staging(here / "m") as staging:
+        replace_model(staged(files_of(source / "m"), staging.path), files_of(here / "m"))
+    assert listing(here) == ["m.data-00000-of-00001", "m.index"]
+
+
+def test_frameworks_read_what_is_there_for_a_moment(tmp_path: Path, fixtures_dir: Path) -> None:
+    """Between the two commits, TensorFlow and Keras load the model with the spare names as it is."""
+    keras = pytest.importorskip("keras")
+    tensorflow = pytest.importorskip("tensorflow")
+    for pair in (CHECKPOINT, SHARDS):
+        (tmp_path / pair.name).mkdir()
+        pair.old(tmp_path / pair.name)
+        in_between(tmp_path / pair.name, pair)
+    reader = tensorflow.train.load_checkpoint(str(tmp_path / "m" / "m"))
+    usual = tensorflow.train.load_checkpoint(str(fixtures_dir / "checkpoint" / "ckpt-1"))
+    shapes = reader.get_variable_to_shape_map()
+    assert shapes == usual.get_variable_to_shape_map()
+    for name in shapes:
+        np.testing.assert_array_equal(reader.get_tensor(name), usual.get_tensor(name))
+    model = keras.models.load_model(fixtures_dir / "healthy.keras")
+    expected = [np.array(value) for value in model.get_weights()]
+    model.set_weights([0 * value for value in expected])
+    model.load_weights(tmp_path / SHARDS.name / SHARDS.name)
+    for value, before in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(value, before)
+
+
+def in_between(folder: Path, pair: Pair) -> None:
+    """Give the data files of a model the names that they have for a moment; the usual ones are others'."""
+    files = files_of(folder / pair.name)
+    main = folder / main_file(files.kind, files.main)
+    with open_checkpoint(folder / pair.name) as opened:
+        index = opened.files[opened.files.open(main.name)]
+        spare = spare_names(files, index, files.main, lambda each: not (folder / each).exists())
+    for old, new in spare.names.items():
+        (folder / old).rename(folder / new)
+    for empty in spare.empty:
+        (folder / empty).touch()
+    pair.new(folder)
+    main.write_bytes(spare.main)

@@ -1,0 +1,50 @@
+"""Who may read and write a file: what a replacement takes over from what it replaces."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LABELS = ("system.posix_acl_", "security.selinux")
+"""How extended attributes begin that say who may do what; others may describe the content."""
+
+_KEPT_BITS = 0o3777
+"""Permissions, setgid and sticky bit; setuid would only harm."""
+
+
+def keep_attributes(old: Path, new: Path) -> None:
+    """Give a file or directory the mode, owner, access list and labels of the one that it replaces.
+
+    The owner stays the user of this process where that one may not give files away, and what the
+    file system does not know is passed over.
+
+    Raises:
+        OSError: The mode cannot be set.
+    """
+    status = old.stat()
+    if (status.st_uid, status.st_gid) != ((own := new.stat()).st_uid, own.st_gid):
+        _give(new, status.st_uid, status.st_gid)
+    new.chmod(status.st_mode & _KEPT_BITS)
+    _keep_labels(old, new)
+
+
+def _give(path: Path, user: int, group: int) -> None:
+    try:
+        os.chown(path, user, group)
+    except OSError:
+        with suppress(OSError):
+            os.chown(path, -1, group)
+
+
+def _keep_labels(old: Path, new: Path) -> None:
+    """Copy the access lists and labels, where there is such a thing."""
+    if not hasattr(os, "listxattr"):
+        return
+    with suppress(OSError):
+        for name in filter(lambda name: name.startswith(_LABELS), os.listxattr(old)):
+            with suppress(OSError):
+                os.setxattr(new, name, os.getxattr(old, name))
