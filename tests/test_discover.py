@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -334,3 +335,13 @@ def test_every_model_of_the_corpus_is_found_once(corpus: Path) -> None:
     root = Path(os.path.realpath(corpus))
     folders = {Path(key).relative_to(root).parts[0] for key in keys}
     assert {row[1].split("/")[0] for row in rows if row[0] in wanted} == folders
+
+
+def test_what_a_killed_process_left_is_no_model(fixtures_dir: Path, tmp_path: Path) -> None:
+    """A staging directory holds a copy that was never proved; neither a walk nor a glob goes into it."""
+    staging = tmp_path / ".model.keras.123.0123456789abcdef.weightaudit-tmp"
+    staging.mkdir()
+    for folder in (tmp_path, staging):
+        shutil.copy(fixtures_dir / "healthy.keras", folder / "model.keras")
+    for path in (tmp_path, tmp_path / "**" / "*.keras"):
+        assert [target.path for target in discover([str(path)])] == [tmp_path / "model.keras"]

@@ -7,6 +7,7 @@ import re
 import stat
 from dataclasses import dataclass
 from errno import ENAMETOOLONG
+from functools import cache
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
 from weightaudit.formats import Kind, open_catalog, sniff
 from weightaudit.report import LeftOut
+from weightaudit.versions.layout import MARKER, is_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +25,9 @@ _SAVED_MODEL_PARTS = frozenset({"variables", "assets", "assets.extra"})
 _KERAS_FILES = frozenset({"config.json", "metadata.json", "model.weights.h5"})
 _MODEL_SUFFIXES = frozenset({".keras", ".h5", ".hdf5"})
 _VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
+_UNFINISHED = ".weightaudit-tmp"
+"""End of the name of a staging directory, see `weightaudit.storage.staging`."""
+_STORE = "a version store: name it, or a version in it, to audit that"
 
 _DATA_SHARD = re.compile(r"(?s)(.*)\.data-\d{5}-of-\d{5}")
 _TABLE_SHARD = re.compile(r"(?s)(.+)-\d{5}-of-\d{5}")
@@ -82,7 +87,8 @@ def search(paths: Sequence[str]) -> Search:
     A file is taken as it is, and a part of a model (a shard, `saved_model.pb`) stands for the
     whole. Directories are walked in sorted order; their content decides, not the suffix. Links
     to directories are not followed, nor links to files outside. Where a directory that was
-    named has a `checkpoint` file, only the checkpoint that it names is taken from there.
+    named has a `checkpoint` file, only the checkpoint that it names is taken from there. A version
+    store is left out, unless its own name or that of something in it is in the path.
 
     Args:
         paths: Files, directories, checkpoint prefixes and globs; ``**`` matches directories.
@@ -99,12 +105,12 @@ def search(paths: Sequence[str]) -> Search:
             key = os.path.realpath(path)
             known = found.get(key)
             if known is None:
-                found[key] = Target(path, _label(path), explicit)
+                found[key] = Target(path, label_of(path), explicit)
             elif explicit and not known.explicit:
                 found[key] = Target(known.path, known.label, explicit=True)
     wholes = {Path(key) for key in found}
     left_out = (
-        LeftOut(_label(path), reason)
+        LeftOut(label_of(path), reason)
         for path, reason in passed.items()
         # What lies in a SavedModel, or was found under another argument, is not left out.
         if wholes.isdisjoint((real := Path(os.path.realpath(path)), *real.parents))
@@ -164,7 +170,7 @@ def _is_directory(path: Path) -> bool:
 
 
 def _nothing(sentence: str, passed: _Passed) -> str:
-    told = grouped([LeftOut(_label(path), reason) for path, reason in passed.items()])
+    told = grouped([LeftOut(label_of(path), reason) for path, reason in passed.items()])
     phrases = "; ".join(f"{names} ({reason})" for names, reason in told)
     return f"{sentence}; left out: {phrases}." if phrases else f"{sentence}."
 
@@ -188,13 +194,20 @@ def _named(path: Path) -> Path | None:
 def _matching(pattern: str, passed: _Passed) -> list[tuple[Path, bool]]:
     # pathlib's own globs know neither absolute patterns nor `..`.
     names = sorted(glob(pattern, recursive=True, include_hidden=True))  # noqa: PTH207
-    matches = [path for path in map(Path, names) if _VERSION_CONTROL.isdisjoint(path.parts)]
+    matches = [path for path in map(Path, names) if not any(map(_is_foreign, path.parts))]
     if not matches:
         raise UsageError(f"{pattern} matches nothing.")
     models: list[tuple[Path, bool]] = []
     own: _Passed = {}
+    # Whoever works in a store, or names it, means what is in it.
+    named = {*Path(pattern).parts, ""}
+    known = cache(is_store)
     for match in matches:
-        models.extend(_in_directory(match, own) if match.is_dir() else _examine([match], own))
+        store = next((place for place in (match, *match.parents) if known(place)), None)
+        if store is not None and store.name not in named:
+            own[store] = _STORE
+        else:
+            models.extend(_in_directory(match, own) if match.is_dir() else _examine([match], own))
     if not models:
         raise UnsupportedFormatError(_nothing(f"{pattern} matches no saved model", own))
     passed |= own
@@ -214,7 +227,11 @@ def _in_directory(root: Path, passed: _Passed) -> Iterator[tuple[Path, bool]]:
 def _files(root: Path, passed: _Passed) -> Iterator[Path]:
     inside = Path(os.path.realpath(root))
     for directory, names, files in os.walk(root, onerror=_refuse):
-        names[:] = sorted(name for name in names if name not in _VERSION_CONTROL)
+        if MARKER in files and Path(directory) != root:
+            passed[Path(directory)] = _STORE
+            names.clear()
+            continue
+        names[:] = sorted(name for name in names if not _is_foreign(name))
         for link in (path for name in names if (path := Path(directory, name)).is_symlink()):
             if not Path(os.path.realpath(link)).is_relative_to(inside):
                 passed[link] = "a link that leads out of the directory, and is not followed"
@@ -227,6 +244,11 @@ def _files(root: Path, passed: _Passed) -> Iterator[Path]:
                 yield path
             else:
                 passed[path] = "neither a file nor a directory"
+
+
+def _is_foreign(directory: str) -> bool:
+    """Say whether a directory of that name holds no models of the user: nor what a killed process left."""
+    return directory in _VERSION_CONTROL or directory.endswith(_UNFINISHED)
 
 
 def _refuse(error: OSError) -> None:
@@ -358,7 +380,8 @@ def _is_checkpoint(model: Path) -> bool:
     return model.name.endswith(".index") or (model.is_file() and sniff(model) is Kind.TABLE)
 
 
-def _label(path: Path) -> str:
+def label_of(path: Path) -> str:
+    """Return what a model is called in reports: relative to the working directory, a checkpoint by its prefix."""
     shown = Path(os.path.relpath(path))
     if path.name == ".index":
         return shown.parent.as_posix()

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
-from math import isfinite, isnan
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.render.plain import json_text, plain, safe_text
 from weightaudit.render.summary import VERDICTS, count, figures, obstacle, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from weightaudit.report import Coverage, ModelReport, Report
-    from weightaudit.rule import Finding, Value
+    from weightaudit.rule import Finding
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
 
@@ -44,19 +43,17 @@ def render_json(report: Report, *, verbose: bool = False, names: Mapping[str, st
     """
     document = {
         "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "weightaudit", "version": _tool_version()},
+        "tool": {"name": "weightaudit", "version": tool_version()},
         "exit_code": int(report.exit_code),
         "verdict": VERDICTS[report.exit_code],
         "fail_on": None if report.fail_on is None else report.fail_on.label,
         "summary": _summary(report),
         "models": [_model(model, names or {}, verbose=verbose) for model in report.models],
     }
-    text = json.dumps(document, indent=2, allow_nan=False)
-    # Azure, TeamCity and GitHub look for commands that start with ## anywhere in a line.
-    return text.replace("##", r"#\u0023") + "\n"
+    return json_text(document)
 
 
-def _tool_version() -> str:
+def tool_version() -> str:
     try:
         return version("weightaudit")
     except PackageNotFoundError:  # run from a checkout that was never installed
@@ -78,14 +75,16 @@ def _summary(report: Report) -> dict[str, Any]:
 def _model(model: ModelReport, names: Mapping[str, str], *, verbose: bool) -> dict[str, Any]:
     failure = obstacle(model)
     return {
-        "path": _text(model.path),
-        "container": _text(model.container),
+        "path": safe_text(model.path),
+        "container": safe_text(model.container),
         "complete": model.is_complete,
-        "failure": None if failure is None else _text(failure),
+        "failure": None if failure is None else safe_text(failure),
         "coverage": _coverage(model.coverage),
-        "findings": [_finding(finding, names) for finding in ordered(model.findings)],
-        "skipped": [{"tensor": _text(one.tensor), "reason": _text(one.reason)} for one in model.skipped],
-        "notes": [_text(remark) for remark in model.notes],
+        "findings": [finding_json(finding, names) for finding in ordered(model.findings)],
+        "skipped": [
+            {"tensor": safe_text(one.tensor), "reason": safe_text(one.reason)} for one in model.skipped
+        ],
+        "notes": [safe_text(remark) for remark in model.notes],
         "tensors": [_tensor(info, model.stats.get(info.name), verbose=verbose) for info in model.tensors],
     }
 
@@ -99,49 +98,29 @@ def _coverage(covered: Coverage) -> dict[str, int]:
     }
 
 
-def _finding(finding: Finding, names: Mapping[str, str]) -> dict[str, Any]:
+def finding_json(finding: Finding, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a finding as reports and the records of versions have it; `names` are those of the rules."""
     return {
         "code": finding.code,
         "rule": names.get(finding.code),
         "severity": finding.severity.label,
-        "tensor": None if finding.tensor is None else _text(finding.tensor),
-        "message": _text(finding.message),
-        "values": {name: _plain(finding.values[name]) for name in sorted(finding.values)},
+        "tensor": None if finding.tensor is None else safe_text(finding.tensor),
+        "message": safe_text(finding.message),
+        "values": {name: plain(finding.values[name]) for name in sorted(finding.values)},
     }
 
 
 def _tensor(info: TensorInfo, stats: Stats | None, *, verbose: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "name": _text(info.name),
-        "key": _text(info.key),
+        "name": safe_text(info.name),
+        "key": safe_text(info.key),
         "shape": list(info.shape),
-        "dtype": _text(info.dtype),
+        "dtype": safe_text(info.dtype),
         "role": info.role.value,
         "evidence": info.evidence.value,
-        "layer": _text(info.layer),
-        "layer_class": _text(info.layer_class),
+        "layer": safe_text(info.layer),
+        "layer_class": safe_text(info.layer_class),
     }
     if verbose and stats is not None:
-        document["statistics"] = {name: _plain(value) for name, value in figures(stats).items()}
+        document["statistics"] = {name: plain(value) for name, value in figures(stats).items()}
     return document
-
-
-def _plain(value: Value) -> Value:
-    """Return a value that JSON has: numpy's numbers as Python's, and non-finite ones as strings."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Integral):
-        return int(value)
-    number = float(value) if isinstance(value, Real) else value
-    if isfinite(number):
-        return number
-    if isnan(number):
-        return "NaN"
-    return "Infinity" if number > 0 else "-Infinity"
-
-
-def _text(text: str) -> str:
-    r"""Return the text with lone surrogates spelled out as ``\udc80``: JSON readers refuse them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,60 @@
+"""What there is to say about versions, damaged ones included, before anything is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from weightaudit.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from weightaudit.versions.store import Store
+    from weightaudit.versions.version import Version
+
+
+class Entry(NamedTuple):
+    """A version as a list shows it.
+
+    Attributes:
+        address: What a user calls it, such as ``model.keras@3``.
+        version: The version; None if its record is damaged.
+        damage: Why it cannot be used; None if its record can be read.
+        tags: Its tags, sorted.
+        parent_is_there: Whether the version that it was made from is still in the store.
+    """
+
+    address: str
+    version: Version | None
+    damage: str | None
+    tags: tuple[str, ...]
+    parent_is_there: bool
+
+
+def newcomer(version: Version) -> Entry:
+    """Return what is known about a version that was just made; the store is not looked at."""
+    return Entry(version.address, version, None, (), version.record.parent is not None)
+
+
+def survey(store: Store, names: Iterable[str]) -> list[Entry]:
+    """Return what is known about all versions of some models; their files are not read.
+
+    Raises:
+        StoreError: The store cannot be listed, or a file of tags is damaged.
+    """
+    return [survey_one(store, name, number) for name in names for number in store.numbers(name)]
+
+
+def survey_one(store: Store, name: str, number: int) -> Entry:
+    """Return what is known about one version.
+
+    Raises:
+        StoreError: The file of tags is damaged.
+    """
+    tags = tuple(sorted(tag for tag, tagged in store.tags(name).items() if tagged == number))
+    address = f"{name}@{number}"
+    try:
+        version = store.get(name, number)
+    except StoreError as error:
+        return Entry(address, None, str(error), tags, parent_is_there=False)
+    return Entry(address, version, None, tags, version.record.parent in store.numbers(name))
