@@ -12,6 +12,8 @@ import pytest
 
 import weightaudit
 from weightaudit.auditor import audit, audit_targets
+from weightaudit.catalog import Extent
+from weightaudit.checkpoint import open_checkpoint
 from weightaudit.discover import discover
 from weightaudit.policy import Policy
 from weightaudit.registry import Judge, RuleSet, configure, load_registry
@@ -203,3 +205,20 @@ def test_same_report_for_any_number_of_workers(fixtures_dir: Path) -> None:
     assert one.findings == four.findings
     for name, stats in one.models[0].stats.items():
         assert stats[Moments()] == four.models[0].stats[name][Moments()]
+
+
+def test_damage_to_the_second_copy_of_a_variable_is_found(tmp_path: Path, fixtures_dir: Path) -> None:
+    """Keras 3 exports store variables twice; the copy that is not measured is still read for its checksum."""
+    model = tmp_path / "exported"
+    shutil.copytree(fixtures_dir / "exported", model)
+    with open_checkpoint(model) as checkpoint:
+        _, copy = checkpoint.entries(checkpoint["dense/hidden/kernel"])
+        assert isinstance(copy.storage, Extent)
+        place = copy.storage.offset
+    shard = model / "variables" / "variables.data-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    data[place] ^= 1
+    shard.write_bytes(data)
+    (finding,) = audit(model).findings
+    assert finding.code == "WA110"
+    assert "second copy _all_variables/0" in finding.message

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from weightaudit.catalog import Defect, Entry, Extent, Flaw
+from weightaudit.catalog import Defect, Entry, Extent, Flaw, Region
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.decoding import Decoder, decoder_for
 from weightaudit.engine.reading import read_pieces
 from weightaudit.errors import ReadError, UsageError
 from weightaudit.formats import Opened, open_catalog
 from weightaudit.identity import identify
+from weightaudit.identity.order import layer_order
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -51,10 +53,12 @@ class Checkpoint:
         self.container = catalog.container
         self.tensors: tuple[TensorInfo, ...] = tuple(info for info, _ in identified.tensors)
         self.notes: tuple[str, ...] = (*catalog.notes, *identified.notes)
-        self.regions = catalog.regions
+        # The second copy of a variable is not measured; that it is the same is for its checksum to prove.
+        self.regions = (*catalog.regions, *_regions(identified.copies.values()))
         self._entries = {info.name: entry for info, entry in identified.tensors}
         self._infos = {info.name: info for info in self.tensors}
         self._copies = identified.copies
+        self._catalog = catalog
         self._by_key = {entry.key: info for info, entry in identified.tensors}
         found = _by_name(catalog.defects, self._by_key)
         self.defects: tuple[Defect, ...] = tuple(
@@ -128,6 +132,11 @@ class Checkpoint:
         pieces = read_pieces(self.files, self.entry(info), 0, info.size)
         return b"".join(raw.tobytes() for _, raw in pieces)
 
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Paths of all configured layers, in the configuration's order; empty if none was saved."""
+        return layer_order(self._catalog)
+
     def check_unchanged(self) -> None:
         """Raise ReadError if a file was written to since it was opened."""
         self.files.check_unchanged()
@@ -169,6 +178,12 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
     except BaseException:
         opened.files.close()
         raise
+
+
+def _regions(entries: Iterable[Entry]) -> Iterator[Region]:
+    for entry in entries:
+        if isinstance(entry.storage, Extent) and entry.checksum:
+            yield Region(f"The second copy {entry.key}", entry.storage, entry.checksum)
 
 
 def _by_name(defects: Sequence[Defect], infos: dict[str, TensorInfo]) -> Iterator[Defect]:

@@ -46,15 +46,17 @@ class _Graph:
 def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     """Leave out the second copy of each variable that Keras 3 ``model.export`` writes.
 
+    A copy has the name, shape, type and checksum of the first; one that differs is a tensor of its own.
+
     Returns:
         The catalog without the copies, and the copies by the key of the entry that was kept.
     """
     names = _read_graph(catalog.documents.get("object_graph")).names
 
-    def identity(entry: Entry) -> tuple[str, tuple[int, ...], str]:
-        return names.get(entry.key, ""), entry.shape, entry.dtype
+    def identity(entry: Entry) -> tuple[object, ...]:
+        return names.get(entry.key, ""), entry.shape, entry.dtype, entry.checksum
 
-    originals: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
+    originals: dict[tuple[object, ...], list[str]] = {}
     for entry in catalog.entries:
         if entry.key.startswith("variables/"):
             originals.setdefault(identity(entry), []).append(entry.key)
