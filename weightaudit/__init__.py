@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from weightaudit.auditor import audit as audit
     from weightaudit.checkpoint import Checkpoint as Checkpoint
     from weightaudit.checkpoint import open_checkpoint as open_checkpoint
+    from weightaudit.comparison import Comparison as Comparison
+    from weightaudit.comparison import compare as compare
+    from weightaudit.comparison import compare_checkpoints as compare_checkpoints
     from weightaudit.errors import PolicyError as PolicyError
     from weightaudit.errors import ReadError as ReadError
     from weightaudit.errors import RuleError as RuleError
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from weightaudit.errors import WeightauditError as WeightauditError
     from weightaudit.limits import Limits as Limits
     from weightaudit.policy import Policy as Policy
+    from weightaudit.repair.library import repair_model as repair_model
+    from weightaudit.repair.selection import Request as Request
+    from weightaudit.repair.selection import Selector as Selector
     from weightaudit.report import ExitCode as ExitCode
     from weightaudit.report import ModelReport as ModelReport
     from weightaudit.report import Report as Report
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Checkpoint": "checkpoint",
+    "Comparison": "comparison",
     "Example": "rule",
     "ExitCode": "report",
     "Finding": "rule",
@@ -44,20 +51,26 @@ _HOMES = {
     "PolicyError": "errors",
     "ReadError": "errors",
     "Report": "report",
+    "Request": "repair.selection",
     "Role": "tensor",
     "Rule": "rule",
     "RuleError": "errors",
+    "Selector": "repair.selection",
     "Severity": "rule",
     "TensorInfo": "tensor",
     "UnsupportedFormatError": "errors",
     "UsageError": "errors",
     "WeightauditError": "errors",
     "audit": "auditor",
+    "compare": "comparison",
+    "compare_checkpoints": "comparison",
     "open_checkpoint": "checkpoint",
+    "repair_model": "repair.library",
 }
 
 __all__ = [
     "Checkpoint",
+    "Comparison",
     "Example",
     "ExitCode",
     "Finding",
@@ -68,16 +81,21 @@ __all__ = [
     "PolicyError",
     "ReadError",
     "Report",
+    "Request",
     "Role",
     "Rule",
     "RuleError",
+    "Selector",
     "Severity",
     "TensorInfo",
     "UnsupportedFormatError",
     "UsageError",
     "WeightauditError",
     "audit",
+    "compare",
+    "compare_checkpoints",
     "open_checkpoint",
+    "repair_model",
 ]
 
 

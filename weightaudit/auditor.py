@@ -112,18 +112,49 @@ class _Run:
 
 def _audit_target(run: _Run, target: Target) -> ModelReport:
     with open_checkpoint(target.path, limits=run.limits) as checkpoint:
-        judges = {info.name: judges_of(run.rules, info) for info in checkpoint if info.is_numeric}
-        subjects, skipped = _subjects(checkpoint, judges, verbose=run.verbose)
-        advance = _reporter(run.progress, target.label, sum(info.nbytes for info in checkpoint))
-        measured = measure(
-            checkpoint.files, subjects, checkpoint.regions, workers=run.workers, progress=advance
+        return audit_checkpoint(
+            checkpoint,
+            target.label,
+            run.rules,
+            workers=run.workers,
+            progress=run.progress,
+            verbose=run.verbose,
         )
-        checkpoint.check_unchanged()
-        model = Measured(checkpoint.tensors, measured.stats, (*checkpoint.defects, *measured.defects))
-        findings, unjudged = judge(model, judges, run.rules)
+
+
+def audit_checkpoint(
+    checkpoint: Checkpoint,
+    label: str,
+    rules: RuleSet,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    verbose: bool = False,
+) -> ModelReport:
+    """Audit a model that is open already; see `audit`.
+
+    Args:
+        checkpoint: The model.
+        label: Its name in the report.
+        rules: Rules that judge it.
+        workers: Threads that read and measure; by default one per usable CPU, at most 8.
+        progress: Told how much was read.
+        verbose: Whether every tensor's basic statistics are measured and kept.
+
+    Raises:
+        ReadError: A file was written to meanwhile.
+        RuleError: A rule crashed when it was asked what it needs.
+    """
+    judges = {info.name: judges_of(rules, info) for info in checkpoint if info.is_numeric}
+    subjects, skipped = _subjects(checkpoint, judges, verbose=verbose)
+    advance = _reporter(progress, label, sum(info.nbytes for info in checkpoint))
+    measured = measure(checkpoint.files, subjects, checkpoint.regions, workers=workers, progress=advance)
+    checkpoint.check_unchanged()
+    model = Measured(checkpoint.tensors, measured.stats, (*checkpoint.defects, *measured.defects))
+    findings, unjudged = judge(model, judges, rules)
     skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
     return ModelReport(
-        target.label,
+        label,
         checkpoint.container,
         findings,
         tuple(sorted(skipped + unjudged, key=lambda one: (one.tensor, one.reason))),
@@ -131,6 +162,7 @@ def _audit_target(run: _Run, target: Target) -> ModelReport:
         coverage=_coverage(model),
         tensors=checkpoint.tensors,
         stats=measured.stats,
+        defects=model.defects,
     )
 
 

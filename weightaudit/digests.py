@@ -22,8 +22,6 @@ from weightaudit.engine.reading import read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from weightaudit.checkpoint import Checkpoint
@@ -76,13 +74,17 @@ def entry_digest(files: Files, entry: Entry) -> str | None:
 def pieces_digest(pieces: Iterable[NDArray[np.uint8]], entry: Entry) -> str:
     """Return the digest of a tensor whose stored bytes come in row-major order."""
     digest = hashlib.sha256()
-    width = itemsize(entry.dtype) // components(entry.dtype)
     for raw in pieces:
-        native: NDArray[Any] = (
-            raw.view(f">u{width}").astype(f"<u{width}") if entry.big_endian and width > 1 else raw
-        )
-        digest.update(np.ascontiguousarray(native).view(np.uint8).data)
+        digest.update(little_endian(raw, entry).data)
     return digest.hexdigest()
+
+
+def little_endian(raw: NDArray[np.uint8], entry: Entry) -> NDArray[np.uint8]:
+    """Return stored bytes of whole elements in little-endian order, the same array if they are."""
+    width = itemsize(entry.dtype) // components(entry.dtype)
+    if entry.big_endian and width > 1:
+        raw = raw.view(f">u{width}").astype(f"<u{width}").view(np.uint8)
+    return np.ascontiguousarray(raw)
 
 
 def source_digest(source: ByteSource, offset: int = 0, nbytes: int | None = None) -> str:

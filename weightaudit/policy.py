@@ -61,6 +61,27 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairSettings:
+    """Projections that `weightaudit repair` applies, and to which tensors.
+
+    Attributes:
+        project: Projections as in ``--project``, such as ``max_norm(2, axis=0)``.
+        tensors: Globs over the whole tensor name.
+        roles: Roles.
+        layer_classes: Globs over the Keras class name.
+        first: Whether only the first layer that has such tensors is meant.
+        where: File and table, for messages.
+    """
+
+    project: tuple[str, ...]
+    tensors: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
+    layer_classes: tuple[str, ...] = ()
+    first: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What to judge, how strictly, and what fails the gate.
 
@@ -71,6 +92,7 @@ class Policy:
         fail_on: Findings of this severity or worse fail the gate; None: findings never do.
         rules: Settings by code or name of the rule.
         overrides: Other settings for some tensors; a later one wins over an earlier one.
+        repairs: What `weightaudit repair` does beside mending findings.
         source: File that the policy was read from, for messages; empty for the default policy.
     """
 
@@ -80,6 +102,7 @@ class Policy:
     fail_on: Severity | None = Severity.ERROR
     rules: Mapping[str, RuleSettings] = field(default_factory=dict[str, RuleSettings])
     overrides: tuple[Override, ...] = ()
+    repairs: tuple[RepairSettings, ...] = ()
     source: str = ""
 
     @property
@@ -136,11 +159,8 @@ def parse_policy(table: Mapping[str, Any], source: str) -> Policy:
         PolicyError: A key is unknown or a value has the wrong type.
     """
     where = f"{source}: "
-    known = ("select", "ignore", "plugins", "fail_on", "rules", "overrides")
+    known = ("select", "ignore", "plugins", "fail_on", "rules", "overrides", "repair")
     values = _normalized(table, source, known)
-    overrides = values.get("overrides", [])
-    if not isinstance(overrides, list):
-        raise PolicyError(f"{where}overrides must be a list of tables, written [[overrides]].")
     return Policy(
         select=_strings(values, "select", where) if "select" in values else ("ALL",),
         ignore=_strings(values, "ignore", where),
@@ -149,7 +169,11 @@ def parse_policy(table: Mapping[str, Any], source: str) -> Policy:
         rules=_rules(values, where),
         overrides=tuple(
             _override(override, f"{where}overrides[{index}]")
-            for index, override in enumerate(cast("list[object]", overrides))
+            for index, override in enumerate(_tables(values, "overrides", where))
+        ),
+        repairs=tuple(
+            _repair(repair, f"{where}repair[{index}]")
+            for index, repair in enumerate(_tables(values, "repair", where))
         ),
         source=source,
     )
@@ -162,6 +186,20 @@ def parse_fail_on(value: object, where: str) -> Severity | None:
         PolicyError: It is none of these; the message begins with `where`.
     """
     return None if value == "never" else _severity(value, where, ("error", "warning", "note", "never"))
+
+
+def policy_digest(policy: Policy) -> str:
+    """Return the SHA-256 of what a policy says, wherever it is written down and in whatever order."""
+    import hashlib
+    import json
+    from dataclasses import asdict
+
+    said = asdict(policy)
+    del said["source"]
+    for repair in said["repairs"]:
+        del repair["where"]
+    text = json.dumps(said, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -211,6 +249,34 @@ def _override(value: object, where: str) -> Override:
     if not (override.ignore or override.rules):
         raise PolicyError(f"{where} changes nothing: give it ignore or rules.")
     return override
+
+
+def _repair(value: object, where: str) -> RepairSettings:
+    known = ("project", "tensors", "roles", "layer_classes", "first")
+    values = _normalized(_table(value, where), where, known)
+    if isinstance(values.get("project"), str):
+        values["project"] = [values["project"]]
+    first: object = values.get("first", False)
+    if not isinstance(first, bool):
+        raise PolicyError(f"{where}.first must be true or false, not {describe_type(first)}.")
+    repair = RepairSettings(
+        project=_strings(values, "project", f"{where}."),
+        tensors=_strings(values, "tensors", f"{where}."),
+        roles=tuple(_role(name, f"{where}.roles") for name in _strings(values, "roles", f"{where}.")),
+        layer_classes=_strings(values, "layer_classes", f"{where}."),
+        first=first,
+        where=where,
+    )
+    if not repair.project:
+        raise PolicyError(f'{where} changes nothing: give it project, such as "max_norm(2, axis=0)".')
+    return repair
+
+
+def _tables(values: Mapping[str, Any], key: str, where: str) -> list[object]:
+    value: object = values.get(key, [])
+    if not isinstance(value, list):
+        raise PolicyError(f"{where}{key} must be a list of tables, written [[{key}]].")
+    return cast("list[object]", value)
 
 
 def _rules(values: Mapping[str, Any], where: str) -> dict[str, RuleSettings]:

@@ -12,6 +12,7 @@ from weightaudit.rule import Finding, Severity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from weightaudit.catalog import Defect
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
 
@@ -80,6 +81,7 @@ class ModelReport:
         notes: Remarks that are no findings.
         tensors: Every tensor of the model.
         stats: Statistics by tensor name.
+        defects: Damage of the container, whichever rules were there to judge it.
     """
 
     path: str
@@ -91,6 +93,7 @@ class ModelReport:
     coverage: Coverage = Coverage(0, 0, 0, 0)
     tensors: Sequence[TensorInfo] = ()
     stats: dict[str, Stats] = field(default_factory=dict[str, "Stats"])
+    defects: Sequence[Defect] = ()
 
     @property
     def is_complete(self) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from weightaudit.catalog import Defect
+    from weightaudit.projections.base import Projection
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -138,6 +139,10 @@ class Rule:
     def check_model(self, model: Measured) -> Iterator[Finding]:
         """Judge what only all tensors together, or the container, can show."""
         return iter(())
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        """Return what mends this tensor so that the rule is silent, None if no projection does."""
+        return None
 
     def finding(
         self, info: TensorInfo | None, message: str, severity: Severity | None = None, **values: Value

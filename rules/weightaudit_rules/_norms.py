@@ -53,11 +53,15 @@ class NormRule(SelectiveRule, ABC):
     def _norms(self) -> AxisNorm:
         return AxisNorm(self._axes, self.norm_order)
 
+    def fits(self, info: TensorInfo) -> bool:
+        """Say whether a tensor has the axes that the norm is taken over."""
+        return fits(self._axes, len(info.shape))
+
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (self._norms,) if fits(self._axes, len(info.shape)) else ()
+        return (self._norms,) if self.fits(info) else ()
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        if not fits(self._axes, len(info.shape)):
+        if not self.fits(info):
             # Silence here would open the gate for a tensor that nobody looked at.
             message = f"The shape {info.shape} has no axes {self._axes}, so the norm was not judged."
             yield self.finding(info, message, Severity.WARNING)

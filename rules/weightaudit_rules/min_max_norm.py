@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weightaudit.rule import Example, Severity
 from weightaudit_rules._norms import NormRule
 from weightaudit_rules._options import require_interval
+
+if TYPE_CHECKING:
+    from weightaudit.projections import Projection
+    from weightaudit.tensor import TensorInfo
 
 
 @dataclass(frozen=True)
@@ -75,3 +80,9 @@ class MinMaxNorm(NormRule):
     @property
     def bounds(self) -> tuple[float, float]:
         return self.min or 0.0, inf if self.max is None else self.max
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import MinMaxNorm as Projected
+
+        lower, upper = self.bounds
+        return Projected(lower, upper, axis=self.axis) if self.fits(info) else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from weightaudit.projections import Projection
     from weightaudit.statistics import NegativeCount, Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -138,3 +139,9 @@ class NegativeVariance(Rule):
             minimum=found.minimum,
             size=info.size,
         )
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import NonNeg
+
+        # A moving variance of zero would make its channel 30 times as loud; second moments start at zero.
+        return NonNeg() if info.role is Role.OPTIMIZER_SLOT else None

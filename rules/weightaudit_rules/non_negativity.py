@@ -15,6 +15,7 @@ from weightaudit_rules._selection import SelectiveRule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from weightaudit.projections import Projection
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -86,3 +87,8 @@ class NonNegativity(SelectiveRule):
                 size=info.size,
                 minimum=negative.minimum,
             )
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import NonNeg
+
+        return NonNeg()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from weightaudit.rule import Example, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._norms import NormRule
 from weightaudit_rules._options import require
+
+if TYPE_CHECKING:
+    from weightaudit.projections import Projection
+    from weightaudit.tensor import TensorInfo
 
 
 @dataclass(frozen=True)
@@ -94,3 +99,14 @@ class NormBound(NormRule):
     @property
     def bounds(self) -> tuple[float, float]:
         return 0.0, inf if self.max is None else self.max
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import Clip, ClipNorm, L1Ball, MaxNorm
+
+        if self.max is None or not self.fits(info):
+            return None
+        if self.order == 1:
+            return L1Ball(self.max, axis=self.axis)
+        if self.order == inf:
+            return Clip(-self.max, self.max)
+        return ClipNorm(self.max) if self.axis is None else MaxNorm(self.max, axis=self.axis)

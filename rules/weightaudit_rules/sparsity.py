@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from weightaudit.projections import Projection
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -106,3 +107,9 @@ class Sparsity(SelectiveRule):
                     share=share,
                     bound=bound,
                 )
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import Prune
+
+        # Zeros that are too many cannot be undone: what stood there is lost.
+        return None if self.min is None else Prune(self.min)

@@ -13,6 +13,9 @@ from weightaudit_rules._norms import NormRule
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from weightaudit.projections import Projection
+    from weightaudit.tensor import TensorInfo
+
 
 def _unit_columns(scale: float = 1.0) -> NDArray[np.float32]:
     kernel = np.random.default_rng(1).normal(0, 0.1, (64, 32))
@@ -75,3 +78,8 @@ class UnitNorm(NormRule):
     @property
     def bounds(self) -> tuple[float, float]:
         return 1.0, 1.0
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import UnitNorm as Projected
+
+        return Projected(axis=self.axis) if self.fits(info) else None

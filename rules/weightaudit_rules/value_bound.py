@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from weightaudit_rules._tolerance import relative_tolerance
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from weightaudit.projections import Projection
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -104,3 +106,8 @@ class ValueBound(SelectiveRule):
                 value=extremes.maximum,
                 bound=self.max,
             )
+
+    def projection(self, info: TensorInfo) -> Projection | None:
+        from weightaudit.projections import Clip
+
+        return Clip(-inf if self.min is None else self.min, inf if self.max is None else self.max)

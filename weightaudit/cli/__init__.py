@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from weightaudit.cli.check import check
+from weightaudit.cli.commit import commit
+from weightaudit.cli.diff import diff
 from weightaudit.cli.explain import explain
+from weightaudit.cli.repair import repair
 from weightaudit.cli.rules import rules
+from weightaudit.cli.versions import versions
 
 app = typer.Typer(
     name="weightaudit",
@@ -21,6 +25,10 @@ app = typer.Typer(
 app.command()(check)
 app.command()(rules)
 app.command()(explain)
+app.command()(diff)
+app.command()(repair)
+app.command()(commit)
+app.add_typer(versions, name="versions")
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - Typer passes it by position

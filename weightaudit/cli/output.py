@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import sys
 from contextlib import suppress
@@ -95,31 +94,14 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         WeightauditError: It cannot be written; the old one is untouched.
     """
+    from weightaudit.storage.publishing import save_bytes
+
     data = text.encode("utf-8", "backslashreplace")
     try:
         if path.exists() and not path.is_file():
             # A device or a pipe, such as /dev/stdout: nothing there could be replaced.
             path.write_bytes(data)
-        else:
-            _replace(Path(os.path.realpath(path)), data)
+            return
     except OSError as error:
         raise WeightauditError(f"The report {path} cannot be written: {error.strerror or error}.") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    save_bytes(data, path)

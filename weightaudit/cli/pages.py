@@ -11,12 +11,13 @@ from textwrap import dedent, fill
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.options import options_of, toml_key
+from weightaudit.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from weightaudit.options import Option
-    from weightaudit.rule import Example, Rule
+    from weightaudit.rule import Example
 
 PAGE_WIDTH = 100
 """Columns of a page where nobody says how many there are, and the most that reads well."""
@@ -69,6 +70,8 @@ def rule_page(rule: type[Rule], width: int = PAGE_WIDTH) -> str:
         parts.append("\n".join([f"Options, in a policy under [rules.{rule.code}]:", *lines]))
         if not rule().is_active():
             parts.append(_wrapped("The rule judges nothing until a policy gives it options.", width, 0))
+    if rule.projection is not Rule.projection:
+        parts.append(_wrapped("`weightaudit repair` can mend what it finds, by projection.", width, 0))
     if rule.examples:
         lines = [_wrapped(_example(example), width, 4) for example in rule.examples]
         parts.append("\n".join(["Examples:", *lines]))

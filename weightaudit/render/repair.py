@@ -1,0 +1,107 @@
+"""What a repair changes, for people and for programs.
+
+In text, each tensor is one line, ``tensor: projections: what changes``; the last line says what was
+written. JSON is described by ``repair.schema.json``; like every report it holds no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from weightaudit.render.escape import MESSAGE_LIMIT, printable
+from weightaudit.render.json import finding_json, tool_version
+from weightaudit.render.plain import change_json, json_text, plain, safe_text
+from weightaudit.render.summary import count, plural
+from weightaudit.render.text import finding_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from weightaudit.change import Change
+    from weightaudit.repair.run import Repaired
+
+SCHEMA_VERSION = 1
+"""Raised when a field is removed or changes its meaning; new fields do not raise it."""
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of what `render_repair_json` returns."""
+    text = files("weightaudit.render").joinpath("repair.schema.json").read_text("utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def render_repair_text(done: Repaired, names: Mapping[str, str] | None = None) -> str:
+    """Return a plan, or what was done, as plain text that ends with a line end.
+
+    Args:
+        done: The plan and what came of it.
+        names: Names of the rules by code.
+    """
+    path = printable(done.plan.before.path)
+    lines = [f"{path}: {line}" for line in _lines(done, names)]
+    return "\n".join([*lines, f"verdict: {conclusion(done)}"]) + "\n"
+
+
+def _lines(done: Repaired, names: Mapping[str, str] | None) -> Iterator[str]:
+    excessive = {change.tensor for change in done.plan.excessive}
+    for change in done.plan.changes:
+        beyond = f", more than --max-change {done.plan.max_change:g}" if change.tensor in excessive else ""
+        yield printable(f"{change_text(change)}{beyond}", MESSAGE_LIMIT)
+    for finding in done.plan.unmended:
+        yield f"not mended: {finding_text(finding, names)}"
+    if done.original and done.version:
+        yield f"original kept as {printable(done.original)}, mended model as {printable(done.version)}"
+
+
+def change_text(change: Change) -> str:
+    """Return what happens to one tensor as one line."""
+    by = f" ({', '.join(change.rules)})" if change.rules else ""
+    text = (
+        f"{change.tensor}: {', '.join(change.projections)}{by}: {change.elements} of "
+        f"{plural(change.size, 'value')} change, by {change.relative:.3g} of the norm "
+        f"({change.before.l2:.6g} to {change.after.l2:.6g}), at most {change.largest:.3g} each"
+    )
+    if change.before.nonfinite != change.after.nonfinite:
+        text += f", NaN and Inf {change.before.nonfinite} to {change.after.nonfinite}"
+    return text
+
+
+def conclusion(done: Repaired) -> str:
+    """Return what came of a repair, as one sentence without a full stop."""
+    tensors = plural(len(done.plan.changes), "tensor")
+    left = len(done.plan.unmended)
+    rest = f"; {plural(left, 'finding')} cannot be mended by projection" if left else ""
+    if done.after is None:
+        if not done.plan.changes:
+            return f"nothing to change, nothing was written{rest}"
+        return f"{tensors} would change, nothing was written{rest}"
+    counts = ", ".join(plural(number, label) for label, number in count(done.after.findings).items())
+    return f"{tensors} changed, {printable(done.written)} was written and verified: {counts}{rest}"
+
+
+def render_repair_json(done: Repaired, names: Mapping[str, str] | None = None) -> str:
+    """Return a plan, or what was done, as a JSON document that ends with a line end."""
+    names = names or {}
+    after = None if done.after is None else [finding_json(one, names) for one in done.after.findings]
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "weightaudit", "version": tool_version()},
+        "exit_code": int(done.exit_code),
+        "model": safe_text(done.plan.before.path),
+        "container": safe_text(done.plan.before.container),
+        "max_change": plain(done.plan.max_change),
+        "excessive": [safe_text(change.tensor) for change in done.plan.excessive],
+        "changes": [change_json(change) for change in done.plan.changes],
+        "unmended": [finding_json(one, names) for one in done.plan.unmended],
+        "findings": {
+            "before": [finding_json(one, names) for one in done.plan.before.findings],
+            "after": after,
+        },
+        "written": None if done.after is None else safe_text(done.written),
+        "version": done.version and safe_text(done.version),
+        "original": done.original and safe_text(done.original),
+    }
+    return json_text(document)

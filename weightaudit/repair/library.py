@@ -1,0 +1,107 @@
+"""Repair as a library call: `weightaudit.repair_model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weightaudit.discover import label_of
+from weightaudit.errors import UsageError
+from weightaudit.limits import DEFAULT_LIMITS, Limits
+from weightaudit.policy import Policy, policy_digest
+from weightaudit.projections import RestoreFrom, load_projections
+from weightaudit.registry import configure, load_registry
+from weightaudit.repair.engines import engine_of
+from weightaudit.repair.planning import MAX_CHANGE, Orders
+from weightaudit.repair.requests import requests_of_policy
+from weightaudit.repair.run import Context, Destination, Repaired, plan_repair, repair
+from weightaudit.rule import Severity
+from weightaudit.versions.who import current_user
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from weightaudit.auditor import Progress
+    from weightaudit.repair.selection import Request
+
+
+def repair_model(
+    path: str | os.PathLike[str],
+    *,
+    requests: Sequence[Request] = (),
+    policy: Policy | None = None,
+    donor: str | os.PathLike[str] | None = None,
+    max_change: float = MAX_CHANGE,
+    output: str | os.PathLike[str] | None = None,
+    in_place: bool = False,
+    store: str | os.PathLike[str] | None = None,
+    message: str = "",
+    author: str | None = None,
+    dry_run: bool = False,
+    engine: str = "numpy",
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> Repaired:
+    """Mend a saved model by projection.
+
+    Args:
+        path: The model.
+        requests: Projections, with the tensors that they are for. Without any, what the audit
+            finds is mended by the projections that rules propose, and by those of the policy.
+        policy: Which rules judge; by default the built-in rules as they come.
+        donor: A saved model from which tensors are taken that no projection mends.
+        max_change: Largest relative change of the norm of a tensor, 0.5 by default.
+        output: A path that nothing has yet, for a mended copy; then no version is made.
+        in_place: Whether the original is replaced, after it became a version in the store.
+        store: The version store, by default ``.weightaudit`` beside the model. Without `output`
+            and `in_place` the mended model becomes a version there.
+        message: Why, for the record of the version.
+        author: Who; by default the user and the host.
+        dry_run: Only plan, and write nothing.
+        engine: ``numpy`` or ``tensorflow``.
+        limits: Bounds on what the file may ask for.
+        progress: Told how much was read for the audit.
+
+    Returns:
+        The plan, and what became of it.
+
+    Raises:
+        UsageError: A request is for no tensor, or the destination makes no sense.
+        RepairError: It would change more than is allowed, is not possible, or did not succeed.
+        ReadError: The model cannot be read, or changed meanwhile.
+        WriteError: It cannot be written, or was not written as planned.
+        StoreError: The version store cannot be used.
+    """
+    if output is not None and (in_place or store is not None):
+        raise UsageError("output is a copy; it goes with neither in_place nor store.")
+    policy = policy or Policy()
+    registry = load_registry(policy.plugins)
+    asked = tuple(requests)
+    orders = Orders(
+        requests=asked or requests_of_policy(policy, load_projections(policy.plugins)),
+        mend=not asked or donor is not None,
+        level=policy.fail_on or Severity.NOTE,
+        donor=None if donor is None else RestoreFrom(str(donor)),
+        max_change=max_change,
+    )
+    context = Context(
+        configure(registry, policy),
+        {rule.code: rule.name for rule in registry.rules},
+        policy.fail_on,
+        policy=policy_digest(policy),
+        engine=engine_of(engine),
+        limits=limits,
+        progress=progress,
+    )
+    model, label = Path(path), label_of(Path(path))
+    if dry_run:
+        return plan_repair(model, label, orders, context)
+    to = Destination(
+        None if output is None else Path(output),
+        in_place,
+        None if store is None else Path(store),
+        message,
+        author or current_user(),
+    )
+    return repair(model, label, orders, context, to)
