@@ -12,11 +12,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from weightaudit.options import options_of  # noqa: E402 - a bare checkout is importable only now
 from weightaudit.plugins import load_rules  # noqa: E402
+from weightaudit.rule import Rule  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from weightaudit.rule import Rule
 
 FAMILIES = {
     "WA1": ("Integrity", "The bytes and the numbers are what was saved."),
@@ -35,6 +34,8 @@ Each rule is one file in `weightaudit_rules/`; `weightaudit explain CODE` prints
 Codes are never reused or renumbered. The severity is that of its gravest findings: a rule may report a
 lesser one, and an error is lowered to a warning where the tensor's role is only guessed and the rule
 relies on it.
+
+What a rule with a "yes" in the last column finds, `weightaudit repair` can mend by projection.
 
 A new rule is a new file: a frozen dataclass derived from `weightaudit.rule.Rule`, whose fields are its
 options and whose examples prove it. `weightaudit.testing.check_rule` checks all that a rule must hold.
@@ -69,7 +70,11 @@ def readme() -> str:
         parts.append(f"## {prefix}: {title}\n\n{purpose}\n")
         members = [rule for rule in rules if rule.code.startswith(prefix)]
         if members:
-            rows = ["| Code | Name | Severity | Finds | Options |", "|---|---|---|---|---|", *_rows(members)]
+            rows = [
+                "| Code | Name | Severity | Finds | Options | Mended by `repair` |",
+                "|---|---|---|---|---|---|",
+                *_rows(members),
+            ]
             parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
 
@@ -79,7 +84,9 @@ def _rows(rules: list[type[Rule]]) -> Iterator[str]:
         path = f"weightaudit_rules/{rule.__module__.rpartition('.')[2]}.py"
         summary = inspect.cleandoc(rule.__doc__ or "").partition("\n")[0]
         options = ", ".join(f"`{option.name}`" for option in options_of(rule))
-        yield f"| [{rule.code}]({path}) | {rule.name} | {rule.severity.label} | {summary} | {options} |"
+        mended = "yes" if rule.projection is not Rule.projection else ""
+        cells = (f"[{rule.code}]({path})", rule.name, rule.severity.label, summary, options, mended)
+        yield f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from weightaudit.cli import app
 from weightaudit.cli.output import say
 from weightaudit.errors import WeightauditError
 from weightaudit.report import ExitCode
+from weightaudit.storage.termination import Terminated
 
 INTERRUPTED = 130
 """Exit code of a process that was interrupted: 128 and the number of SIGINT."""
@@ -37,6 +38,8 @@ def main() -> int:
         return _exit_code(exit_)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Terminated as end:
+        return end.exit_code
     except WeightauditError as error:
         say(_one_line(str(error)))
         _trace()

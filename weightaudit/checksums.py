@@ -127,10 +127,17 @@ def _multiply(polynomial: int, left: int, right: int) -> int:
 @lru_cache(maxsize=1024)
 def _power(polynomial: int, exponent: int) -> int:
     """Return x**exponent modulo the generator."""
-    result, square = 1 << 31, 1 << 30
-    while exponent:
-        if exponent & 1:
-            result = _multiply(polynomial, square, result)
-        square = _multiply(polynomial, square, square)
-        exponent >>= 1
+    result = 1 << 31
+    for place in range(exponent.bit_length()):
+        if exponent >> place & 1:
+            result = _multiply(polynomial, _power_of_two(polynomial, place), result)
     return result
+
+
+@lru_cache(maxsize=256)
+def _power_of_two(polynomial: int, place: int) -> int:
+    """Return x**(2**place) modulo the generator."""
+    if not place:
+        return 1 << 30
+    root = _power_of_two(polynomial, place - 1)
+    return _multiply(polynomial, root, root)

@@ -22,6 +22,7 @@ from weightaudit.engine.reading import read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from weightaudit.checkpoint import Checkpoint

@@ -381,7 +381,7 @@ def _is_checkpoint(model: Path) -> bool:
 
 
 def label_of(path: Path) -> str:
-    """Return what a model is called in reports: relative to the working directory, a checkpoint by its prefix."""
+    """Return what a model is called in reports: relative to where we are, a checkpoint by its prefix."""
     shown = Path(os.path.relpath(path))
     if path.name == ".index":
         return shown.parent.as_posix()

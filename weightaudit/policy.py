@@ -239,7 +239,7 @@ def _override(value: object, where: str) -> Override:
     values = _normalized(_table(value, where), where, known)
     override = Override(
         tensors=_strings(values, "tensors", f"{where}."),
-        roles=tuple(_role(name, f"{where}.roles") for name in _strings(values, "roles", f"{where}.")),
+        roles=tuple(parse_role(name, f"{where}.roles") for name in _strings(values, "roles", f"{where}.")),
         layer_classes=_strings(values, "layer_classes", f"{where}."),
         ignore=_strings(values, "ignore", f"{where}."),
         rules=_rules(values, f"{where}."),
@@ -262,7 +262,7 @@ def _repair(value: object, where: str) -> RepairSettings:
     repair = RepairSettings(
         project=_strings(values, "project", f"{where}."),
         tensors=_strings(values, "tensors", f"{where}."),
-        roles=tuple(_role(name, f"{where}.roles") for name in _strings(values, "roles", f"{where}.")),
+        roles=tuple(parse_role(name, f"{where}.roles") for name in _strings(values, "roles", f"{where}.")),
         layer_classes=_strings(values, "layer_classes", f"{where}."),
         first=first,
         where=where,
@@ -300,7 +300,12 @@ def _severity(value: object, where: str, known: tuple[str, ...]) -> Severity:
     return Severity.parse(value)
 
 
-def _role(name: str, where: str) -> Role:
+def parse_role(name: str, where: str) -> Role:
+    """Return the role of that name, written with hyphens or underscores.
+
+    Raises:
+        PolicyError: There is none; the message begins with `where`.
+    """
     try:
         return Role(name.replace("-", "_"))
     except ValueError:

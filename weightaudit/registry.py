@@ -14,7 +14,7 @@ from weightaudit.plugins import load_rules
 from weightaudit.policy import Override, Policy, RuleSettings, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from weightaudit.rule import Rule, Severity
     from weightaudit.tensor import TensorInfo
@@ -40,12 +40,17 @@ class Registry:
         """Return the rule with that code or name."""
         return next((rule for rule in self.rules if key in {rule.code, rule.name}), None)
 
-    def suggestion(self, key: str) -> str:
-        """Return `` (did you mean 'x'?)`` for a key that is unknown, or an empty string."""
+    def suggestion(self, key: str, others: Iterable[str] = ()) -> str:
+        """Return `` (did you mean 'x'?)`` for a key that is unknown, or an empty string.
+
+        Args:
+            key: What is neither the code nor the name of a rule.
+            others: What could have been meant besides.
+        """
         begun = [rule.code for rule in self.rules if key and rule.code.startswith(key.upper())]
         if begun:
             return f" (did you mean {begun[0]!r}?)"
-        return did_you_mean(key, [word for rule in self.rules for word in (rule.code, rule.name)])
+        return did_you_mean(key, [*others, *(word for rule in self.rules for word in (rule.code, rule.name))])
 
     def expand(self, selectors: Sequence[str], where: str) -> frozenset[str]:
         """Return the codes that the selectors stand for.

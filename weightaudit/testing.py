@@ -233,7 +233,7 @@ def _projection_problems(rule: Rule, example: Example) -> Iterator[str]:
     projection = rule.projection(info)
     if projection is None:
         return
-    numbers = values if values.dtype in (np.float32, np.float64) else values.astype(np.float32)
+    numbers = values if values.dtype.name in {"float32", "float64"} else values.astype(np.float32)
     projected = projection.project(numbers, dtype=info.dtype)
     if projected is not numbers:
         mended = dataclasses.replace(example, values=lambda: projected.astype(values.dtype))

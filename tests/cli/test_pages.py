@@ -46,6 +46,30 @@ def test_explain_shows_the_page(cli: CommandLine) -> None:
         assert word in by_code.out
 
 
+def test_explain_shows_the_page_of_a_projection(cli: CommandLine) -> None:
+    """A projection is explained by name: how it is written, what it does, and its parameters."""
+    page = cli("explain", "max_norm")
+    assert page.code == 0
+    assert page.out.startswith("--project 'max_norm(max_value=2.0, axis=0)'\n\nEuclidean norms of at most")
+    assert "  max_value: a number; default 2.0\n      Largest norm allowed." in page.out
+    assert "Attributes" not in page.out
+    assert "  target: " in cli("explain", "fit_dtype").out
+    assert "required" in cli("explain", "fit_dtype").out
+    assert "Parameters" not in cli("explain", "non_neg").out
+    unknown = cli("explain", "max_nrom")
+    assert unknown.code == 2
+    assert "no rule and no projection 'max_nrom' (did you mean 'max_norm'?)" in unknown.err
+
+
+def test_pages_say_what_repair_can_mend(cli: CommandLine) -> None:
+    """The page of a rule, and the list for machines, say whether it knows a projection."""
+    assert "`weightaudit repair` can mend what it finds" in cli("explain", "WA301").out
+    assert "`weightaudit repair`" not in cli("explain", "WA204").out
+    rules = {rule["code"]: rule for rule in json.loads(cli("rules", "--format", "json").out)}
+    assert rules["WA301"]["mended_by_repair"] is True
+    assert rules["WA101"]["mended_by_repair"] is False
+
+
 def test_explain_says_each_option_once(cli: CommandLine) -> None:
     """An option's type, default and meaning stand together, as a policy writes them."""
     page = cli("explain", "WA301").out

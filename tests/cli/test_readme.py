@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,30 +16,40 @@ from weightaudit.report import ExitCode
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
 
+COMMANDS = ("check", "rules", "explain", "repair", "commit", "diff")
+VERSIONS = ("list", "show", "diff", "restore", "verify", "tag", "prune")
+_ABOUT_VERSIONS = r"weightaudit (repair|commit|versions|diff) "
+_LENIENT = {"repair": ("--max-change", "1")}
+"""What the example's model needs besides: its biases change by more than half."""
+
 TEXT = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 
-def block(language: str) -> str:
-    """Return the only code block in a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    return str(found)
+def blocks(language: str) -> list[str]:
+    """Return the code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def test_the_policy(cli: CommandLine, fixtures_dir: Path) -> None:
-    """The policy is accepted as it stands, and judges."""
-    (cli.cwd / "weightaudit.toml").write_text(block("toml"))
+    """The policy is accepted as it stands, and judges; so is what it says about repair."""
+    repair, policy = blocks("toml")
+    (cli.cwd / "weightaudit.toml").write_text(policy + repair)
     assert cli("check", fixtures_dir / "healthy.keras").code == 0
     assert cli("check", fixtures_dir / "nan.keras").code == 1
+    (cli.cwd / "weightaudit.toml").write_text(repair)
+    assert cli("repair", fixtures_dir / "healthy.keras", "--dry-run").code == 0
 
 
 def test_the_python(cli: CommandLine, fixtures_dir: Path) -> None:
     """The Python example runs as it stands."""
     shutil.copy(fixtures_dir / "nan.keras", cli.cwd / "model.keras")
-    command = [sys.executable, "-c", block("python")]
+    (code,) = blocks("python")
+    command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, cwd=cli.cwd, env=environment({}), capture_output=True, text=True, check=True
     )
     assert "error WA101 dense/hidden/kernel 1 of 512 values are NaN" in done.stdout
+    assert (cli.cwd / "mended.keras").is_file()
 
 
 def test_the_exit_codes() -> None:
@@ -48,10 +59,23 @@ def test_the_exit_codes() -> None:
 
 def test_the_options(cli: CommandLine) -> None:
     """Every option of ours that the text mentions is one that the command line has."""
-    known = {
-        option for command in ("check", "rules", "explain") for option in words(cli(command, "--help").out)
-    }
+    commands = [(command,) for command in COMMANDS] + [("versions", command) for command in VERSIONS]
+    known = {option for command in commands for option in words(cli(*command, "--help").out)}
     assert words(TEXT) <= known
+
+
+def test_repair_and_versions(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Every command line under Repair and Versions is accepted, in the order in which they stand there."""
+    for name in ("model.keras", "good.keras"):
+        shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / name)
+    shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "broken.keras")
+    shutil.copytree(fixtures_dir / "exported", cli.cwd / "exported")
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if re.match(_ABOUT_VERSIONS, line)]
+    assert {command[1] for command in commands} == {"repair", "commit", "versions", "diff"}
+    for _, *words_ in commands:
+        done = cli(*(word.replace("conv*", "stem") for word in words_), *_LENIENT.get(words_[0], ()))
+        assert done.code in ({1} if words_[0] == "diff" else {0}), (words_, done.err)
 
 
 def words(text: str) -> set[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +112,24 @@ def test_in_place_keeps_the_original_as_a_version(folder: Path, run: Run, name: 
     assert [digests(one) for one in stored] == [before, after]
 
 
+@pytest.mark.parametrize("options", [("--in-place",), ("--output", "copy")])
+def test_a_checkpoint_whose_prefix_is_empty(folder: Path, run: Run, options: tuple[str, ...]) -> None:
+    """One that is only called by its index is repaired in place, and copied under a name."""
+    for file in (folder / "checkpoint").iterdir():
+        if file.name.startswith("ckpt-1."):
+            file.rename(file.with_name(file.name.removeprefix("ckpt-1")))
+    path = folder / "checkpoint" / ".index"
+    before = digests(path)
+    result = run("repair", path, "--project", "clip(-0.25, 0.25)", "--max-change", "1", *options)
+    assert result.code == 0, result.err
+    if options == ("--in-place",):
+        after, kept = digests(path), digests(folder / "checkpoint/.weightaudit/checkpoint/1/.index")
+    else:
+        after, kept = digests(folder / "copy"), digests(path)
+    assert after != before
+    assert kept == before
+
+
 def test_without_a_destination_the_mended_model_becomes_a_version(folder: Path, run: Run) -> None:
     """The model itself is untouched; record and lineage are in the store."""
     before = (folder / "healthy.keras").read_bytes()
@@ -199,6 +220,7 @@ def test_the_change_budget_refuses(folder: Path, run: Run) -> None:
     planned = run(*words, "--dry-run")
     assert planned.code == 3
     assert "more than --max-change 0.5" in planned.out
+    assert planned.out.endswith("refused, because 1 would change by more than --max-change\n")
     assert run(*words, "--in-place", "--max-change", "1").code == 0
 
 
@@ -210,6 +232,17 @@ def test_nothing_to_do_writes_nothing(folder: Path, run: Run) -> None:
         "verdict: nothing to change, nothing was written\n",
     )
     assert not (folder / ".weightaudit").exists()
+
+
+@pytest.mark.parametrize("name", [*MODELS, *OTHERS])
+def test_a_copy_is_made_also_if_there_is_nothing_to_change(folder: Path, run: Run, name: str) -> None:
+    """Whoever asked for a path finds a model there after exit 0, with the bits of the original."""
+    out = folder / "out" / Path(name).name
+    out.parent.mkdir()
+    result = run("repair", name, "-o", str(out))
+    assert result.code == 0, result.err
+    assert "0 tensors changed" in result.out
+    assert digests(out) == digests(folder / name)
 
 
 def test_what_no_projection_mends_stays_a_finding(run: Run) -> None:
@@ -239,6 +272,21 @@ def test_a_donor_gives_back_what_was_lost(folder: Path, run: Run) -> None:
     assert change["rules"] == ["WA101"]
     assert change["projections"] == ["restore_from(path='good.keras', tensor='dense/hidden/kernel')"]
     assert digests(folder / "nan.keras") == digests(good)
+
+
+def test_a_version_is_a_donor_and_a_model_to_repair(folder: Path, run: Run) -> None:
+    """Where a path is asked for, the address of a version does: the last good one mends a broken one."""
+    path = folder / "model.keras"
+    shutil.copy(folder / "nan.keras", path)
+    words = ("--project", "replace_nonfinite", "--on", "dense/hidden/kernel", "--store", "kept")
+    assert run("repair", "model.keras", *words).code == 0
+    shutil.move(folder / "kept", folder / ".weightaudit")
+    done = run("repair", "model.keras", "--donor", "model.keras@2", "-o", "mended.keras")
+    assert done.code == 0, done.err
+    done = run("repair", "model.keras@2", "--project", "clip(-0.5, 0.5)", "--on", "dense/head/kernel")
+    assert "original kept as model.keras@2, mended model as model.keras@3" in done.out, done.err
+    assert run("repair", "model.keras@2", "--in-place").code == 2
+    assert "no model nope" in run("repair", "model.keras", "--donor", "nope@1").err
 
 
 def test_a_wrong_checksum_is_never_made_right(folder: Path, run: Run) -> None:
@@ -291,6 +339,12 @@ def test_one_damaged_tensor_of_a_checkpoint_does_not_stop_the_others(folder: Pat
         (("--project", "non_neg", "--on", ","), "--on is empty"),
         (("--project", "non_neg", "--role", "kernal"), "did you mean 'kernel'"),
         (("--project", "non_neg", "-o", "legacy.h5"), "exists already"),
+        (("--project", "non_neg", "-o", "."), "exists already"),
+        (("--project", "non_neg", "-o", "-"), "a model is not written to standard output"),
+        (("--project", "non_neg", "-o", "new/x.keras"), "there is no directory new"),
+        (("--project", "non_neg", "-o", "x.h5"), "let its name end in .keras"),
+        (("--project", "non_neg", "-o", "exported/x.keras"), "would be a part of the SavedModel exported"),
+        (("--project", "non_neg", "--max-change", "1", "--store", "exported/x"), "a part of the SavedModel"),
         (("--project", "non_neg", "--max-change", "1", "--store", "exported"), "has other content"),
     ],
 )
@@ -303,6 +357,81 @@ def test_wrong_usage_is_exit_2_and_writes_nothing(
     assert result.code == 2, result.err
     assert message in result.err
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_directory_is_not_replaced_around_its_user(folder: Path, run: Run) -> None:
+    """`.` and `..` would leave the shell in a directory that is gone; a copy and a version are fine."""
+    words = ("--project", "clip(-0.25, 0.25)", "--max-change", "1")
+    inside = replace(run, cwd=folder / "exported")
+    refused = inside("repair", ".", *words, "--in-place")
+    assert refused.code == 2
+    assert f"repair {os.path.realpath(inside.cwd)} from there" in refused.err
+    done = inside("repair", ".", *words, "-o", "../mended")
+    assert done.code == 0, done.err
+    assert run("repair", "exported/variables/..", *words, "--in-place").code == 2
+    assert inside("repair", ".", *words, "--dry-run").code == 0
+
+
+def test_a_checkpoint_is_copied_to_a_prefix_however_that_is_called(folder: Path, run: Run) -> None:
+    """As on the way in, PREFIX.index means PREFIX, and a prefix that is in use is refused."""
+    words = ("repair", "checkpoint/ckpt-1", "--project", "clip(-0.25, 0.25)", "--max-change", "1", "-o")
+    done = run(*words, "copy.index")
+    assert done.code == 0, done.err
+    assert "copy was written" in done.out
+    assert {one.name for one in folder.glob("copy*")} == {"copy.index", "copy.data-00000-of-00001"}
+    assert run(*words, "copy").code == 2
+    assert "exists already" in run(*words, ".").err
+
+
+def test_no_store_is_made_inside_a_saved_model(folder: Path, run: Run) -> None:
+    """The checkpoint in an export is a part of it: its versions would be served and stored with it."""
+    before = sorted((folder / "exported").rglob("*"))
+    words = ("exported/variables/variables", "--project", "clip(-0.25, 0.25)", "--max-change", "1")
+    refused = run("repair", *words, "--in-place")
+    assert refused.code == 2
+    assert "would be a part of the SavedModel" in refused.err
+    assert run("commit", "exported/variables/variables", "-m", "x").code == 2
+    assert sorted((folder / "exported").rglob("*")) == before
+    assert run("repair", *words, "--in-place", "--store", "kept").code == 0
+
+
+@pytest.mark.parametrize("store", [(), ("--store", "our versions")])
+def test_in_place_says_how_to_undo_it(folder: Path, run: Run, store: tuple[str, ...]) -> None:
+    """The command that the output names puts the original back, wherever the store is."""
+    path = folder / "my model.keras"
+    shutil.copy(folder / "healthy.keras", path)
+    before = path.read_bytes()
+    done = run("repair", path.name, *PROJECT, "--in-place", *store)
+    assert path.read_bytes() != before
+    (line,) = [line for line in done.out.splitlines() if "to undo: " in line]
+    program, *words = shlex.split(line.partition("to undo: ")[2])
+    assert program == "weightaudit"
+    assert run(*words).code == 0
+    assert path.read_bytes() == before
+
+
+def test_versions_of_one_original_share_it(folder: Path, run: Run) -> None:
+    """Trying several repairs keeps the original once, and each result says that it is from there."""
+    for bound in ("0.2", "0.3"):
+        run("repair", "healthy.keras", "--project", f"clip(-{bound}, {bound})", "--max-change", "1")
+    parents = {
+        number: json.loads((folder / f".weightaudit/healthy.keras/{number}/weightaudit.json").read_text())
+        for number in (1, 2, 3)
+    }
+    assert [parents[number]["parent"] for number in (1, 2, 3)] == [None, 1, 1]
+
+
+def test_what_is_left_and_what_is_new_is_told(run: Run) -> None:
+    """After a repair that was asked for, failing findings are shown, and those that it brought."""
+    words = ("repair", "nan.keras", "--project", "clip(-0.1, 0.1)", "--on", "dense/head/kernel")
+    done = run(*words, "--max-change", "1", "-o", "out.keras")
+    assert done.code == 1
+    assert "nan.keras: not mended: dense/hidden/kernel: error WA101 nan-values: 1 of 512" in done.out
+    assert "verified: 1 error, 0 warnings, 0 notes (before: 1 error, 0 warnings, 0 notes)" in done.out
+    words = ("repair", "healthy.keras", "--project", "clip(0.125, 0.125)", "--on", "head/kernel")
+    done = run(*words, "--max-change", "2", "-o", "constant.keras")
+    assert done.code == 0
+    assert "healthy.keras: new: head/kernel: warning WA" in done.out
 
 
 def test_several_models_are_not_repaired_at_once(run: Run) -> None:

@@ -32,7 +32,10 @@ def loaded(cwd: Path, *arguments: str) -> set[str]:
     return modules
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["check", "--help"], ["repair", "--help"], ["versions", "restore", "--help"], ["--version"]],
+)
 def test_help_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     """Help and version need neither numpy nor Rich, let alone a reader of models."""
     assert not loaded(tmp_path, *arguments) & {"numpy", "h5py", "rich", "tensorflow", "keras"}
@@ -55,5 +58,6 @@ def test_help_lists_the_commands(cli: CommandLine) -> None:
     """--help names every command; without arguments the help is shown too."""
     result = cli("--help")
     assert result.code == 0
-    for command in ("check", "rules", "explain"):
+    for command in ("check", "rules", "explain", "repair", "commit", "versions", "diff"):
         assert command in result.out
+    assert "..." not in result.out.partition("Commands:")[2], "a summary does not fit its line"

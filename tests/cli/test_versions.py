@@ -149,12 +149,25 @@ def test_list_on_a_terminal(cli: CommandLine, model: Path, fixtures_dir: Path) -
     """A person sees a table; what a record says is shown, never obeyed as markup."""
     two(cli, model, fixtures_dir)
     cli("commit", "models/m.keras", "-m", "[red]loud[/red] \x1b[31m", "--always")
+    text = on_terminal(cli, 120)
+    assert "version" in text.splitlines()[0]
+    assert "[red]loud[/red] \\x1b[31m" in text
+
+
+def test_list_on_a_narrow_terminal(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
+    """A table that does not fit is none: no address, time or size is cut off."""
+    two(cli, model, fixtures_dir)
+    assert on_terminal(cli, 40).replace("\r\n", "\n") == cli(*LIST, "models/").out
+
+
+def on_terminal(cli: CommandLine, columns: int) -> str:
+    """Return what `versions list` shows on a terminal of that width."""
     leader, follower = pty.openpty()
     with os.fdopen(leader, "rb", closefd=True) as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "weightaudit", *LIST, "models/"],
             cwd=cli.cwd,
-            env=environment({"COLUMNS": "120", "TERM": "xterm"}),
+            env=environment({"COLUMNS": str(columns), "TERM": "xterm"}),
             stdout=follower,
         )
         os.close(follower)
@@ -165,9 +178,7 @@ def test_list_on_a_terminal(cli: CommandLine, model: Path, fixtures_dir: Path) -
         except OSError:  # how the end of a pseudo-terminal is told
             pass
         assert process.wait() == 0
-    text = seen.decode()
-    assert "version" in text.splitlines()[0]
-    assert "[red]loud[/red] \\x1b[31m" in text
+    return seen.decode()
 
 
 def test_show(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
@@ -318,7 +329,7 @@ def test_diff(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
         (("prune", "models/m.keras", "--older-than", "1e300"), 2, "no number of days"),
         (("tag", "models/m.keras@1", "latest"), 2, "cannot be a tag"),
         (("restore", "models/@1", "models/.weightaudit/x"), 2, "lies in a version store"),
-        (("restore", "models/@1", "no/such/place"), 3, "there is no directory"),
+        (("restore", "models/@1", "no/such/place"), 3, "no directory"),
         (("restore", "models/@1", "models"), 2, "is in the way"),
     ],
 )

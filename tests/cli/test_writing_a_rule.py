@@ -29,9 +29,10 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def here(cli: CommandLine, fixtures_dir: Path) -> dict[str, str]:
-    """An environment in which the command line's directory holds the page's two modules, and a model."""
-    rule, test = blocks("python")
+    """An environment in which the command line's directory holds the page's modules, and a model."""
+    rule, limits, test = blocks("python")
     (cli.cwd / "team_rules.py").write_text(rule)
+    (cli.cwd / "team_limits.py").write_text(limits)
     (cli.cwd / "test_team_rules.py").write_text(test)
     shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "model.keras")
     return {"PYTHONPATH": "."}
@@ -41,6 +42,19 @@ def test_the_rule_passes_its_test(cli: CommandLine, here: dict[str, str]) -> Non
     """The page's test holds for the page's rule."""
     code = "import test_team_rules; test_team_rules.test_one_sided_bias()"
     subprocess.run([sys.executable, "-c", code], cwd=cli.cwd, env=environment(here), check=True)
+
+
+def test_the_rule_with_a_projection_mends_what_it_finds(cli: CommandLine, here: dict[str, str]) -> None:
+    """The rule keeps the contract, its page says that repair can mend it, and repair does."""
+    code = "import team_limits, weightaudit.testing as kit; kit.check_rule(team_limits.BiasLimit)"
+    subprocess.run([sys.executable, "-c", code], cwd=cli.cwd, env=environment(here), check=True)
+    (cli.cwd / "weightaudit.toml").write_text('plugins = ["team_limits"]\nrules.bias-limit.limit = 0.1\n')
+    assert "`weightaudit repair` can mend" in cli("explain", "TEAM102", env=here).out
+    assert cli("check", "model.keras", env=here).code == 1
+    done = cli("repair", "model.keras", "--in-place", env=here)
+    assert done.code == 0, done.err
+    assert "bias: clip(minimum=-0.1, maximum=0.1) (TEAM102): " in done.out
+    assert cli("check", "model.keras", env=here).code == 0
 
 
 def test_the_command_works(cli: CommandLine, here: dict[str, str]) -> None:

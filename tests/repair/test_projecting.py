@@ -137,6 +137,42 @@ def test_an_axis_that_a_tensor_lacks_is_an_error(tmp_path: Path) -> None:
         changed(path, MaxNorm(1, axis=(0, 1)))
 
 
+def test_an_axis_that_a_tensor_with_rows_lacks_is_an_error(tmp_path: Path) -> None:
+    """Also where that turns up when the tensor is about to be cut into rows; as does one named twice."""
+    path = stored(tmp_path, np.ones((3, 2), np.float32))
+    with pytest.raises(RepairError, match=r"with max_norm.*: the shape \(3, 2\) has no axis 9\."):
+        changed(path, MaxNorm(1, axis=9))
+    with pytest.raises(RepairError, match="named twice"):
+        changed(path, MaxNorm(1, axis=(0, -2)))
+
+
+@dataclass(frozen=True)
+class Careless(Projection):
+    """A plugin's projection that crashes, or gives something else than it got."""
+
+    result: str = ""
+
+    name = "careless"
+    phase = Phase.CLIP
+
+    def project(self, values: NDArray[Any], *, dtype: str | None = None) -> NDArray[Any]:
+        return {"type": values.astype(np.float64), "shape": values[:1]}[self.result]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ("", r"careless\(result=''\) crashed \(KeyError"),
+        ("type", r"makes float64 of shape \(3, 2\) of float32"),
+        ("shape", r"makes float32 of shape \(1, 2\)"),
+    ],
+)
+def test_a_careless_plugin_is_named(tmp_path: Path, result: str, message: str) -> None:
+    """What a projection does wrong is an error that names it and the tensor."""
+    with pytest.raises(RepairError, match=f"kernel.*{message}"):
+        changed(stored(tmp_path, np.ones((3, 2), np.float32)), Careless(result))
+
+
 def test_nan_is_left_where_it_is_and_kept_out_of_the_sums(tmp_path: Path) -> None:
     """A projection of the finite values does not launder the others, and the account stays a number."""
     values = np.array([[np.nan, 8.0, 0.5], [np.inf, 1.0, 1.0]], np.float32)

@@ -200,7 +200,7 @@ def test_access_lists_are_kept_and_other_labels_are_not(
 
 
 def test_a_replaced_directory_keeps_modes(tmp_path: Path) -> None:
-    """Files and folders of the same names have the old modes, and new ones have their own."""
+    """Files and folders of the same names have the old modes, and a new file that of the directory."""
     old = tree(tmp_path / "old", "old")
     modes = {"": 0o750, "inner": 0o700, "inner/file": 0o640, "top": 0o444}
     for name, mode in modes.items():
@@ -210,7 +210,7 @@ def test_a_replaced_directory_keeps_modes(tmp_path: Path) -> None:
     (staged / "more").chmod(0o604)
     replace_directory(staged, old)
     kept = {name: stat.S_IMODE((old / name).stat().st_mode) for name in (*modes, "more")}
-    assert kept == modes | {"more": 0o604}
+    assert kept == modes | {"more": 0o640}
 
 
 def test_a_new_file_has_the_mode_of_new_files(tmp_path: Path) -> None:
@@ -309,3 +309,15 @@ def test_a_tree_that_cannot_be_synced(tmp_path: Path) -> None:
     (root / "link").symlink_to("top")
     with pytest.raises(WriteError, match="m cannot be brought to the disk: "):
         fsync_tree(root)
+
+
+def test_what_is_new_in_a_directory_gets_the_mode_of_the_directory(tmp_path: Path) -> None:
+    """Files and directories that the old model did not have can be read by whoever can read the model."""
+    old, new = tmp_path / "m", tmp_path / "new"
+    for folder in (old, new, new / "extra"):
+        folder.mkdir(0o700)
+    (new / "extra" / "a.json").touch(0o600)
+    old.chmod(0o755)
+    replace_directory(new, old)
+    assert stat.S_IMODE((old / "extra").stat().st_mode) == 0o755
+    assert stat.S_IMODE((old / "extra" / "a.json").stat().st_mode) == 0o644

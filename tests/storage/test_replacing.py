@@ -7,7 +7,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,8 +33,9 @@ from tests.faults.scenarios import (
 from weightaudit import open_checkpoint
 from weightaudit.errors import WriteError
 from weightaudit.formats import Kind
-from weightaudit.storage import several
+from weightaudit.storage import replacing, several
 from weightaudit.storage.layouts import main_file, spare_names
+from weightaudit.storage.locking import locked
 from weightaudit.storage.replacing import publish_model, replace_model
 from weightaudit.storage.staging import Staging
 from weightaudit.writing.files import ModelFiles, model_files
@@ -115,6 +118,18 @@ def test_what_was_replaced_meanwhile_is_not_replaced(here: Path, source: Path, p
     assert look(here / pair.name) == known(pair.name, pair.old)[1]
 
 
+def test_a_directory_that_was_exchanged_meanwhile(here: Path, source: Path) -> None:
+    """A SavedModel that another program put there, while the files that were opened did not change, stays."""
+
+    def change() -> None:
+        (here / "m").rename(here / "earlier")
+        shutil.copytree(here / "earlier", here / "m")
+
+    with pytest.raises(WriteError, match="changed meanwhile and is not replaced"):
+        replaced(DIRECTORY, source, here, change)
+    assert look(here / "m") == known("m", DIRECTORY.old)[1]
+
+
 def test_a_file_that_is_new_in_a_directory(here: Path, source: Path) -> None:
     """What somebody put into a SavedModel since it was opened would be lost, so it is not replaced."""
     with pytest.raises(WriteError, match="changed meanwhile"):
@@ -147,6 +162,45 @@ def test_a_change_at_the_last_moment(
             replace_model(new, destination)
     assert listing(here) == names
     assert look(here / pair.name) == known(pair.name, pair.old)[1]
+
+
+@every_pair
+def test_one_at_a_time(here: Path, source: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process replaces or publishes a model in the directory, this one waits, and gives up."""
+    monkeypatch.setattr(replacing, "locked", partial(locked, patience=0.05))
+    with locked(here), pytest.raises(WriteError, match="Another process is replacing a model in"):
+        replaced(pair, source, here)
+    assert look(here / pair.name) == known(pair.name, pair.old)[1]
+
+
+@pytest.mark.parametrize("pair", [CHECKPOINT, SHARDS], ids=["checkpoint", "shards"])
+def test_one_new_model_at_a_time(
+    here: Path, source: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several files get their names while nobody else gives any."""
+    monkeypatch.setattr(replacing, "locked", partial(locked, patience=0.05))
+    pair.new(source)
+    with Staging(here / pair.name) as staging, locked(here):
+        new = staged(files_of(source / pair.name), staging.path)
+        with pytest.raises(WriteError, match="Another process is replacing a model in"):
+            publish_model(new, here / pair.name)
+    assert listing(here) == []
+
+
+@every_pair
+def test_neighbours_are_left_alone(here: Path, source: Path, pair: Pair) -> None:
+    """Other models in the directory, with names and numbers of shards that are alike, stay as they are."""
+    neighbours = (
+        *("m-2.index", "m-2.data-00000-of-00001", "m.data-00000-of-00001.bak", "am.data-00000-of-00001"),
+        *("sharded_2_00000.weights.h5", "other_00000.weights.h5", "sharded_00007.weights.h5", ".m.swp"),
+    )
+    for name in neighbours:
+        (here / name).write_text(name)
+    (here / "m-3.data-00000-of-00001").symlink_to("m-2.data-00000-of-00001")
+    replaced(pair, source, here)
+    assert (here / "m-3.data-00000-of-00001").is_symlink()
+    assert {name: (here / name).read_text() for name in neighbours} == {name: name for name in neighbours}
+    assert look(here / pair.name) == known(pair.name, pair.new)[1]
 
 
 def test_only_a_model_of_the_same_kind(here: Path, source: Path) -> None:
@@ -259,8 +313,43 @@ def test_a_checkpoint_of_version_1_in_several_files(here: Path) -> None:
     assert {path.read_text() for path in here.iterdir()} == {"old"}
 
 
-def test_a_name_that_cannot_be_given_at_the_end(
-    here: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_another_program_saves_at_that_moment_is_not_overwritten(here: Path, source: Path) -> None:
+    """Data that is saved under the old names just after the switch stays, and the new model is whole."""
+    CHECKPOINT.old(here)
+    CHECKPOINT.new(source)
+    data = here / "m.data-00000-of-00001"
+
+    def save() -> None:
+        data.write_bytes(b"saved")
+
+    with Staging(here / "m") as staging:
+        new, old = staged(files_of(source / "m"), staging.path), files_of(here / "m")
+        with pytest.raises(WriteError, match="is replaced and whole, but another program has written"):
+            several.replace_several(new, old, save)
+    assert data.read_bytes() == b"saved"
+    assert look(here / "m") == known("m", CHECKPOINT.new)[1]
+
+
+def test_a_main_file_that_another_program_writes_at_that_moment(here: Path, source: Path) -> None:
+    """An index that was written in place after the switch is not taken for ours."""
+    CHECKPOINT.old(here)
+    CHECKPOINT.new(source)
+    with Staging(here / "m") as staging:
+        new, old = staged(files_of(source / "m"), staging.path), files_of(here / "m")
+        move = several._Move(new, here, "m", ("m.data-00000-of-00001",))
+        first, last = move._commits()
+        first.main.replace(here / "m.index")
+        move._expect(first)
+        with (here / "m.index").open("ab") as index:
+            index.write(b"saved")
+        with pytest.raises(WriteError, match="was replaced by another program meanwhile"):
+            move._carry_out_last(first, last, ())
+    assert old.names == ("m.data-00000-of-00001", "m.index")
+
+
+@pytest.mark.parametrize("pair", [CHECKPOINT, SHARDS], ids=["checkpoint", "shards"])
+def test_names_that_cannot_be_given_at_the_end(
+    here: Path, source: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If only the second half fails, the new model is there, and the next replacement clears up."""
     real = several._Move._carry_out_last
@@ -268,22 +357,32 @@ def test_a_name_that_cannot_be_given_at_the_end(
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def fail(move: several._Move, *commits: several._Commit) -> None:
+    def fail(move: several._Move, *arguments: Any) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", broken)
-            real(move, *commits)
+            real(move, *arguments)
 
     monkeypatch.setattr(several._Move, "_carry_out_last", fail)
     with pytest.raises(
         WriteError, match="is replaced and whole, but its data files could not get their usual"
     ):
-        replaced(CHECKPOINT, source, here)
-    assert look(here / "m") == known("m", CHECKPOINT.new)[1]
-    assert "m.data-00000-of-00002" in listing(here)
+        replaced(pair, source, here)
     monkeypatch.undo()
-    with Staging(here / "m") as staging:
-        replace_model(staged(files_of(source / "m"), staging.path), files_of(here / "m"))
-    assert listing(here) == ["m.data-00000-of-00001", "m.index"]
+    new = known(pair.name, pair.new)[1]
+    assert look(here / pair.name) == new
+    assert set(listing(here)) > set(listing(source))
+    old = files_of(here / pair.name)
+    monkeypatch.setattr(several._Move, "_commits", broken)
+    with Staging(here / pair.name) as staging, pytest.raises(WriteError, match="Input/output error"):
+        replace_model(staged(files_of(source / pair.name), staging.path), old)
+    monkeypatch.undo()
+    assert look(here / pair.name) == new
+    # Keras opens the first shard before it looks into the index.
+    assert pair is CHECKPOINT or (here / "sharded_00000.weights.h5").exists()
+    with Staging(here / pair.name) as staging:
+        replace_model(staged(files_of(source / pair.name), staging.path), files_of(here / pair.name))
+    assert content(here / pair.name) == content(source / pair.name)
+    assert listing(here) == listing(source)
 
 
 def test_frameworks_read_what_is_there_for_a_moment(tmp_path: Path, fixtures_dir: Path) -> None:

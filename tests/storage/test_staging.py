@@ -54,19 +54,21 @@ def test_it_may_be_renamed_away(tmp_path: Path) -> None:
 
 
 def test_read_only_content_is_removed() -> None:
-    """Files and directories that may not be written to are no obstacle, for users other than root as well."""
+    """Files and directories that may not be written to are no obstacle, not only for root; links are cut."""
     script = (
         "import os, sys; from pathlib import Path; from weightaudit.storage.staging import remove_tree\n"
         f"if os.geteuid() == 0: os.setegid({NOBODY}); os.seteuid({NOBODY})\n"
         "tree = Path(sys.argv[1], 'tree'); inner = tree / 'a' / 'b'; inner.mkdir(parents=True)\n"
         "(inner / 'file').touch(0o400)\n"
+        "precious = tree.with_name('precious'); precious.mkdir(0o750)\n"
+        "(inner / 'link').symlink_to(precious)\n"
         "for folder in (inner, tree / 'a', tree): folder.chmod(0o500)\n"
-        "remove_tree(tree)"
+        "remove_tree(tree); assert precious.stat().st_mode & 0o777 == 0o750"
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         subprocess.run([sys.executable, "-c", script, folder], check=True)
-        assert listing(Path(folder)) == []
+        assert listing(Path(folder)) == ["precious"]
 
 
 @pytest.mark.parametrize("length", [100, 255])

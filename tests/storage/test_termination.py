@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ from tests.faults.scenarios import listing
 from weightaudit.storage.termination import Terminated, terminable, uninterrupted
 
 TWO = [signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def usual_handlers() -> Iterator[None]:
+    """Signals do what they do in a process that was started from a terminal."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in TWO}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def send(number: int) -> None:
@@ -104,6 +115,7 @@ def test_the_command_line_ends_as_shells_report_it(tmp_path: Path) -> None:
     """A command that is told to end cleans up and exits with 143."""
     script = (
         "import os, signal, sys, weightaudit.__main__ as program\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "from pathlib import Path\n"
         "from weightaudit.storage.staging import Staging\n"
         "from weightaudit.storage.termination import terminable\n"

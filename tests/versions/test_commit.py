@@ -18,7 +18,7 @@ from weightaudit.digests import tensor_digests
 from weightaudit.errors import ReadError, StoreError
 from weightaudit.versions.committing import commit
 from weightaudit.versions.layout import MARKER, RECORD, default_store
-from weightaudit.versions.store import create_store, open_store
+from weightaudit.versions.store import Store, create_store, open_store
 from weightaudit.versions.verifying import verify
 from weightaudit.writing.files import model_files
 
@@ -188,9 +188,12 @@ def test_a_file_with_the_name_of_a_record_is_refused(bench: Bench, sources: dict
 
 
 def test_a_store_inside_a_model_is_refused(bench: Bench, sources: dict[str, Path]) -> None:
-    """A store within the directory of the model would hold itself."""
+    """A store within the directory of the model would hold itself: none is made there, nor used."""
     model = bench.model("exported", sources["saved_model"])
-    inner = create_store(model / "store")
+    for place in (model / "store", model / "variables" / "store"):
+        with pytest.raises(UsageError, match="would be a part of the SavedModel"):
+            create_store(place)
+    inner = Store(create_store(bench.root / "moved").root.rename(model / "store"))
     with open_checkpoint(model) as checkpoint, pytest.raises(UsageError, match="lies inside the model"):
         commit(inner, checkpoint, message="", author="")
 
@@ -243,3 +246,20 @@ def test_a_newer_store_is_not_touched(bench: Bench) -> None:
     (bench.root / "store" / MARKER).write_text("[")
     with pytest.raises(StoreError, match="not valid JSON"):
         open_store(bench.store.root)
+
+
+def test_a_directory_with_the_name_of_a_record(bench: Bench, sources: dict[str, Path]) -> None:
+    """A model in which a directory has the name that the record needs is refused, in words."""
+    model = bench.model("exported", sources["saved_model"])
+    (model / RECORD).mkdir()
+    with pytest.raises(StoreError, match="is a directory, and versions need that name"):
+        bench.put(model)
+    assert bench.store.models() == []
+
+
+def test_a_link_to_a_directory_of_the_model(bench: Bench, sources: dict[str, Path]) -> None:
+    """A link in a model that leads to no file is refused, and not said to lead outside."""
+    model = bench.model("exported", sources["saved_model"])
+    (model / "assets.extra").symlink_to("assets")
+    with pytest.raises(ReadError, match="is a link that leads to no file of the model"):
+        bench.put(model)

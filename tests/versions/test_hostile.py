@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.versions.conftest import Bench, places
 from weightaudit import UsageError
+from weightaudit.cli import app
 from weightaudit.errors import ReadError, StoreError
 from weightaudit.versions.address import locate, locate_models
-from weightaudit.versions.layout import RECORD
+from weightaudit.versions.layout import MARKER, RECORD
+from weightaudit.versions.store import create_store, open_store
 from weightaudit.versions.survey import survey
 from weightaudit.versions.verifying import verify, verify_number
+from weightaudit.versions.version import refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +90,40 @@ def test_linked_versions_and_models(prepared: Bench, tmp_path: Path, sources: di
     with pytest.raises(StoreError):
         prepared.put(sources["keras"])
     assert places(tmp_path / "model") == before
+
+
+def test_a_marker_that_never_ends(prepared: Bench) -> None:
+    """A store whose marker is a FIFO is refused, and nobody waits for what comes out of it."""
+    marker = prepared.store.root / MARKER
+    marker.unlink()
+    os.mkfifo(marker)
+    for use in (open_store, create_store):
+        with pytest.raises(StoreError, match="is not a regular file"):
+            use(prepared.store.root)
+
+
+def test_a_model_that_is_a_link(prepared: Bench, tmp_path: Path) -> None:
+    """A version whose file is a link is damaged, and what the link leads to is not read."""
+    version = prepared.store.get("healthy.keras")
+    version.path.rename(tmp_path / "elsewhere.keras")
+    version.path.symlink_to(tmp_path / "elsewhere.keras")
+    with pytest.raises(StoreError, match=r"healthy\.keras@1 is damaged: healthy\.keras is a link"):
+        refuse_links(version)
+    assert [str(one) for one in verify(version)] == [
+        "file healthy.keras is no regular file",
+        "model cannot be opened: healthy.keras@1 is damaged: healthy.keras is a link",
+    ]
+    arguments = ["versions", "diff", "@1", "@1", "--store", str(prepared.store.root)]
+    assert isinstance(CliRunner().invoke(app, arguments).exception, StoreError)
+
+
+def test_the_last_number(prepared: Bench, sources: dict[str, Path]) -> None:
+    """A version that would get a number that is none is refused: nobody would find it again."""
+    folder = prepared.store.root / "healthy.keras"
+    (folder / str(10**18 - 1)).mkdir()
+    with pytest.raises(StoreError, match="has the last number there is"):
+        prepared.put(sources["keras"], always=True)
+    assert places(folder) == [".lock", "1", str(10**18 - 1)]
 
 
 def test_names_that_are_no_versions(prepared: Bench) -> None:

@@ -53,9 +53,7 @@ def _check(path: Path, into: Path, generator: np.random.Generator) -> bool:
         values = {info.name: random_values(info, generator)}
         into.mkdir()
         written = write_model(checkpoint, {info.name: edit(values[info.name])}, into, record=b"{}")
-    assert_only_changed(
-        path, into / ".index" if not written.main and not written.is_directory else written.path, values
-    )
+    assert_only_changed(path, written.path, values)
     shutil.rmtree(into)
     return True
 

@@ -55,10 +55,10 @@ def main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Say whether the weights inside saved TensorFlow and Keras models are fit to ship.
+    """Say whether the weights inside saved TensorFlow and Keras models are fit to ship, and mend them.
 
-    Exit codes: 0 nothing that fails; 1 findings; 2 wrong usage or policy; 3 the audit could not
-    be completed.
+    Exit codes: 0 nothing that fails; 1 findings, or differences; 2 wrong usage or policy; 3 not
+    done, or not to the end.
     """
     del version  # its callback has done everything
 

@@ -45,10 +45,11 @@ def commit(
     always: Always = False,
     output_format: Shape = Format.TEXT,
 ) -> None:
-    """Store a model as a new version, byte for byte; see `weightaudit versions`.
+    """Keep a model as a new version.
 
-    The version is read back and on the disk when this ends. Exit codes: 0 it is there; 2 wrong
-    usage; 3 it is not, and nothing was changed.
+    It is stored byte for byte; `weightaudit versions` shows and restores it. The version is read
+    back and on the disk when this ends. Exit codes: 0 it is there; 2 wrong usage; 3 it is not, and
+    nothing was changed.
     """
     for option, value in (("--store", store), ("--name", name)):
         if value == "":

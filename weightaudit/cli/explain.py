@@ -1,4 +1,4 @@
-"""`weightaudit explain`: the page of one rule."""
+"""`weightaudit explain`: the page of one rule, or of one projection."""
 
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
@@ -6,25 +6,39 @@ from typing import Annotated
 
 import typer
 
-from weightaudit.cli.selection import Modules, PolicyFile, load
+from weightaudit.cli.selection import Modules, PolicyFile, load, split
 from weightaudit.errors import UsageError
 
 
 def explain(
-    rule: Annotated[str, typer.Argument(metavar="RULE", help="Code or name, such as WA101 or nan-values.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Rule or projection, such as WA101, nan-values or max_norm."),
+    ],
     *,
     policy: PolicyFile = None,
     plugin: Modules = None,
 ) -> None:
-    """Explain one rule: why it matters, and how to mend what it finds.
+    """Explain one rule, or one projection.
 
-    The page also says what is normal, and has the rule's options and examples.
+    The page of a rule says why it matters, what is normal and how to mend what it finds, and has
+    its options and examples; that of a projection, what it does, and its parameters.
     """
     from weightaudit.cli.output import terminal_width, write_stdout
-    from weightaudit.cli.pages import PAGE_WIDTH, rule_page
+    from weightaudit.cli.pages import PAGE_WIDTH, projection_page, rule_page
+    from weightaudit.projections import load_projections
 
-    _, registry = load(policy, plugin)
-    found = registry.find(rule)
-    if found is None:
-        raise UsageError(f"There is no rule {rule!r}{registry.suggestion(rule)}; see `weightaudit rules`.")
-    write_stdout(rule_page(found, terminal_width() or PAGE_WIDTH))
+    in_force, registry = load(policy, plugin)
+    width = terminal_width() or PAGE_WIDTH
+    rule = registry.find(name)
+    if rule is not None:
+        write_stdout(rule_page(rule, width))
+        return
+    projections = load_projections((*in_force.plugins, *split(plugin, "--plugin")))
+    if name not in projections:
+        hint = registry.suggestion(name, projections)
+        raise UsageError(
+            f"There is no rule and no projection {name!r}{hint}; see `weightaudit rules`; projections are "
+            f"{', '.join(projections)}."
+        )
+    write_stdout(projection_page(projections[name], width))

@@ -1,4 +1,4 @@
-"""What `weightaudit rules` and `weightaudit explain` show: rules described by their own classes."""
+"""What `weightaudit rules` and `weightaudit explain` show: rules and projections, by their own classes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from textwrap import dedent, fill
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.options import options_of, toml_key
+from weightaudit.projections.catalogue import parameters_of, signature
 from weightaudit.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from weightaudit.options import Option
+    from weightaudit.projections.base import Projection
+    from weightaudit.projections.catalogue import Parameter
     from weightaudit.rule import Example
 
 PAGE_WIDTH = 100
@@ -70,7 +73,7 @@ def rule_page(rule: type[Rule], width: int = PAGE_WIDTH) -> str:
         parts.append("\n".join([f"Options, in a policy under [rules.{rule.code}]:", *lines]))
         if not rule().is_active():
             parts.append(_wrapped("The rule judges nothing until a policy gives it options.", width, 0))
-    if rule.projection is not Rule.projection:
+    if is_mendable(rule):
         parts.append(_wrapped("`weightaudit repair` can mend what it finds, by projection.", width, 0))
     if rule.examples:
         lines = [_wrapped(_example(example), width, 4) for example in rule.examples]
@@ -78,9 +81,36 @@ def rule_page(rule: type[Rule], width: int = PAGE_WIDTH) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _documentation(rule: type[Rule]) -> tuple[str, dict[str, str]]:
-    """Return a rule's docstring without its Attributes, and what those say of each option."""
-    text = inspect.cleandoc(rule.__doc__ or "")
+def projection_page(projection: type[Projection], width: int = PAGE_WIDTH) -> str:
+    """Return the documentation of a projection: how it is written, its docstring and parameters.
+
+    Args:
+        projection: The projection.
+        width: Columns; fewer than 40 are not used, nor more than `PAGE_WIDTH`.
+    """
+    width = max(40, min(width, PAGE_WIDTH))
+    text, described = _documentation(projection)
+    parts = [_wrapped(f"--project '{signature(projection)}'", width, 4)]
+    parts += [_reflowed(paragraph, width) for paragraph in re.split(r"\n\s*\n", text)]
+    parameters = parameters_of(projection)
+    if parameters:
+        lines = [line for one in parameters for line in _parameter(one, described, width)]
+        parts.append("\n".join(["Parameters, by position or by name:", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _parameter(parameter: Parameter, described: Mapping[str, str], width: int) -> list[str]:
+    option = parameter.option
+    kind = option.type_name.replace('"none"', "None")
+    default = "required" if parameter.is_required else f"default {option.default!r}"
+    words = described.get(option.name, "")
+    body = [_wrapped(f"      {words}", width, 6)] if words else []
+    return [_wrapped(f"  {option.name}: {kind}; {default}", width, 6), *body]
+
+
+def _documentation(documented: type) -> tuple[str, dict[str, str]]:
+    """Return a docstring without its Attributes, and what those say of each option."""
+    text = inspect.cleandoc(documented.__doc__ or "")
     section = _SECTION.search(text)
     if section is None:
         return text, {}
@@ -109,6 +139,11 @@ def _wrapped(text: str, width: int, indent: int) -> str:
     return fill(text, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
+def is_mendable(rule: type[Rule]) -> bool:
+    """Say whether a rule knows projections that mend what it finds."""
+    return rule.projection is not Rule.projection
+
+
 def _summary(rule: type[Rule]) -> str:
     return _documentation(rule)[0].partition("\n")[0]
 
@@ -121,6 +156,7 @@ def _rule_json(rule: type[Rule]) -> dict[str, Any]:
         "severity": rule.severity.label,
         "summary": _summary(rule),
         "active_by_default": rule().is_active(),
+        "mended_by_repair": is_mendable(rule),
         "module": rule.__module__,
         "options": [
             {

@@ -21,13 +21,16 @@ class EngineName(StrEnum):
     TENSORFLOW = "tensorflow"
 
 
-Model = Annotated[str, typer.Argument(metavar="PATH", help="The model to repair.")]
+Model = Annotated[
+    str, typer.Argument(metavar="PATH", help="The model to repair, or a version such as model.keras@3.")
+]
 Project = Annotated[
     list[str] | None,
     typer.Option(
         "--project",
         metavar="PROJECTION",
-        help="Projection such as 'max_norm(2, axis=0)', instead of those that rules propose.",
+        help="Projection such as 'max_norm(2, axis=0)', instead of those that rules propose; "
+        "may be given again.",
     ),
 ]
 On = Annotated[
@@ -35,11 +38,13 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="GLOBS",
-        help="Tensors for the --project at the same place; one is for all.  [default: kernels, embeddings]",
+        help="Tensors for the --project at the same place, separated by commas; one --on is for all.  "
+        "[default: kernels, embeddings]",
     ),
 ]
 Roles = Annotated[
-    list[str] | None, typer.Option("--role", metavar="ROLES", help="Only tensors with these roles.")
+    list[str] | None,
+    typer.Option("--role", metavar="ROLES", help="Only tensors with these roles, such as kernel,bias."),
 ]
 LayerClasses = Annotated[
     list[str] | None,
@@ -48,7 +53,9 @@ LayerClasses = Annotated[
 First = Annotated[bool, typer.Option("--first", help="Only the first layer that has such tensors.")]
 Donor = Annotated[
     str | None,
-    typer.Option("--donor", metavar="PATH", help="Take tensors from there that no projection mends."),
+    typer.Option(
+        "--donor", metavar="PATH", help="Model or version to take tensors from that no projection mends."
+    ),
 ]
 Level = Annotated[
     FailOn | None,
@@ -67,7 +74,13 @@ InPlace = Annotated[
     bool, typer.Option("--in-place", help="Replace the model, after it became a version in the store.")
 ]
 Copy = Annotated[
-    str | None, typer.Option("--output", "-o", metavar="PATH", help="Write the mended model there.")
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Write a mended copy there, also if nothing changes, and no version.",
+    ),
 ]
 StoreDirectory = Annotated[
     str | None,
@@ -108,17 +121,18 @@ def repair(
     output_format: Shape = Format.TEXT,
     no_progress: NoProgress = False,
 ) -> None:
-    """Mend a model by projection, and write it as a new version, a copy, or in its place.
+    """Mend a model by projection.
 
     Without --project, what the audit found is mended by the projections that rules propose, and
     by those under [[repair]] in the policy. Without --in-place and --output, the mended model
-    becomes a new version in the store, with its original as parent.
+    becomes a new version in the store, with its original as parent. `weightaudit explain` tells
+    about rules and projections, such as max_norm.
 
     Exit codes: 0 done, and nothing fails any more; 1 done, and findings remain; 2 wrong usage or
     policy; 3 not done: refused, unreadable, or not what was planned.
     """
     _check(in_place=in_place, output=output, store=store, donor=donor, max_change=max_change)
-    from weightaudit.cli.commit import only_target
+    from weightaudit.cli.diff import find_model
     from weightaudit.cli.output import write_stdout
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.projections import load_projections
@@ -141,10 +155,10 @@ def repair(
     )
     with ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar, terminable():
         done = repair_model(
-            only_target(path).path,
+            find_model(path).path,
             requests=requests,
             policy=replace(chosen, plugins=plugins),
-            donor=donor,
+            donor=None if donor is None else find_model(donor).path,
             max_change=MAX_CHANGE if max_change is None else max_change,
             output=output,
             in_place=in_place,
@@ -172,5 +186,7 @@ def _check(
     for name, value in (("--output", output), ("--store", store), ("--donor", donor)):
         if value == "":
             raise UsageError(f"{name} is empty; leave it out, or name a path.")
+    if output == "-":
+        raise UsageError("--output is -, but a model is not written to standard output; name a path.")
     if max_change is not None and not max_change >= 0:
         raise UsageError("--max-change must not be negative; 0.5 allows half of a tensor's norm.")

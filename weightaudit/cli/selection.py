@@ -26,7 +26,9 @@ PolicyFile = Annotated[
 ]
 Modules = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="MODULE", help="Module with further rules; may be given again."),
+    typer.Option(
+        "--plugin", metavar="MODULE", help="Module with further rules or projections; may be given again."
+    ),
 ]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 versions = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Show, compare, verify and restore the versions in a store; `weightaudit commit` makes them.",
+    help="Show, verify and restore versions.\n\n`weightaudit commit` and `weightaudit repair` make them.",
     epilog=(
         "ADDRESS is NAME@3, NAME@TAG or NAME for the newest version; @3 where the store has one model; "
         "DIR/NAME@3 for the default store in DIR."
@@ -93,6 +93,7 @@ def diff(
     from weightaudit.cli.diff import Model, diff_models
     from weightaudit.cli.presentation import Presentation
     from weightaudit.versions.address import locate
+    from weightaudit.versions.version import refuse_links
 
     found = locate(first, store)
     one = found.version()
@@ -102,6 +103,8 @@ def diff(
         raise UsageError(f"{one.address} has no parent; name the version to compare it with.")
     else:
         old, new = found.store.get(found.name, one.record.parent), one
+    for version in (old, new):
+        refuse_links(version)
     how = Presentation(output_format is Format.JSON, None, quiet, verbose, color=True)
     code = diff_models(
         Model(old.path, old.address),
@@ -185,17 +188,20 @@ def tag(
     """Give a tag to a version, or take one away. A version with a tag is never pruned."""
     from weightaudit.cli.output import write_stdout
     from weightaudit.render.escape import printable
+    from weightaudit.storage.termination import terminable
     from weightaudit.versions.address import locate
     from weightaudit.versions.tagging import tag as tag_version
     from weightaudit.versions.tagging import untag
 
     found = locate(address, store)
     if delete:
-        number = untag(found.store, found.name, name)
+        with terminable():
+            number = untag(found.store, found.name, name)
         write_stdout(f"{printable(found.name)}@{number}: no longer tagged {printable(name)}\n")
         return
     version = found.version()
-    tag_version(version, name, move=move)
+    with terminable():
+        tag_version(version, name, move=move)
     write_stdout(f"{printable(version.address)}: tagged {name}\n")
 
 
@@ -218,6 +224,7 @@ def prune(
 
     from weightaudit.cli.output import say, write_stdout
     from weightaudit.render.escape import printable
+    from weightaudit.storage.termination import terminable
     from weightaudit.versions.address import locate_models, only
     from weightaudit.versions.pruning import prune as prune_versions
 
@@ -226,7 +233,8 @@ def prune(
     if older_than is not None and not 0 <= older_than <= _LONGEST:
         raise UsageError("--older-than is no number of days.")
     age = None if older_than is None else timedelta(days=older_than)
-    gone = prune_versions(home, model, keep=keep, older_than=age, numbers=version or (), dry_run=dry_run)
+    with terminable():
+        gone = prune_versions(home, model, keep=keep, older_than=age, numbers=version or (), dry_run=dry_run)
     what = "would be removed" if dry_run else "removed"
     write_stdout("".join(f"{printable(model)}@{number}: {what}\n" for number in gone))
     if not gone:
@@ -244,9 +252,13 @@ def _print_list(entries: "Sequence[Entry]") -> None:
     from rich.console import Console
 
     from weightaudit.cli.output import write_stdout
-    from weightaudit.render.versions import print_list
+    from weightaudit.render.versions import list_table, list_text
 
     console = Console(highlight=False)
+    table = list_table(entries)
+    if console.measure(table, options=console.options.update_width(sys.maxsize)).minimum > console.width:
+        write_stdout(list_text(entries))  # a table that is cut off would lie about addresses
+        return
     with console.capture() as capture:
-        print_list(entries, console)
+        console.print(table)
     write_stdout(capture.get())

@@ -198,7 +198,7 @@ def _not_a_model(path: Path) -> str:
     if not path.exists():
         return f"{path.name} does not exist."
     if path.is_dir():
-        return f"{path.name} is a directory without a saved model."
+        return f"{path.name or path} is a directory without a saved model."
     file = LocalFile(Path(os.path.realpath(path)), label=path.name)
     try:
         head = file.read(0, min(file.size, 64))

@@ -95,7 +95,10 @@ def reduced_axes(shape: tuple[int, ...], axis: Axis) -> frozenset[int]:
     missing = [one for one in wanted if not -rank <= one < rank]
     if missing:
         raise ValueError(f"the shape {shape} has no axis {missing[0]}")
-    return frozenset(one % rank for one in wanted)
+    places = frozenset(one % rank for one in wanted)
+    if len(places) < len(wanted):
+        raise ValueError(f"an axis of the shape {shape} is named twice")
+    return places
 
 
 def keeps_first_axis(shape: tuple[int, ...], axis: Axis) -> bool:

@@ -65,7 +65,8 @@ class L1Ball(Projection):
         grid, groups = grid_of(values, dtype), group(values, self.axis)
         if not values.size:
             return values
-        unit = units(groups)
+        # No square is taken here, so that a bound need not become subnormal beside a large peak.
+        unit = np.maximum(units(groups), 2.0**-128)
         norms = total(groups, np.abs, unit)
         over = (norms > self.radius * unit) & (norms < inf)
         if not over.any():

@@ -54,6 +54,7 @@ def render_json(report: Report, *, verbose: bool = False, names: Mapping[str, st
 
 
 def tool_version() -> str:
+    """Return the version of weightaudit, as reports state it."""
     try:
         return version("weightaudit")
     except PackageNotFoundError:  # run from a checkout that was never installed

@@ -7,20 +7,24 @@ written. JSON is described by ``repair.schema.json``; like every report it holds
 from __future__ import annotations
 
 import json
+import shlex
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
 from weightaudit.render.json import finding_json, tool_version
 from weightaudit.render.plain import change_json, json_text, plain, safe_text
-from weightaudit.render.summary import count, plural
+from weightaudit.render.summary import count, ordered, plural
 from weightaudit.render.text import finding_text
+from weightaudit.versions.layout import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from weightaudit.change import Change
     from weightaudit.repair.run import Repaired
+    from weightaudit.report import ModelReport
+    from weightaudit.rule import Finding
 
 SCHEMA_VERSION = 1
 """Raised when a field is removed or changes its meaning; new fields do not raise it."""
@@ -50,10 +54,30 @@ def _lines(done: Repaired, names: Mapping[str, str] | None) -> Iterator[str]:
     for change in done.plan.changes:
         beyond = f", more than --max-change {done.plan.max_change:g}" if change.tensor in excessive else ""
         yield printable(f"{change_text(change)}{beyond}", MESSAGE_LIMIT)
-    for finding in done.plan.unmended:
-        yield f"not mended: {finding_text(finding, names)}"
+    for finding in done.plan.unmended if done.after is None else ordered(done.after.findings):
+        label = _label(finding, done)
+        if label:
+            yield f"{label}: {finding_text(finding, names)}"
     if done.original and done.version:
         yield f"original kept as {printable(done.original)}, mended model as {printable(done.version)}"
+    if done.in_place:
+        yield f"to undo: {printable(_undo(done), MESSAGE_LIMIT)}"
+
+
+def _label(finding: Finding, done: Repaired) -> str:
+    """Return why a finding is shown: it is left although it is grave, or the repair brought it."""
+    if (finding.code, finding.tensor) not in {(one.code, one.tensor) for one in done.plan.before.findings}:
+        return "new"
+    is_grave = done.fail_on is not None and finding.severity >= done.fail_on
+    return "not mended" if is_grave or finding in done.plan.unmended else ""
+
+
+def _undo(done: Repaired) -> str:
+    """Return the command that puts the original back."""
+    words = ["weightaudit", "versions", "restore", done.original or "", done.plan.before.path]
+    if done.store != DEFAULT_STORE:
+        words += ["--store", done.store or ""]
+    return shlex.join(words)
 
 
 def change_text(change: Change) -> str:
@@ -77,9 +101,15 @@ def conclusion(done: Repaired) -> str:
     if done.after is None:
         if not done.plan.changes:
             return f"nothing to change, nothing was written{rest}"
-        return f"{tensors} would change, nothing was written{rest}"
-    counts = ", ".join(plural(number, label) for label, number in count(done.after.findings).items())
-    return f"{tensors} changed, {printable(done.written)} was written and verified: {counts}{rest}"
+        beyond = len(done.plan.excessive)
+        refused = f"; refused, because {beyond} would change by more than --max-change" if beyond else ""
+        return f"{tensors} would change, nothing was written{refused}{rest}"
+    written = f"{tensors} changed, {printable(done.written)} was written and verified"
+    return f"{written}: {_counts(done.after)} (before: {_counts(done.plan.before)}){rest}"
+
+
+def _counts(report: ModelReport) -> str:
+    return ", ".join(plural(number, label) for label, number in count(report.findings).items())
 
 
 def render_repair_json(done: Repaired, names: Mapping[str, str] | None = None) -> str:
@@ -103,5 +133,6 @@ def render_repair_json(done: Repaired, names: Mapping[str, str] | None = None) -
         "written": None if done.after is None else safe_text(done.written),
         "version": done.version and safe_text(done.version),
         "original": done.original and safe_text(done.original),
+        "store": done.store and safe_text(done.store),
     }
     return json_text(document)

@@ -12,12 +12,15 @@ from weightaudit.versions.record_json import record_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rich.console import Console
+    from rich.table import Table
 
     from weightaudit.change import Change, Profile
     from weightaudit.versions.survey import Entry
     from weightaudit.versions.verifying import Damage
     from weightaudit.versions.version import Version
+
+_NARROWEST = {"from": 9, "message": 20}
+"""Columns of a table that are folded, and how wide they are at least: words should stay whole."""
 
 
 def list_text(entries: Sequence[Entry]) -> str:
@@ -41,19 +44,20 @@ def version_json(entry: Entry) -> dict[str, Any]:
     return _head(entry) | {"record": record}
 
 
-def print_list(entries: Sequence[Entry], console: Console) -> None:
-    """Print versions as a table; names are printed as they are, never as markup."""
+def list_table(entries: Sequence[Entry]) -> Table:
+    """Return versions as a table; names are printed as they are, never as markup."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("version", "created", "size", "from", "tags", "author", "message"):
-        table.add_column(title, overflow="fold", no_wrap=title in {"version", "created", "size"})
+        whole = title in {"version", "created", "size"}
+        table.add_column(title, overflow="fold", no_wrap=whole, min_width=_NARROWEST.get(title))
     for entry in entries:
         cells = [Text(cell) for cell in _cells(entry)]
         cells[0].stylize("bold" if entry.damage is None else "bold magenta")
         table.add_row(*cells)
-    console.print(table)
+    return table
 
 
 def verified_text(results: Mapping[str, Sequence[Damage]]) -> str:
@@ -163,7 +167,8 @@ def _facts(entry: Entry) -> Iterator[str]:
     yield f"container: {record.container}"
     yield f"created: {record.created}"
     yield f"author: {printable(record.author)}"
-    yield f"message: {printable(record.message, MESSAGE_LIMIT)}"
+    if record.message:
+        yield f"message: {printable(record.message, MESSAGE_LIMIT)}"
     if record.parent is not None:
         yield f"parent: {record.parent}{'' if entry.parent_is_there else ' (removed)'}"
     if entry.tags:

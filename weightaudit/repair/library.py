@@ -52,7 +52,8 @@ def repair_model(
         policy: Which rules judge; by default the built-in rules as they come.
         donor: A saved model from which tensors are taken that no projection mends.
         max_change: Largest relative change of the norm of a tensor, 0.5 by default.
-        output: A path that nothing has yet, for a mended copy; then no version is made.
+        output: A path that nothing has yet, for a mended copy, also if there is nothing to mend;
+            then no version is made.
         in_place: Whether the original is replaced, after it became a version in the store.
         store: The version store, by default ``.weightaudit`` beside the model. Without `output`
             and `in_place` the mended model becomes a version there.

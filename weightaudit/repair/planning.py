@@ -138,11 +138,16 @@ def measure_changes(checkpoint: Checkpoint, targets: tuple[Target, ...], engine:
     """
     changes: dict[str, Change] = {}
     for batch in batches(targets, engine):
-        ledgers = {target.info.name: Ledger(target) for target in batch}
-        for piece in project(checkpoint, batch, engine):
-            ledgers[piece.target.info.name].add(piece)
-        changes |= {name: ledger.change() for name, ledger in ledgers.items()}
+        changes |= _measured(checkpoint, batch, engine)
     return changes
+
+
+def _measured(checkpoint: Checkpoint, batch: Sequence[Target], engine: Engine) -> dict[str, Change]:
+    # A function of its own, so that no stretch is kept in memory while the next batch is read.
+    ledgers = {target.info.name: Ledger(target) for target in batch}
+    for piece in project(checkpoint, batch, engine):
+        ledgers[piece.target.info.name].add(piece)
+    return {name: ledger.change() for name, ledger in ledgers.items()}
 
 
 def _require_sound(report: ModelReport) -> None:

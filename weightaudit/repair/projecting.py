@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite, prod, sqrt
 from typing import TYPE_CHECKING, Any
@@ -13,18 +14,19 @@ from weightaudit.change import Change, Profile
 from weightaudit.digests import little_endian
 from weightaudit.dtypes import decode, itemsize
 from weightaudit.engine.reading import read_pieces
-from weightaudit.errors import RepairError
+from weightaudit.errors import RepairError, WeightauditError
 from weightaudit.projections.grid import bits, encode
 from weightaudit.statistics import Block, Extremes, Moments, NonFinite, Statistic, Zeros
 from weightaudit.statistics.block import Scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from weightaudit.catalog import Entry
     from weightaudit.checkpoint import Checkpoint
+    from weightaudit.projections.base import Projection
     from weightaudit.repair.engines import Engine
     from weightaudit.repair.selection import Target
 
@@ -161,7 +163,9 @@ def _stretches(target: Target) -> Iterator[tuple[int, tuple[int, ...]]]:
     info = target.info
     if not info.size:
         return
-    if not info.shape or not all(one.splits(info.shape) for one in target.projections):
+    with _explained(target):
+        splits = bool(info.shape) and all(one.splits(info.shape) for one in target.projections)
+    if not splits:
         yield 0, info.shape
         return
     row = info.size // info.shape[0]
@@ -171,8 +175,12 @@ def _stretches(target: Target) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def _read(checkpoint: Checkpoint, entry: Entry, first: int, count: int) -> NDArray[np.uint8]:
-    pieces = [raw for _, raw in read_pieces(checkpoint.files, entry, first, count)]
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    width = itemsize(entry.dtype)
+    stretch = np.empty(count * width, np.uint8)
+    for start, raw in read_pieces(checkpoint.files, entry, first, count):
+        low = (start - first) * width
+        stretch[low : low + raw.size] = raw
+    return stretch
 
 
 def _decode(raw: NDArray[np.uint8], entry: Entry) -> NDArray[Any]:
@@ -185,16 +193,50 @@ def _settle(batch: Sequence[Target], blocks: Sequence[NDArray[Any]], engine: Eng
     info, projections = batch[0].info, batch[0].projections
     current = list(blocks)
     lasting = [projection for projection in projections if not projection.is_step]
-    try:
+    with _explained(batch[0]):
         for round_ in range(ROUNDS):
+            entering = current
             for projection in lasting if round_ else projections:
                 current = engine.project(projection, current, info.dtype)
-            if all(one.complies(block, dtype=info.dtype) for one in lasting for block in current):
+                _require_alike(projection, blocks, current)
+            # Where none returned anything new, they have just said that all comply.
+            if all(new is old for new, old in zip(current, entering, strict=True)) or all(
+                one.complies(block, dtype=info.dtype) for one in lasting for block in current
+            ):
                 return current
-    except ValueError as error:
-        raise RepairError(f"{info.name} of shape {info.shape} cannot be projected: {error}.") from error
     names = ", ".join(map(str, lasting))
     raise RepairError(f"{info.name} does not come to rest in {ROUNDS} rounds of {names}; leave one out.")
+
+
+@contextmanager
+def _explained(target: Target) -> Generator[None]:
+    """Say of which tensor it is that a projection does not fit it, or crashes as one of a plugin may.
+
+    Raises:
+        RepairError: It does.
+    """
+    name, names = target.info.name, ", ".join(map(str, target.projections))
+    try:
+        yield
+    except ValueError as error:
+        shape = target.info.shape
+        raise RepairError(f"{name} of shape {shape} cannot be projected with {names}: {error}.") from error
+    except (WeightauditError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise RepairError(f"{name} cannot be projected: {names} crashed ({error!r}).") from error
+
+
+def _require_alike(
+    projection: Projection, blocks: Sequence[NDArray[Any]], projected: Sequence[NDArray[Any]]
+) -> None:
+    """Raise ValueError if a projection gives arrays of another shape or type than it got."""
+    for before, after in zip(blocks, projected, strict=True):
+        if (after.shape, after.dtype) != (before.shape, before.dtype):
+            raise ValueError(
+                f"{projection.name} makes {after.dtype} of shape {after.shape} of {before.dtype}, "
+                "and must keep shape and type"
+            )
 
 
 def _merge(
@@ -203,6 +245,8 @@ def _merge(
     """Return the stored bytes with those of the changed elements exchanged, and no others."""
     if after is before:
         return raw
+    if np.may_share_memory(raw, before):  # stored as numpy has it, so every bit of it is there
+        return np.ascontiguousarray(after).reshape(-1).view(np.uint8)
     size = itemsize(entry.dtype)
     merged = raw.copy()
     old, new = before.ravel(), after.ravel()

@@ -50,9 +50,23 @@ def write_mended(
 
 
 def prove(
-    checkpoint: Checkpoint, plan: Plan, written: ModelFiles, rules: RuleSet, limits: Limits
+    checkpoint: Checkpoint,
+    plan: Plan,
+    written: ModelFiles,
+    rules: RuleSet,
+    limits: Limits,
+    *,
+    known: Mapping[str, str | None] | None = None,
 ) -> tuple[ModelReport, dict[str, str | None]]:
     """Open a mended copy like any stranger's file, compare every tensor with the plan, and audit it.
+
+    Args:
+        checkpoint: The model as it was.
+        plan: What was to be done to it.
+        written: The mended copy.
+        rules: Rules that judge it.
+        limits: Bounds on what it may ask for.
+        known: Digests of tensors of the model that were taken from it just now, by name.
 
     Returns:
         The audit of the copy, and the digest of each of its tensors by name.
@@ -62,9 +76,9 @@ def prove(
         RepairError: A rule still finds what it proposed to mend.
         ReadError: The copy cannot be read, or the original changed while it was copied.
     """
-    expected = {change.tensor: change.digest for change in plan.changes}
-    untouched = [info for info in checkpoint if info.name not in expected]
-    wanted: dict[str, str | None] = {**tensor_digests(checkpoint, untouched), **expected}
+    wanted = {info.name: known[info.name] for info in checkpoint if known and info.name in known}
+    wanted |= {change.tensor: change.digest for change in plan.changes}
+    wanted |= tensor_digests(checkpoint, [info for info in checkpoint if info.name not in wanted])
     checkpoint.check_unchanged()
     with open_checkpoint(written.path, limits=limits) as copy:
         found = tensor_digests(copy)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weightaudit.errors import PolicyError, UsageError
-from weightaudit.policy import did_you_mean
+from weightaudit.policy import parse_role
 from weightaudit.projections.notation import parse_projection
 from weightaudit.repair.selection import Request, Selector
-from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +68,7 @@ def requests_of_options(
     globs = [_globs(text) for text in on] or [()]
     if len(globs) == 1:
         globs *= len(project)
-    named = tuple(_role(name) for name in roles)
+    named = tuple(parse_role(name, "--role") for name in roles)
     return tuple(
         Request((parse_projection(text, known),), Selector(tensors, named, tuple(layer_classes), first))
         for text, tensors in zip(project, globs, strict=True)
@@ -81,12 +80,3 @@ def _globs(text: str) -> tuple[str, ...]:
     if not globs:
         raise UsageError("--on is empty; leave it out, or name tensors.")
     return globs
-
-
-def _role(name: str) -> Role:
-    try:
-        return Role(name.replace("-", "_"))
-    except ValueError:
-        raise UsageError(
-            f"--role: {name!r} is no role{did_you_mean(name, [one.value for one in Role])}."
-        ) from None

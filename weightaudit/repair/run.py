@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.checkpoint import open_checkpoint
@@ -20,7 +22,7 @@ from weightaudit.storage.publishing import require_space
 from weightaudit.storage.replacing import publish_model, replace_model
 from weightaudit.storage.staging import Staging
 from weightaudit.versions.committing import commit
-from weightaudit.versions.layout import default_store, enclosing_store
+from weightaudit.versions.layout import default_store, enclosing_model, enclosing_store, is_there
 from weightaudit.versions.record import stored_tensors
 from weightaudit.versions.record_json import embedded
 from weightaudit.versions.restoring import copy_version
@@ -29,13 +31,17 @@ from weightaudit.writing.files import model_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from weightaudit.auditor import Progress
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.registry import RuleSet
     from weightaudit.rule import Finding, Severity
+    from weightaudit.versions.committing import Committed
+    from weightaudit.versions.store import Store
     from weightaudit.versions.version import Version
+
+_SUFFIXES = (frozenset({".keras"}), frozenset({".h5", ".hdf5"}))
+"""Names that Keras goes by when it opens a file; a copy keeps the format, so it keeps the name's family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Repaired:
         written: Where the mended model is now.
         version: Address of the mended version, such as ``model.keras@2``, if one was made.
         original: Address of the version that holds the original.
+        store: The version store that has both.
     """
 
     plan: Plan
@@ -99,6 +106,12 @@ class Repaired:
     written: str = ""
     version: str | None = None
     original: str | None = None
+    store: str | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the mended model is where the original was."""
+        return self.after is not None and self.written == self.plan.before.path
 
     @property
     def exit_code(self) -> ExitCode:
@@ -149,27 +162,27 @@ def repair(path: Path, label: str, orders: Orders, context: Context, destination
         WriteError: It cannot be written, or was not written as planned.
         StoreError: The version store cannot be used.
     """
-    if destination.in_place and enclosing_store(path) is not None:
-        raise UsageError(f"{label} is in a version store, and versions are never changed; use --output.")
+    if destination.in_place:
+        _require_replaceable(path, label)
     # What a killed process has left of a replacement is cleared away before the model is opened.
     with (
         Staging(_prefix(path)) if destination.in_place else nullcontext() as place,
         open_checkpoint(path, limits=context.limits) as checkpoint,
     ):
-        if destination.output is not None:
-            _require_free(destination.output, checkpoint)
+        output = None if destination.output is None else _free_path(destination.output, checkpoint)
         plan = _plan(checkpoint, label, orders, context)
-        if not plan.targets:
+        # A copy is made in any case: whoever asked for one goes on with it.
+        if not plan.targets and output is None:
             return Repaired(plan, context.fail_on)
         plan.check()
         done = Repaired(plan, context.fail_on)
-        if destination.output is not None:
-            return _to_output(checkpoint, done, context, destination.output)
+        if output is not None:
+            return _to_output(checkpoint, done, context, output)
         done, version = _to_store(checkpoint, done, context, destination)
         if place is None:
             return replace(done, written=label_of(version.path))
         files = model_files(checkpoint)
-        staged = copy_version(version, place.path / "model", files.path.name)
+        staged = copy_version(version, place.path / "model", files.main)
         # Only if nobody wrote to the model since it was opened.
         replace_model(staged, files, checkpoint.files)
         return replace(done, written=label)
@@ -177,7 +190,8 @@ def repair(path: Path, label: str, orders: Orders, context: Context, destination
 
 def _prefix(path: Path) -> Path:
     """Return what a model is called on disk: a checkpoint may be named by its index."""
-    return path.with_name(path.name.removesuffix(".index")) if path.name != ".index" else path
+    named = path.suffix == ".index"  # which a file that is called just .index has not
+    return path.with_suffix("") if named else path
 
 
 def _plan(checkpoint: Checkpoint, label: str, orders: Orders, context: Context) -> Plan:
@@ -186,12 +200,36 @@ def _plan(checkpoint: Checkpoint, label: str, orders: Orders, context: Context) 
     )
 
 
-def _require_free(output: Path, checkpoint: Checkpoint) -> None:
-    main = output.with_name(f"{output.name}.index") if checkpoint.kind is Kind.BUNDLE else output
-    if main.exists() or main.is_symlink():
-        raise UsageError(f"--output {output} exists already; name a new path, or repair with --in-place.")
+def _require_replaceable(path: Path, label: str) -> None:
+    if enclosing_store(path) is not None:
+        raise UsageError(f"{label} is in a version store, and versions are never changed; use --output.")
+    if path.name in {"", ".."}:
+        real = os.path.realpath(path)
+        raise UsageError(f"{label} would be replaced around you; go elsewhere, and repair {real} from there.")
+
+
+def _free_path(output: Path, checkpoint: Checkpoint) -> Path:
+    """Return the path of a copy: a checkpoint that is called by its index is meant by its prefix.
+
+    Raises:
+        UsageError: Something is there already, or no such model can be there.
+    """
+    said = f"--output {output}"
+    is_bundle = checkpoint.kind is Kind.BUNDLE
+    output = _prefix(output) if is_bundle else output
+    if is_there(output) or (is_bundle and is_there(output.with_name(f"{output.name}.index"))):
+        raise UsageError(f"{said} exists already; name a new path, or repair with --in-place.")
+    if not output.parent.is_dir():
+        raise UsageError(f"{said} cannot be written: there is no directory {output.parent}.")
     if enclosing_store(output) is not None:
-        raise UsageError(f"--output {output} lies in a version store; use --store to add a version.")
+        raise UsageError(f"{said} lies in a version store; use --store to add a version.")
+    model = enclosing_model(output)
+    if model is not None:
+        raise UsageError(f"{said} would be a part of the SavedModel {label_of(model)}; name another path.")
+    family = next((one for one in _SUFFIXES if Path(checkpoint.main).suffix in one), None)
+    if family is not None and any(output.suffix in one for one in _SUFFIXES if one is not family):
+        raise UsageError(f"{said}: a copy keeps the format, so let its name end in {min(family)}, too.")
+    return output
 
 
 def _to_output(checkpoint: Checkpoint, done: Repaired, context: Context, output: Path) -> Repaired:
@@ -212,14 +250,9 @@ def _to_store(
     store = create_store(to.store or default_store(files))
     _require_room(checkpoint, store.root)
     before = _findings(done.plan.before, context)
-    original = commit(
-        store,
-        checkpoint,
-        message="the original of a repair",
-        author=to.author,
-        policy=context.policy,
-        findings=before,
-    ).version
+    original, is_new = _keep_original(store, checkpoint, before, context, to)
+    # What an older version's record says was not read back just now.
+    known = {one.name: one.sha256 for one in original.record.tensors} if is_new else {}
     with store.new_version(original.name, parent=original.number) as draft:
         record = draft.record(
             checkpoint,
@@ -237,11 +270,31 @@ def _to_store(
             record=embedded(record),
             reuse=original.files(),
         )
-        after, digests = prove(checkpoint, done.plan, staged, context.rules, context.limits)
+        after, digests = prove(checkpoint, done.plan, staged, context.rules, context.limits, known=known)
         tensors = stored_tensors(digests, checkpoint)
         record = replace(record, after=_findings(after, context), tensors=tensors)
-        version = draft.publish(record, staged)
-    return replace(done, after=after, version=version.address, original=original.address), version
+        version = draft.publish(record, staged, is_proved=True)
+    done = replace(done, after=after, version=version.address, original=original.address)
+    return replace(done, store=label_of(store.root)), version
+
+
+def _keep_original(
+    store: Store,
+    checkpoint: Checkpoint,
+    findings: Sequence[Mapping[str, Any]],
+    context: Context,
+    to: Destination,
+) -> Committed:
+    return commit(
+        store,
+        checkpoint,
+        message="the original of a repair",
+        author=to.author,
+        policy=context.policy,
+        findings=findings,
+        # What is replaced in place is kept as of now, so that it is not pruned as something old.
+        any_version=not to.in_place,
+    )
 
 
 def _require_room(checkpoint: Checkpoint, directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ _LABELS = ("system.posix_acl_", "security.selinux")
 _KEPT_BITS = 0o3777
 """Permissions, setgid and sticky bit; setuid would only harm."""
 
+_FILE_BITS = 0o666
+"""Permissions that a file takes over from a directory, where searching means something else."""
+
 
 def keep_attributes(old: Path, new: Path) -> None:
     """Give a file or directory the mode, owner, access list and labels of the one that it replaces.
@@ -26,9 +30,11 @@ def keep_attributes(old: Path, new: Path) -> None:
         OSError: The mode cannot be set.
     """
     status = old.stat()
-    if (status.st_uid, status.st_gid) != ((own := new.stat()).st_uid, own.st_gid):
+    own = new.stat()
+    if (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
         _give(new, status.st_uid, status.st_gid)
-    new.chmod(status.st_mode & _KEPT_BITS)
+    is_file = stat.S_ISREG(own.st_mode) and stat.S_ISDIR(status.st_mode)
+    new.chmod(status.st_mode & (_FILE_BITS if is_file else _KEPT_BITS))
     _keep_labels(old, new)
 
 

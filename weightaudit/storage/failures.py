@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EMFILE, ENFILE, ENOSPC, EPERM, EROFS
+from errno import EACCES, EBUSY, EDQUOT, EMFILE, ENFILE, ENOSPC, EPERM, EROFS, EXDEV
 from typing import TYPE_CHECKING
 
 from weightaudit.errors import WriteError
@@ -19,6 +19,8 @@ _ADVICE = {
     EROFS: _ELSEWHERE,
     EACCES: _ELSEWHERE,
     EPERM: _ELSEWHERE,
+    EXDEV: _ELSEWHERE,  # also what overlay file systems, as of containers, say of a directory of the image
+    EBUSY: _ELSEWHERE,
     EMFILE: "; raise the limit on open files (ulimit -n)",
     ENFILE: "; too many files are open on this machine",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".weightaudit-log"
 _MAX_BYTES = 16 << 20
+_MODE = 0o644  # another user of the directory may be the next one
 _ATTEMPTS = 2
 
 
@@ -70,7 +71,7 @@ class Journal:
         Raises:
             OSError: It cannot be written.
         """
-        fd = create(self._path)
+        fd = create(self._path, _MODE)
         try:
             self._marks = tuple(marks)
             write_at(fd, json.dumps(self._marks).encode(), 0)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from weightaudit.writing.files import ModelFiles
 
 _SHARD = re.compile(r"(?s)(.*)\.data-(\d{5})-of-(\d{5})")
+_DIGITS = 5
 _SHARDS_SUFFIX = ".weights.h5"
 
 
@@ -78,7 +79,8 @@ def in_use(kind: Kind, main: str, names: Collection[str]) -> Callable[[str], boo
     """
     if kind is Kind.BUNDLE:
         counts = {match[3] for match in map(_SHARD.fullmatch, names) if match}
-        return lambda name: (match := _SHARD.fullmatch(name)) is not None and match[3] in counts
+        belongs = belongs_to(kind, main)
+        return lambda name: belongs(name) and name[-_DIGITS:] in counts
     used = {*names, _shard_name(main, 0)} if names else set[str]()
     return used.__contains__
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,8 +79,9 @@ def replace_file(staged: Path, destination: Path, check: Callable[[], None] = no
 def replace_directory(staged: Path, destination: Path, check: Callable[[], None] = nothing) -> None:
     """Swap a finished directory with the one in its place, durably, and remove that one.
 
-    Mode and owner of the old directory, and of the old files of the same names, are kept. Where
-    the destination is a symbolic link, the directory that it leads to is replaced.
+    Mode and owner of the old directory, and of the old files of the same names, are kept; what has a
+    new name gets those of the directory. Where the destination is a symbolic link, the directory
+    that it leads to is replaced.
 
     Args:
         staged: What was made, in a `Staging` directory beside the destination.
@@ -156,5 +156,5 @@ def _keep_all_attributes(old: Path, new: Path) -> None:
     for folder, inner, names in os.walk(new):
         for name in (*inner, *names):
             path = Path(folder, name)
-            with suppress(FileNotFoundError):
-                keep_attributes(old / path.relative_to(new), path)
+            known = old / path.relative_to(new)
+            keep_attributes(known if known.exists() else old, path)

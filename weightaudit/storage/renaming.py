@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from errno import EEXIST, EINTR, EINVAL, EMLINK, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
 from functools import cache
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ def _relink(source: Path, target: Path) -> bool:
         if error.errno not in NO_LINKS:
             raise
         return False
-    source.unlink()
+    with suppress(OSError):  # it has its name, and what is left is in a staging directory
+        source.unlink()
     return True
 
 

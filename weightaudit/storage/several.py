@@ -138,7 +138,8 @@ class _Move:
         first, last = commits
         try:
             with writing(f"{self.path.name} cannot be written"):
-                self._journal.begin(self._marks(commits))
+                old = tuple(mark(self._root / name) for name in self._old)
+                self._journal.begin((*old, *self._marks(commits)))
                 self._carry_out(first, rename, check)
         except BaseException:
             with suppress(OSError):
@@ -146,7 +147,7 @@ class _Move:
                     self._clear(self._old)
             raise
         if last is not first:
-            self._carry_out_last(first, last)
+            self._carry_out_last(first, last, old)
         self._clear(tuple(self._wanted.values()))
 
     def _clear(self, used: tuple[str, ...]) -> None:
@@ -200,7 +201,6 @@ class _Move:
                 keep_attributes(self._root / name if name in self._old else self.path, source)
 
     def _marks(self, commits: Iterable[_Commit]) -> Iterator[Mark]:
-        yield from (mark(self._root / name) for name in self._old)
         for commit in commits:
             yield from (mark(source, name) for source, name in commit.data.items())
 
@@ -216,8 +216,14 @@ class _Move:
         with in_place(self.path.name):
             sync_directory(self._root)
 
-    def _carry_out_last(self, first: _Commit, last: _Commit) -> None:
+    def _carry_out_last(self, first: _Commit, last: _Commit, old: Iterable[Mark]) -> None:
         try:
+            self._expect(first)
+            if any(mark(self._root / known.name) != known for known in old):
+                raise WriteError(
+                    f"{self.path.name} is replaced and whole, but another program has written to its old "
+                    "data files meanwhile, so the new ones keep other names."
+                )
             self._carry_out(last, os.replace, lambda: self._expect(first))
         except OSError as error:
             raise WriteError(
@@ -231,9 +237,13 @@ class _Move:
 
     def _is_in_place(self, commit: _Commit) -> bool:
         try:
-            return os.path.samestat(self.path.lstat(), commit.status)
+            return _identity(self.path.lstat()) == _identity(commit.status)
         except FileNotFoundError:
             return False
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,7 +34,7 @@ class Committed(NamedTuple):
 
     Attributes:
         version: The version that holds the model.
-        is_new: Whether it was made now; otherwise the newest version had these very files already.
+        is_new: Whether it was made now; otherwise a version had these very files already.
     """
 
     version: Version
@@ -51,6 +51,7 @@ def commit(
     policy: str | None = None,
     findings: Sequence[Mapping[str, Any]] = (),
     always: bool = False,
+    any_version: bool = False,
     wait: float = WAIT,
 ) -> Committed:
     """Store an open model as a new version, byte for byte, unless the newest version is just that.
@@ -68,6 +69,7 @@ def commit(
         policy: SHA-256 of the policy that judged it.
         findings: Findings in it, see `weightaudit.render.json.finding_json`.
         always: Make a new version even if the newest has these very files.
+        any_version: Make none if any version has these very files, not only the newest.
         wait: Seconds to wait for another process that writes versions of this model.
 
     Raises:
@@ -81,10 +83,11 @@ def commit(
     # Not later: sharing a file with a version that the model itself is would count as a change of it.
     checkpoint.check_unchanged()
     with store.new_version(name or model_name(files), wait=wait) as draft:
-        newest = _newest(store, draft)
-        if newest is not None and not always and holds(newest, stored):
-            return Committed(newest, is_new=False)
-        _write(checkpoint.files, files, stored, newest, draft.path)
+        numbers = () if always else store.numbers(draft.name)[::-1] if any_version else (draft.number - 1,)
+        known = _holder(store, draft.name, numbers, stored)
+        if known is not None:
+            return Committed(known, is_new=False)
+        _write(checkpoint.files, files, stored, _newest(store, draft), draft.path)
         record = draft.record(checkpoint, message=message, author=author, policy=policy, after=findings)
         record = replace(record, files=stored)
         return Committed(draft.publish(record, replace(files, root=draft.path)), is_new=True)
@@ -101,6 +104,8 @@ def own_files(checkpoint: Checkpoint) -> ModelFiles:
     files = model_files(checkpoint)
     if any(Path(name).name == MARKER for name in files.names):
         raise UsageError(f"A version store lies inside the model {files.path}; move it out of there.")
+    if RECORD in files.folders:
+        raise StoreError(f"{RECORD} is a directory, and versions need that name for their records.")
     if RECORD not in files.names:
         return files
     with opened(checkpoint.files, RECORD) as file:
@@ -167,6 +172,16 @@ def opened(files: Files, name: str) -> Generator[LocalFile]:
         file.check_unchanged()
     finally:
         file.close()
+
+
+def _holder(store: Store, name: str, numbers: Iterable[int], files: Sequence[StoredFile]) -> Version | None:
+    """Return the first of some versions that has exactly these files; damaged ones have not."""
+    for number in numbers:
+        with suppress(StoreError):
+            version = store.get(name, number)
+            if holds(version, files):
+                return version
+    return None
 
 
 def _newest(store: Store, draft: Draft) -> Version | None:

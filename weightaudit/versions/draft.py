@@ -102,7 +102,7 @@ class Draft:
             after=tuple(after),
         )
 
-    def publish(self, record: Record, staged: ModelFiles) -> Version:
+    def publish(self, record: Record, staged: ModelFiles, *, is_proved: bool = False) -> Version:
         """Read back what was written, write the record beside it, and make it the next version.
 
         Files and tensors that the record names already must be exactly those that are there;
@@ -111,13 +111,16 @@ class Draft:
         Args:
             record: What `record` returned.
             staged: The files of the model in `path`.
+            is_proved: Whether the tensors that the record names are known to be those in `path`,
+                because they were read back already.
 
         Raises:
             StoreError: What is there is not what the record says, or is no whole model.
             WriteError: It cannot be published.
             ReadError: What was written cannot be read.
         """
-        (self.path / RECORD).unlink(missing_ok=True)  # of the version that the model was taken from
+        with writing(f"The record of {self.name}@{self.number} cannot be written"):
+            (self.path / RECORD).unlink(missing_ok=True)  # of the version that the model was taken from
         self._refuse_strangers(staged)
         files = tuple(self._seal(name) for name in staged.names if name != RECORD)
         if record.files and set(record.files) != set(files):
@@ -125,7 +128,9 @@ class Draft:
                 f"What was written of {self.name} is not what was read, so no version was made; "
                 "try again once nothing writes to it."
             )
-        record = replace(record, files=files, tensors=self._tensors(record, staged))
+        record = replace(record, files=files)
+        if not is_proved:
+            record = replace(record, tensors=self._tensors(record, staged))
         self._write(record)
         publish(self.path, self.store.root / self.name / str(self.number))
         return Version(self.store.root, self.name, self.number, record)

@@ -45,6 +45,13 @@ def enclosing_store(path: Path) -> Path | None:
     return next((place for place in chain([real], real.parents) if is_store(place)), None)
 
 
+def enclosing_model(path: Path) -> Path | None:
+    """Return the SavedModel that a path lies in, and would become a part of; None if there is none."""
+    parents = Path(os.path.realpath(path)).parents
+    # As in `is_store`: a directory that cannot be searched is none.
+    return next((place for place in parents if os.path.isfile(place / "saved_model.pb")), None)  # noqa: PTH113
+
+
 def default_store(files: ModelFiles) -> Path:
     """Return the store of a model for which nobody named one: beside it, or the one that it lies in."""
     beside = (files.root.parent if files.is_directory else files.root) / DEFAULT_STORE

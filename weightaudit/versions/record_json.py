@@ -9,7 +9,6 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -61,10 +60,21 @@ def record_json(record: Record) -> dict[str, Any]:
         "message": safe_text(record.message),
         "tools": dict(sorted(record.tools.items())),
         "policy": record.policy,
-        "files": [asdict(one) for one in record.files],
-        "tensors": [asdict(one) | {"shape": list(one.shape)} for one in record.tensors],
+        "files": [{"path": one.path, "size": one.size, "sha256": one.sha256} for one in record.files],
+        "tensors": [_tensor_json(one) for one in record.tensors],
         "changes": [change_json(one) for one in record.changes],
         "findings": {"before": list(record.before), "after": list(record.after)},
+    }
+
+
+def _tensor_json(tensor: StoredTensor) -> dict[str, Any]:
+    # Not asdict, which copies every value: models have tens of thousands of tensors.
+    return {
+        "name": tensor.name,
+        "dtype": tensor.dtype,
+        "shape": list(tensor.shape),
+        "role": tensor.role,
+        "sha256": tensor.sha256,
     }
 
 

@@ -22,7 +22,7 @@ from weightaudit.versions.layout import enclosing_store
 from weightaudit.versions.lock import WAIT
 from weightaudit.versions.record import stored_tensors
 from weightaudit.versions.store import open_store
-from weightaudit.versions.version import is_file_intact, open_stored
+from weightaudit.versions.version import is_file_intact, open_stored, refuse_links
 from weightaudit.writing.files import ModelFiles, model_files
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def _rewrite(version: Version, into: Path, name: str) -> ModelFiles:
     """Copy shards under another name, which their index must say."""
     from weightaudit.writing import write_model
 
+    refuse_links(version)
     with open_checkpoint(version.path) as model:
         staged = write_model(model, {}, into, name=name)
     with open_checkpoint(staged.path) as copy:

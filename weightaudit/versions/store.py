@@ -8,7 +8,7 @@ version directory is the SavedModel; other kinds hold their files. Beside them l
 from __future__ import annotations
 
 import stat
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -16,10 +16,20 @@ from weightaudit.errors import ReadError, StoreError, UsageError
 from weightaudit.formats.documents import parse_json
 from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.render.plain import json_text
+from weightaudit.source import LocalFile
+from weightaudit.storage.failures import writing
 from weightaudit.storage.publishing import save_bytes
 from weightaudit.storage.staging import SUFFIX, Staging, remove_tree
 from weightaudit.storage.syncing import sync_directory
-from weightaudit.versions.layout import LATEST, MARKER, enclosing_store, is_portable, is_there, version_number
+from weightaudit.versions.layout import (
+    LATEST,
+    MARKER,
+    enclosing_model,
+    enclosing_store,
+    is_portable,
+    is_there,
+    version_number,
+)
 from weightaudit.versions.lock import WAIT, locked
 from weightaudit.versions.tags import read_tags
 from weightaudit.versions.version import Version, read_version
@@ -164,9 +174,12 @@ class Store:
         with self.locked(name, wait=wait) as folder:
             latest = self.latest(name)
             number = (latest or 0) + 1
+            if version_number(str(number)) is None:  # nobody would ever find it
+                raise StoreError(f"{name}@{latest} has the last number there is; remove that version.")
             with Staging(folder / str(number)) as staging:
                 path = staging.path / str(number)
-                path.mkdir()
+                with writing(f"{name}@{number} cannot be written"):
+                    path.mkdir()
                 yield Draft(self, name, number, latest if parent is None else parent, path)
 
     def _make_folder(self, name: str) -> None:
@@ -186,11 +199,11 @@ def open_store(path: Path) -> Store:
         StoreError: There is none, or a newer weightaudit made it.
     """
     marker = path / MARKER
+    if not is_there(marker):
+        raise StoreError(f"There is no version store at {path}: it has no {MARKER}.")
     try:
-        with marker.open("rb") as stream:
-            document = parse_json(stream.read(_MARKER_SIZE), str(marker), DEFAULT_LIMITS)
-    except OSError as error:
-        raise StoreError(f"There is no version store at {path}: it has no {MARKER}.") from error
+        with closing(LocalFile(marker, label=str(marker))) as file:
+            document = parse_json(file.read(0, min(file.size, _MARKER_SIZE)), str(marker), DEFAULT_LIMITS)
     except ReadError as error:
         raise StoreError(str(error)) from error
     layout = cast("dict[str, object]", document).get("layout") if isinstance(document, dict) else None
@@ -212,6 +225,12 @@ def create_store(path: Path) -> Store:
     around = enclosing_store(path)
     if around is not None:
         raise UsageError(f"{path} lies in the version store {around}; name another directory.")
+    model = enclosing_model(path)
+    if model is not None:
+        raise UsageError(
+            f"The version store {path} would be a part of the SavedModel {model}; name that one, or "
+            "another directory for the store."
+        )
     try:
         path.mkdir(exist_ok=True)
         sync_directory(path.parent)

@@ -11,7 +11,7 @@ from weightaudit.render.plain import safe_text
 from weightaudit.versions.contents import contents
 from weightaudit.versions.layout import RECORD
 from weightaudit.versions.record import StoredTensor, stored_tensors
-from weightaudit.versions.version import is_file_intact
+from weightaudit.versions.version import is_file_intact, refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,7 @@ def _files(version: Version) -> Iterator[Damage]:
 
 def _tensors(version: Version) -> Iterator[Damage]:
     try:
+        refuse_links(version)
         with open_checkpoint(version.path) as model:
             found = dict(_read(model))
     except WeightauditError as error:

@@ -99,6 +99,14 @@ def open_stored(directory: Path, path: str) -> LocalFile:
     return LocalFile(place, label=path)
 
 
+def refuse_links(version: Version) -> None:
+    """Raise StoreError if a file of a version is a link, or in one, so that none elsewhere is read."""
+    directory = Path(os.path.realpath(version.directory))
+    for one in version.record.files:
+        if Path(os.path.realpath(directory / one.path)) != directory / one.path:
+            raise StoreError(f"{version.address} is damaged: {one.path} is a link.")
+
+
 def is_file_intact(directory: Path, stored: StoredFile) -> bool:
     """Say whether a file of a version has the bytes that its record says."""
     from weightaudit.digests import source_digest

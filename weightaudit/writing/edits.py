@@ -14,6 +14,7 @@ from weightaudit.catalog import Absent, Entry, Extent, Tile, Tiles
 from weightaudit.digests import entry_digest
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.filters import undo
+from weightaudit.engine.reading import PIECE_BYTES
 from weightaudit.engine.tiles import filled
 from weightaudit.errors import WriteError
 
@@ -58,7 +59,7 @@ class Place:
         return itemsize(self.entry.dtype)
 
     def pieces(self) -> Iterator[tuple[int, Bytes]]:
-        """Yield the new bytes as (first byte, bytes).
+        """Yield the new bytes as (first byte, bytes), never more than `PIECE_BYTES` at once.
 
         Raises:
             WriteError: They are not those of the whole tensor, in order.
@@ -69,7 +70,8 @@ class Place:
             raw = np.ascontiguousarray(piece).reshape(-1)
             if first * self.width != done or done + raw.size > size:
                 raise WriteError(f"The new bytes of {self.name} do not come in order.")
-            yield done, raw
+            for low in range(0, raw.size, PIECE_BYTES):
+                yield done + low, raw[low : low + PIECE_BYTES]
             done += raw.size
         if done != size:
             raise WriteError(f"{self.name} has {size} bytes, and {done} new ones came for it.")
@@ -92,7 +94,7 @@ def places_of(checkpoint: Checkpoint, edits: Mapping[str, Edit]) -> tuple[Place,
                 raise WriteError(f"{name} is of type {entry.dtype}, holds no numbers and cannot be changed.")
             if isinstance(entry.storage, Absent):
                 raise WriteError(f"{name} cannot be changed, for it is not all there. {entry.storage.reason}")
-        if len({entry_digest(checkpoint.files, entry) for entry in entries}) > 1:
+        if len(entries) > 1 and len({entry_digest(checkpoint.files, entry) for entry in entries}) > 1:
             raise WriteError(
                 f"{name} is stored twice, as {' and '.join(entry.key for entry in entries)}, and the copies "
                 "differ, so it is not known which one counts; export the model again."

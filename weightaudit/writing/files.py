@@ -41,8 +41,12 @@ class ModelFiles:
 
     @property
     def path(self) -> Path:
-        """What a user names: the file, the directory, or the prefix of a checkpoint."""
-        return self.root / self.main if self.main else self.root
+        """What a user names: the file, the directory, or the prefix of a checkpoint.
+
+        A checkpoint whose prefix is empty is named by its index.
+        """
+        is_nameless = self.kind is Kind.BUNDLE and not self.main
+        return self.root / (".index" if is_nameless else self.main)
 
     @property
     def is_directory(self) -> bool:
@@ -70,7 +74,7 @@ def _below(root: Path) -> Iterator[tuple[Path, bool]]:
     """Yield everything below a directory, and whether it is a directory."""
     waiting = [root]
     while waiting:
-        for item in sorted(os.scandir(waiting.pop()), key=lambda item: item.name):
+        for item in _items(waiting.pop(), root):
             path = root / item.path
             if item.is_dir(follow_symlinks=False):
                 waiting.append(path)
@@ -78,9 +82,14 @@ def _below(root: Path) -> Iterator[tuple[Path, bool]]:
             elif item.is_file() and path.resolve().is_relative_to(root):
                 yield path, False
             else:
-                what = (
-                    "a link that leads outside the model"
-                    if stat.S_ISLNK(os.lstat(path).st_mode)
-                    else "no file"
-                )
+                is_link = stat.S_ISLNK(os.lstat(path).st_mode)
+                what = "a link that leads to no file of the model" if is_link else "no file"
                 raise ReadError(f"{path.relative_to(root)} is {what}, so the model cannot be copied.")
+
+
+def _items(folder: Path, root: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as items:
+            return sorted(items, key=lambda item: item.name)
+    except OSError as error:
+        raise ReadError(f"{folder.relative_to(root)} cannot be listed: {error.strerror}.") from error
