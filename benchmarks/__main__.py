@@ -9,13 +9,16 @@ import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.formats import ALL, DEFAULT
 from benchmarks.measure import Memory, Speed, measure_memory, measure_speed, measure_startup
+from benchmarks.projections import compare, comparison_table
 from benchmarks.table import (
+    PROJECTIONS,
     machine,
     memory_table,
     process_table,
@@ -39,6 +42,8 @@ class Results:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks and return the exit code: 2 where they cannot run here, 3 where they failed."""
     options = _parse(arguments)
+    if options.projections:
+        return _compare_engines(options)
     sizes = sorted({options.size_mb, *options.memory_mb})
     if problem := _problem(options.dir, sizes[-1]):
         _say(problem)
@@ -63,6 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _compare_engines(options: argparse.Namespace) -> int:
+    """Compare the engines that compute projections, and return the exit code."""
+    if not find_spec("tensorflow"):
+        _say("Install what is compared first: pip install '.[test]'")
+        return 2
+    try:
+        results = compare(("tiny",) if options.quick else ("small", "resnet", "large"), options.rounds, _say)
+    except CommandError as error:
+        _say(str(error))
+        return 3
+    text = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}\n\n{comparison_table(results)}"
+    print(text)
+    if options.write:
+        write_results(DOCUMENT, text, PROJECTIONS)
+    return 0
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--size-mb", type=int, metavar="MB", help="model whose speed is measured [1024]")
@@ -71,6 +93,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--startup-rounds", type=int, default=9, metavar="N", help="the same of start-up [9]")
     parser.add_argument("--formats", type=_formats, metavar="NAME,...", help=f"of: {', '.join(ALL)}")
     parser.add_argument("--all", action="store_true", help="packed formats too, which take minutes to write")
+    parser.add_argument("--projections", action="store_true", help="compare engines of projections instead")
     parser.add_argument("--quick", action="store_true", help="64 MB, one round: to see that it works")
     parser.add_argument("--dir", type=Path, metavar="FOLDER", help="where models are written")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")

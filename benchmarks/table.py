@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BEGIN = "<!-- results: begin -->"
 END = "<!-- results: end -->"
+PROJECTIONS = ("<!-- projections: begin -->", "<!-- projections: end -->")
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -123,15 +124,15 @@ def _processor() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.machine()
 
 
-def write_results(document: Path, results: str) -> None:
+def write_results(document: Path, results: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put the results between the two marker comments of a document.
 
     Raises:
         ValueError: The document lacks a marker.
     """
     text = document.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{document} lacks the comments {BEGIN} and {END}.")
-    document.write_text(f"{before}{BEGIN}\n\n{results}\n\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{document} lacks the comments {marks[0]} and {marks[1]}.")
+    document.write_text(f"{before}{begin}\n\n{results}\n\n{end}{after}", encoding="utf-8")

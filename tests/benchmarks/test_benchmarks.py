@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from benchmarks.__main__ import main
 from benchmarks.architecture import layers_of, weights_of
 from benchmarks.formats import ALL
 from benchmarks.models import write_model
+from benchmarks.projections import PROJECTIONS, WORK
 from benchmarks.table import BEGIN, END, markdown, write_results
 from weightaudit.tensor import Role
 
@@ -104,6 +106,28 @@ def test_document_without_marks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks the comments"):
         write_results(document, "results")
     assert document.read_text() == f"text\n{BEGIN}\n"
+
+
+def test_engines_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every projection is timed with numpy and with TensorFlow, and its ratios are those of the times."""
+    pytest.importorskip("tensorflow")
+    assert main(["--projections", "--quick"]) == 0
+    (table,) = tables(capsys.readouterr().out)
+    assert [row[1] for row in table[1:]] == [f"`{name}`" for name in PROJECTIONS]
+    for row in table[1:]:
+        own, *others = (float(cell) for cell in row[2:6])
+        ratios = [float(cell) for cell in row[6:]]
+        for other, ratio in zip(others, ratios, strict=True):
+            # Times are printed in thousandths of a second.
+            low, high = (own - 5e-4) / (other + 5e-4), (own + 5e-4) / max(other - 5e-4, 1e-9)
+            assert low - 0.01 <= ratio <= high + 0.01
+
+
+def test_work_is_that_of_its_name() -> None:
+    """The mixture has the kernels of ResNet50: 53 convolutions and a dense layer, 25.5 million weights."""
+    shapes = WORK["resnet"]
+    assert len(shapes) == 54
+    assert sum(prod(shape) for shape in shapes) == 25_502_912
 
 
 def test_table_is_aligned() -> None:

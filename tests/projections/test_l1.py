@@ -84,7 +84,7 @@ def test_differences_of_large_numbers() -> None:
 def test_a_radius_far_below_the_peak() -> None:
     """A group whose peak is more than 308 orders of magnitude above the radius ends on it like any other."""
     after = l1_ball(np.array([[1e300, 3.0], [-2e299, 0.25]]), 1e-30, axis=0)
-    np.testing.assert_allclose(after, [[1e-30, 1e-30], [0, 0]], rtol=1e-14)
+    np.testing.assert_allclose(after, np.array([[1e-30, 1e-30], [0, 0]]), rtol=1e-14)
     assert L1Ball(1e-30, axis=0).complies(after)
 
 
