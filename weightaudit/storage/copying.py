@@ -94,6 +94,49 @@ def clone_file(source_fd: int, target: Path, mode: int = 0o600) -> None:
             os.close(target_fd)
 
 
+def share_file(source: Path, target: Path) -> None:
+    """Give a file that nobody writes to any more to somebody else, without more space where possible.
+
+    The two share their blocks where the file system has copy on write, so that damage to one is
+    none to the other; elsewhere the target is a second name, or else a copy; see `link_or_copy`.
+
+    Args:
+        source: A regular file.
+        target: The new file; what stands there already is not touched.
+
+    Raises:
+        ReadError: The source became shorter while it was copied.
+        WriteError: The target cannot be made.
+    """
+    with writing(f"{target.name} cannot be written"):
+        if not try_reflink(source, target):
+            link_or_copy(source, target)
+
+
+def try_reflink(source: Path, target: Path) -> bool:
+    """Make a file that shares its blocks, mode and time with another one, and say whether that is possible.
+
+    Raises:
+        OSError: The source cannot be opened, or the target cannot be made or removed again.
+    """
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        target_fd = create(target)
+        try:
+            shared = _share(fd, target_fd)
+            if shared:
+                os.fchmod(target_fd, stat.S_IMODE(status.st_mode))
+                os.utime(target_fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+        finally:
+            os.close(target_fd)
+        if not shared:
+            target.unlink()
+    finally:
+        os.close(fd)
+    return shared
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Give a file a second name, or where that is not possible, make a copy with its mode and time.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weightaudit.digests import source_digest
 from weightaudit.errors import ReadError, StoreError, UsageError
 from weightaudit.source import LocalFile
-from weightaudit.storage.copying import clone_file, link_or_copy
+from weightaudit.storage.copying import clone_file, share_file
 from weightaudit.storage.failures import writing
 from weightaudit.versions.layout import MARKER, RECORD, model_name
 from weightaudit.versions.lock import WAIT
@@ -200,7 +200,7 @@ def _write(
     for one in stored:
         shared = known.get((one.sha256, one.size))
         if newest is not None and shared is not None and is_file_intact(newest.directory, shared):
-            link_or_copy(newest.directory / shared.path, into / one.path)
+            share_file(newest.directory / shared.path, into / one.path)
         else:
             with opened(source, one.path) as file:
                 clone_file(file.fd, into / one.path, 0o666)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.errors import ReadError
 from weightaudit.source import LocalFile
-from weightaudit.storage.copying import clone_file, create
+from weightaudit.storage.copying import clone_file, create, try_reflink
 from weightaudit.storage.failures import writing
 from weightaudit.writing.target import Target
 
@@ -104,7 +104,7 @@ class Output:
         self.files.check_unchanged()
 
     def _link(self, name: str) -> bool:
-        """Give a file that is known to have the same bytes a second name, if that is possible.
+        """Take the blocks of a file that is known to have the same bytes, or be its second name, if possible.
 
         Not to a file of the model itself: that would look like a change of the model.
         """
@@ -115,7 +115,9 @@ class Output:
             status, own = os.lstat(held), (self.files.root / name).stat()
             is_same_length = stat.S_ISREG(status.st_mode) and status.st_size == own.st_size
             if is_same_length and not os.path.samestat(status, own):
-                os.link(held, self.into / self.names[name], follow_symlinks=False)
+                target = self.into / self.names[name]
+                if not try_reflink(held, target):
+                    os.link(held, target, follow_symlinks=False)
                 return True
         return False
 
