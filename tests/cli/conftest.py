@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -71,3 +72,17 @@ def plugin(tmp_path: Path) -> dict[str, str]:
 def team_rules() -> Path:
     """The source of a third party's rule package."""
     return PLUGINS / "team-rules"
+
+
+@pytest.fixture
+def folder(cli: CommandLine, fixtures_dir: Path) -> Path:
+    """A copy of the small models, which is the working directory."""
+    shutil.copytree(fixtures_dir, cli.cwd, dirs_exist_ok=True)
+    return cli.cwd
+
+
+@pytest.fixture
+def run(cli: CommandLine, folder: Path) -> CommandLine:
+    """CommandLines the command line in that folder."""
+    assert cli.cwd == folder
+    return cli
