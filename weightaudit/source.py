@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from weightaudit.errors import ReadError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
 
 Buffer = bytearray | memoryview
@@ -140,6 +142,26 @@ class Files:
         number = self.adopt(LocalFile(real, label=relative))
         self._numbers[relative] = number
         return number
+
+    @contextmanager
+    def borrow(self, relative: str) -> Generator[LocalFile]:
+        """Give a file below the root: the one that is open, or one that is open for this block only.
+
+        Raises:
+            ReadError: It is missing, not a regular file, lies outside the root, or changes meanwhile.
+        """
+        if relative in self._numbers:
+            yield self._open[self._numbers[relative]]
+            return
+        real = Path(os.path.realpath(self.root / relative))
+        if not real.is_relative_to(self.root):
+            raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
+        file = LocalFile(real, label=relative)
+        try:
+            yield file
+            file.check_unchanged()
+        finally:
+            file.close()
 
     def adopt(self, file: LocalFile) -> int:
         """Take over an already open file and return its number."""

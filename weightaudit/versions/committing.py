@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.digests import source_digest
-from weightaudit.errors import ReadError, StoreError, UsageError
-from weightaudit.source import LocalFile
+from weightaudit.errors import StoreError, UsageError
 from weightaudit.storage.copying import clone_file, share_file
 from weightaudit.storage.failures import writing
 from weightaudit.versions.layout import MARKER, RECORD, model_name
@@ -21,7 +19,7 @@ from weightaudit.versions.version import Version, is_file_intact
 from weightaudit.writing.files import ModelFiles, model_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.source import Files
@@ -108,7 +106,7 @@ def own_files(checkpoint: Checkpoint) -> ModelFiles:
         raise StoreError(f"{RECORD} is a directory, and versions need that name for their records.")
     if RECORD not in files.names:
         return files
-    with opened(checkpoint.files, RECORD) as file:
+    with checkpoint.files.borrow(RECORD) as file:
         read_record(file, f"{RECORD}, a name that versions need for their records,")
     return replace(files, names=tuple(name for name in files.names if name != RECORD))
 
@@ -121,7 +119,7 @@ def digests(files: Files, names: Iterable[str]) -> tuple[StoredFile, ...]:
     """
     stored: list[StoredFile] = []
     for name in names:
-        with opened(files, name) as file:
+        with files.borrow(name) as file:
             stored.append(StoredFile(name, file.size, source_digest(file)))
     return tuple(stored)
 
@@ -153,27 +151,6 @@ def make_folders(into: Path, folders: Iterable[str]) -> None:
             (into / folder).mkdir()
 
 
-@contextmanager
-def opened(files: Files, name: str) -> Generator[LocalFile]:
-    """Give access to a file of an open model, by the descriptor that is open already if there is one.
-
-    Raises:
-        ReadError: It is missing, leads outside the model, or changes meanwhile.
-    """
-    if name in files.names:
-        yield files[files.open(name)]
-        return
-    real = Path(os.path.realpath(files.root / name))
-    if not real.is_relative_to(files.root):
-        raise ReadError(f"{name} leads outside the model's directory and is not followed.")
-    file = LocalFile(real, label=name)
-    try:
-        yield file
-        file.check_unchanged()
-    finally:
-        file.close()
-
-
 def _holder(store: Store, name: str, numbers: Iterable[int], files: Sequence[StoredFile]) -> Version | None:
     """Return the first of some versions that has exactly these files; damaged ones have not."""
     for number in numbers:
@@ -202,5 +179,5 @@ def _write(
         if newest is not None and shared is not None and is_file_intact(newest.directory, shared):
             share_file(newest.directory / shared.path, into / one.path)
         else:
-            with opened(source, one.path) as file:
+            with source.borrow(one.path) as file:
                 clone_file(file.fd, into / one.path, 0o666)

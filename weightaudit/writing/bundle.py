@@ -52,7 +52,7 @@ def write_bundle(output: Output, prefix: str, places: Sequence[Place]) -> bytes 
         for extent, start, raw in _stored(output.files, places):
             targets[extent.file].write(extent.offset + start, raw)
             sums[extent] = crc32c(raw, sums.get(extent, 0))
-    with output.source(f"{prefix}.index") as source:
+    with output.files.borrow(f"{prefix}.index") as source:
         pairs = list(read_table(source))
         renewed = list(_renewed(output.files, source, prefix, pairs, sums))
     if renewed == pairs:

@@ -50,7 +50,7 @@ def write_index(output: Output, main: str) -> None:
     names = output.names
     if names[main] == main:
         return
-    with output.source(main) as source:
+    with output.files.borrow(main) as source:
         document = json.loads(source.read(0, source.size))
     groups: dict[str, Any] = document["weight_map"]
     for group, where in groups.items():

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.errors import ReadError
-from weightaudit.source import LocalFile
 from weightaudit.storage.copying import clone_file, create, try_reflink
 from weightaudit.storage.failures import writing
 from weightaudit.writing.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
     from weightaudit.source import Files
 
@@ -81,7 +79,7 @@ class Output:
         """Make a copy of a file and keep it open for changes."""
         target = self.create(name)
         try:
-            with self.source(name) as source:
+            with self.files.borrow(name) as source:
                 target.copy(source, 0, source.size, 0)
         except BaseException:
             target.__exit__(None, None, None)
@@ -99,7 +97,7 @@ class Output:
             if name not in self._made:
                 self._made[name] = new_name
                 if not self._link(name):
-                    with self.source(name) as source:
+                    with self.files.borrow(name) as source:
                         clone_file(source.fd, self.into / new_name, self._mode(name))
         self.files.check_unchanged()
 
@@ -121,23 +119,7 @@ class Output:
                 return True
         return False
 
-    @contextmanager
-    def source(self, name: str) -> Generator[LocalFile]:
-        """Give a file of the model: the one that is open, or for this once a file beside it."""
-        if name in self.files.names:
-            yield self.files[self.files.open(name)]
-            return
-        real = Path(os.path.realpath(self.files.root / name))
-        if not real.is_relative_to(self.files.root):
-            raise ReadError(f"{name} leads outside the model's directory and is not followed.")
-        file = LocalFile(real, label=name)
-        try:
-            yield file
-            file.check_unchanged()
-        finally:
-            file.close()
-
     def _mode(self, name: str) -> int:
         """Return the permissions of a file, of which its owner at least keeps reading and writing."""
-        with self.source(name) as source:
+        with self.files.borrow(name) as source:
             return os.fstat(source.fd).st_mode & 0o777 | 0o600

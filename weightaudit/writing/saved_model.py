@@ -55,9 +55,9 @@ def write_saved_model(output: Output, places: Sequence[Place], record: bytes | N
 
 
 def _write_fingerprint(output: Output, index: bytes) -> None:
-    with output.source(FINGERPRINT) as source:
+    with output.files.borrow(FINGERPRINT) as source:
         held = source.read(0, min(source.size, _LONGEST_FINGERPRINT))
-    with output.source(f"{PREFIX}.index") as source:
+    with output.files.borrow(f"{PREFIX}.index") as source:
         before = fingerprint64(source.read(0, source.size))
     try:
         if Message(held, FINGERPRINT).integer(_HASH >> 3) != signed(before):
