@@ -199,7 +199,7 @@ def test_index_that_leads_elsewhere(tmp_path: Path, shard: str) -> None:
         (b"\x1c\x00\x00\x00TFL3" + bytes(50), "TensorFlow Lite"),
         (b"\x80\x04\x95", "pickle"),
         (b"hello", "not a saved TensorFlow or Keras model"),
-        (b"\x89HDF\r\n\x1a\n", "not readable HDF5"),
+        (b"\x89HDF\r\n\x1a\n", "lies beyond its end"),
         (b"PK\x03\x04", "zip directory is missing"),
     ],
 )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from weightaudit.errors import ReadError
-from weightaudit.formats import lister, prepare
+from weightaudit.formats import lister
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import LocalFile
 
@@ -48,25 +48,16 @@ def no_server() -> Iterator[None]:
 
 def test_one_server_for_all(path: Path) -> None:
     """Preparing starts one process, however often, and all listings use it."""
-    prepare(path)
+    lister.prepare()
     server = lister._servers[0]
-    prepare(path)
+    lister.prepare()
     assert _list(path) == _list(path) == ["x"]
     assert lister._servers == [server]
 
 
-def test_only_for_what_needs_it(tmp_path: Path) -> None:
-    """Nothing is started for a path that is not HDF5, or that cannot be opened."""
-    (tmp_path / "a").write_text("hello")
-    os.mkfifo(tmp_path / "pipe")
-    for name in ("a", "pipe", "missing"):
-        prepare(tmp_path / name)
-    assert not lister._servers
-
-
-def test_discarded_server_ends(path: Path) -> None:
+def test_discarded_server_ends() -> None:
     """A server that is not needed any more is ended."""
-    prepare(path)
+    lister.prepare()
     process = lister._servers[0].process
     lister.discard()
     assert process.poll() is not None
@@ -74,7 +65,7 @@ def test_discarded_server_ends(path: Path) -> None:
 
 def test_server_that_died(path: Path) -> None:
     """A server that was killed is replaced."""
-    prepare(path)
+    lister.prepare()
     lister._servers[0].process.kill()
     lister._servers[0].process.wait()
     assert _list(path) == ["x"]
@@ -82,7 +73,7 @@ def test_server_that_died(path: Path) -> None:
 
 def test_server_that_dies_at_work(path: Path) -> None:
     """A server that is killed while it lists is an error in one sentence; the next listing works."""
-    prepare(path)
+    lister.prepare()
     server = lister._servers[0]
     os.kill(server.process.pid, signal.SIGSTOP)
     killer = threading.Timer(0.3, server.process.kill)
@@ -95,7 +86,7 @@ def test_server_that_dies_at_work(path: Path) -> None:
 
 def test_server_outlives_a_crash(path: Path) -> None:
     """A file that breaks its fork leaves the server able to list the next one."""
-    prepare(path)
+    lister.prepare()
     server = lister._servers[0]
     file = LocalFile(path)
     with pytest.raises(ReadError, match="breaks the HDF5 parser"):
@@ -124,25 +115,35 @@ def test_no_descriptor_is_left_open(path: Path) -> None:
     assert after == before
 
 
-def test_nothing_outlives_the_program(path: Path) -> None:
+def test_nothing_outlives_the_program() -> None:
     """A program that prepares and ends leaves no process behind."""
-    code = (
-        "from pathlib import Path\n"
-        "from weightaudit.formats import lister, prepare\n"
-        f"prepare(Path({str(path)!r}))\n"
-        "print(lister._servers[0].process.pid)\n"
-    )
+    code = "from weightaudit.formats import lister\nlister.prepare()\nprint(lister._servers[0].process.pid)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
 
 
-def test_parent_never_imports_h5py(fixtures_dir: Path) -> None:
-    """An audit of HDF5 files loads neither h5py nor TensorFlow into the auditing process."""
+def test_time_limit(path: Path) -> None:
+    """A file that keeps the process busy for longer than the limit is an error that says so."""
+    lister.prepare()
+    os.kill(lister._servers[0].process.pid, signal.SIGSTOP)
+    file = LocalFile(path)
+    with pytest.raises(ReadError, match=r"x\.h5 keeps the HDF5 parser busy for more than 0\.2 s"):
+        lister.ask_lister(file, 0, file.size, Limits(timeout=0.2))
+    file.close()
+    assert _list(path) == ["x"]
+
+
+def test_asked_about_what_is_not_known(tmp_path: Path) -> None:
+    """A file that only libhdf5 knows is listed by the process, and h5py stays out of this one."""
+    with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+        file["layers/d/vars/0"] = np.zeros(3)
     code = (
         "import sys, weightaudit\n"
-        f"report = weightaudit.audit({str(fixtures_dir / 'legacy.h5')!r})\n"
+        "from weightaudit.formats import lister\n"
+        f"report = weightaudit.audit({str(tmp_path / 'x.h5')!r})\n"
         "assert report.models[0].is_complete\n"
+        "assert len(lister._servers) == 1\n"
         "print(sorted({'h5py', 'tensorflow', 'keras'} & sys.modules.keys()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import weightaudit
 from tests.training.conftest import Lab, messages
 from weightaudit.errors import UsageError
 from weightaudit.formats import lister
@@ -113,11 +114,21 @@ def test_places_elsewhere(lab: Lab) -> None:  # noqa: ARG001 - skips where there
         AuditCheckpoint("gs://bucket/m.keras")
 
 
-def test_the_process_that_lists_hdf5(lab: Lab) -> None:
-    """It is a program of its own, and no fork of the process in which TensorFlow has its threads."""
+def test_no_process_is_started(lab: Lab) -> None:
+    """Files that Keras writes are audited without another process beside the one that trains."""
+    lister.discard()
     callback = lab.guard("m.h5")
     lab.fit(lab.model(), callback, epochs=2)
     assert callback.last_report.ok
+    assert not lister._servers
+
+
+def test_the_process_that_lists_unusual_files(tmp_path: Path) -> None:
+    """It is a program of its own, and no fork of the process in which TensorFlow has its threads."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "m.weights.h5", "w", libver="latest") as file:
+        file["layers/dense/vars/0"] = [1.0, 2.0]
+    assert weightaudit.audit(tmp_path / "m.weights.h5").ok
     (server,) = lister._servers
     proc = Path("/proc") / str(server.process.pid)
     if not proc.is_dir():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from weightaudit.errors import ReadError, UnsupportedFormatError
+from weightaudit.errors import UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import Files, LocalFile
 
@@ -99,15 +98,6 @@ def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> Opened:
     except BaseException:
         files.close()
         raise
-
-
-def prepare(path: Path) -> None:
-    """Start what takes long and will be needed to open a path; errors are left to `open_catalog`."""
-    with suppress(ReadError):
-        if sniff(path) in {Kind.KERAS_ARCHIVE, Kind.KERAS_DIRECTORY, Kind.HDF5, Kind.SHARD_INDEX}:
-            from weightaudit.formats import lister
-
-            lister.prepare()
 
 
 def _catalog(kind: Kind, files: Files, name: str, limits: Limits) -> Catalog:
@@ -214,4 +204,4 @@ def _not_a_model(path: Path) -> str:
     return f"{path.name} is not a saved TensorFlow or Keras model (.keras, HDF5, SavedModel, checkpoint)."
 
 
-__all__ = ["Kind", "Opened", "open_catalog", "prepare", "sniff"]
+__all__ = ["Kind", "Opened", "open_catalog", "sniff"]

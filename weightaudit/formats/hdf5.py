@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from weightaudit.catalog import Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
-from weightaudit.formats.lister import ask_lister
+from weightaudit.formats.hdf5_native import (
+    DamagedError,
+    LimitError,
+    Reader,
+    UnfamiliarError,
+    list_natively,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +61,34 @@ def list_hdf5(data: Hdf5Data, limits: Limits) -> Listing:
     Raises:
         ReadError: The data is damaged, refused, or broke the process that parses it.
     """
-    answer = ask_lister(data.file, data.base, data.size, limits)
-    if "error" in answer:
-        raise ReadError(f"{data.file.label} {answer['error']}.")
+    answer = _ask(data, limits)
     entries = tuple(_entry(data, item, limits) for item in answer["datasets"])
     _check_budget(data, entries, limits)
     return Listing(entries, answer["groups"])
+
+
+def _ask(data: Hdf5Data, limits: Limits) -> Mapping[str, Any]:
+    """Return what HDF5 data holds: as we parse it, or as libhdf5 does where we do not know its structures."""
+    label = data.file.label
+    reader = Reader(data.file.read, data.base, data.size, limits.max_metadata, limits.timeout)
+    try:
+        return list_natively(reader, limits)
+    except DamagedError as error:
+        raise ReadError(f"{label} is damaged: {error}.") from None
+    except LimitError as error:
+        raise ReadError(f"{label} {error}.") from None
+    except TimeoutError:
+        raise ReadError(
+            f"{label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
+            "it is very large, or its metadata is damaged or hostile."
+        ) from None
+    except UnfamiliarError:
+        from weightaudit.formats.lister import ask_lister
+
+        answer = ask_lister(data.file, data.base, data.size, limits)
+    if "error" in answer:
+        raise ReadError(f"{label} {answer['error']}.")
+    return answer
 
 
 def catalog_hdf5(data: Hdf5Data, limits: Limits, config: Any = None) -> Catalog:

@@ -268,7 +268,7 @@ def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
         return {
             "chunks": _chunks(dataset),
             "chunk": plist.get_chunk(),
-            "filters": _filters(path, plist),
+            "filters": _filters(path, plist, dataset.get_type().get_size()),
             "fill": _fill(dataset, plist),
         }
     if layout == h5py.h5d.COMPACT:
@@ -293,14 +293,18 @@ def _fill(dataset: Any, plist: Any) -> str:
     return base64.b64encode(value.tobytes()).decode()
 
 
-def _filters(path: str, plist: Any) -> list[str]:
+def _filters(path: str, plist: Any, width: int) -> list[str]:
     names: list[str] = []
     for number in range(plist.get_nfilters()):
-        code = plist.get_filter(number)[0]
+        code, _, values, _ = plist.get_filter(number)
         if code not in FILTERS or FILTERS[code] in names:
             raise RefusedError(
                 f"packs {path} with HDF5 filter {code}, which is not read; save it again with gzip or without"
             )
+        # libhdf5 would take these pieces, and the reader of tensors takes elements.
+        if FILTERS[code] == "shuffle" and values != (width,):
+            pieces = ", ".join(map(str, values))
+            raise RefusedError(f"shuffles {path} in pieces of {pieces} bytes, where elements have {width}")
         names.append(FILTERS[code])
     return names
 

@@ -7,7 +7,16 @@ from typing import Any
 
 from weightaudit.checksums import crc32c
 from weightaudit.errors import ReadError
-from weightaudit.formats.protobuf import MalformedError, Message, read_varint
+from weightaudit.formats.protobuf import (
+    CHUNK,
+    VARINT,
+    MalformedError,
+    Message,
+    decode_text,
+    read_fields,
+    read_varint,
+    signed,
+)
 from weightaudit.formats.sstable import unmask
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -64,12 +73,11 @@ def parse_object_graph(data: bytes, what: str, most: int) -> list[Node]:
     encoded = Message(data, what).chunks(1)
     nodes: list[Node] = []
     total = len(encoded)
+    if total > most:
+        raise ReadError(_TOO_MANY.format(what, most))
     for chunk in encoded:
-        message = Message(chunk, what)
-        total += sum(len(message.chunks(field)) for field in (1, 2, 3))
-        if total > most:
-            raise ReadError(f"{what} has more than {most} objects and references, which is the limit.")
-        nodes.append(_node(message))
+        node, total = _node(chunk, what, total, most)
+        nodes.append(node)
     for node in nodes:
         references = [*node["children"].values()]
         references += [slot[end] for slot in node["slots"] for end in ("variable", "slot")]
@@ -78,18 +86,54 @@ def parse_object_graph(data: bytes, what: str, most: int) -> list[Node]:
     return nodes
 
 
-def _node(message: Message) -> Node:
-    return {
-        "children": parse_children(message),
-        "attributes": [
-            {"name": item.text(1), "full_name": item.text(2), "key": item.text(3)}
-            for item in message.messages(2)
-        ],
-        "slots": [
-            {"variable": item.integer(1), "name": item.text(2), "slot": item.integer(3)}
-            for item in message.messages(3)
-        ],
-    }
+_FIRST, _SECOND, _THIRD = (field << 3 | CHUNK for field in (1, 2, 3))
+_FIRST_NUMBER, _THIRD_NUMBER = (field << 3 | VARINT for field in (1, 3))
+"""Tags. Children, attributes and slots are the first three fields of a node."""
+_TOO_MANY = "{} has more than {} objects and references, which is the limit."
+
+
+def _node(data: bytes, what: str, total: int, most: int) -> tuple[Node, int]:
+    """Decode a TrackableObject, and add its references to the total, which must not exceed the most."""
+    children: dict[str, int] = {}
+    attributes: list[dict[str, Any]] = []
+    slots: list[dict[str, Any]] = []
+    for tag, _, chunk in read_fields(data, what):
+        if tag in (_FIRST, _SECOND, _THIRD):
+            total += 1
+            if total > most:
+                raise ReadError(_TOO_MANY.format(what, most))
+            item = _fields(chunk, what)
+            if tag == _FIRST:
+                children[_text(item, _SECOND, what)] = signed(item.get(_FIRST_NUMBER, 0))
+            elif tag == _SECOND:
+                attribute = {
+                    "name": _text(item, _FIRST, what),
+                    "full_name": _text(item, _SECOND, what),
+                    "key": _text(item, _THIRD, what),
+                }
+                attributes.append(attribute)
+            else:
+                slot = {
+                    "variable": signed(item.get(_FIRST_NUMBER, 0)),
+                    "name": _text(item, _SECOND, what),
+                    "slot": signed(item.get(_THIRD_NUMBER, 0)),
+                }
+                slots.append(slot)
+    return {"children": children, "attributes": attributes, "slots": slots}, total
+
+
+def _fields(data: bytes, what: str) -> dict[int, Any]:
+    """Return the fields of a message by tag. A `Message` takes half as long again, of most of the graph."""
+    found: dict[int, Any] = {}
+    for tag, number, chunk in read_fields(data, what):
+        if tag in found:
+            raise ReadError(f"{what} is damaged: field {tag >> 3} occurs more than once.")
+        found[tag] = chunk if tag & 7 == CHUNK else number
+    return found
+
+
+def _text(item: dict[int, Any], tag: int, what: str) -> str:
+    return decode_text(item.get(tag, b""), what)
 
 
 def parse_children(message: Message) -> dict[str, int]:

@@ -75,13 +75,19 @@ def read_fields(data: bytes, what: str) -> Iterator[tuple[int, int, bytes]]:
 def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     position, end = 0, len(data)
     while position < end:
-        tag, position = read_varint(data, position)
+        # Most tags and lengths are one byte, and a large object graph has millions: no call for those.
+        tag = data[position]
+        position += 1
+        if tag > 127:
+            tag, position = read_varint(data, position - 1)
         kind = tag & 7
         number, chunk = 0, b""
         if kind == VARINT:
             number, position = read_varint(data, position)
         elif kind == CHUNK:
-            length, start = read_varint(data, position)
+            length, start = data[position], position + 1
+            if length > 127:
+                length, start = read_varint(data, position)
             position = start + length
             chunk = data[start:position]
         elif kind in _FIXED:
