@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -58,9 +59,10 @@ class Checkpoint:
         self._entries = {info.name: entry for info, entry in identified.tensors}
         self._infos = {info.name: info for info in self.tensors}
         self._copies = identified.copies
-        self._catalog = catalog
-        self._by_key = {entry.key: info for info, entry in identified.tensors}
-        found = _by_name(catalog.defects, self._by_key)
+        # Of the documents only the configuration is asked for again; an object graph is larger than all else.
+        documents = {name: one for name, one in catalog.documents.items() if name != "object_graph"}
+        self._catalog = replace(catalog, entries=(), documents=documents)
+        found = _by_name(catalog.defects, self._by_key) if catalog.defects else ()
         self.defects: tuple[Defect, ...] = tuple(
             sorted({*found, *identified.defects, *_aliases(identified.tensors, self.files)})
         )
@@ -131,6 +133,10 @@ class Checkpoint:
         info = self[name]
         pieces = read_pieces(self.files, self.entry(info), 0, info.size)
         return b"".join(raw.tobytes() for _, raw in pieces)
+
+    @cached_property
+    def _by_key(self) -> dict[str, TensorInfo]:
+        return {info.key: info for info in self.tensors}
 
     @cached_property
     def layers(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.errors import RuleError
 from weightaudit.report import Skipped
@@ -16,39 +16,76 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 
-def judges_of(rules: RuleSet, info: TensorInfo) -> tuple[Judge, ...]:
-    """Return the rules that judge a tensor.
+class Duty(NamedTuple):
+    """What is to be done with a tensor: who judges it, and what is measured for them, each once."""
+
+    judges: tuple[Judge, ...]
+    statistics: tuple[Statistic[Any], ...]
+
+
+def duties(
+    rules: RuleSet, tensors: Iterable[TensorInfo], always: tuple[Statistic[Any], ...] = ()
+) -> dict[str, Duty]:
+    """Return by its name what is to be done with each tensor; tensors of one kind share their duty.
+
+    Args:
+        rules: The rules in force.
+        tensors: Tensors with numbers.
+        always: Statistics that are measured whatever rules need.
 
     Raises:
-        RuleError: A rule crashed when it was asked whether it applies.
+        RuleError: A rule crashed when it was asked whether it applies, or what it needs.
     """
-    try:
-        return tuple(judge for judge in rules.judges_for(info) if judge.rule.applies(info))
-    except Exception as error:
-        raise RuleError(f"A rule crashed when it was shown {info.name} ({error!r}).") from error
+    known: dict[_Kind, Duty] = {}
+    curious: dict[int, list[Judge]] = {}
+    result: dict[str, Duty] = {}
+    for info in tensors:
+        try:
+            judges = rules.judges_for(info)
+            # The set of rules keeps the few tuples that it gives, so their identities stay their own.
+            if id(judges) not in curious:
+                curious[id(judges)] = [one for one in judges if not one.by_kind]
+            result[info.name] = _duty(judges, curious[id(judges)], info, always, known)
+        except Exception as error:
+            raise RuleError(f"A rule crashed when it was shown {info.name} ({error!r}).") from error
+    return result
 
 
-def needs_of(judges: tuple[Judge, ...], info: TensorInfo) -> tuple[Statistic[Any], ...]:
-    """Return the statistics that rules need of a tensor, each once.
+_Kind = tuple[object, ...]
+"""All that a rule which goes by kind may look at, and what the others said."""
 
-    Raises:
-        RuleError: A rule crashed when it was asked.
-    """
-    try:
-        wanted = [statistic for judge in judges for statistic in judge.rule.needs(info)]
-    except Exception as error:
-        raise RuleError(f"A rule crashed when it was shown {info.name} ({error!r}).") from error
-    return tuple(dict.fromkeys(wanted))
+
+def _duty(
+    judges: tuple[Judge, ...],
+    curious: list[Judge],
+    info: TensorInfo,
+    always: tuple[Statistic[Any], ...],
+    known: dict[_Kind, Duty],
+) -> Duty:
+    """Look up or make the duty of one tensor; those who are curious want to be asked about each."""
+    quantization = info.quantization
+    asked = [one for one in curious if one.rule.applies(info)]
+    kind = (
+        id(judges), info.role, info.evidence, info.layer_class, info.shape, info.dtype,
+        info.fan_in, info.fan_out, info.output_axes, info.gates, quantization and quantization.mode,
+        *[(one.rule.code, one.rule.needs(info)) for one in asked],
+    )  # fmt: skip
+    duty = known.get(kind)
+    if duty is None:
+        chosen = tuple(one for one in judges if (one.rule.applies(info) if one.by_kind else one in asked))
+        wanted = (statistic for one in chosen for statistic in one.rule.needs(info))
+        duty = known[kind] = Duty(chosen, tuple(dict.fromkeys((*always, *wanted))))
+    return duty
 
 
 def judge(
-    model: Measured, judges: Mapping[str, tuple[Judge, ...]], rules: RuleSet
+    model: Measured, tasks: Mapping[str, Duty], rules: RuleSet
 ) -> tuple[tuple[Finding, ...], list[Skipped]]:
     """Run all rules on a measured model.
 
     Args:
         model: The model.
-        judges: The rules that judge each tensor, by its name.
+        tasks: What `duties` says of each tensor.
         rules: All rules, for those that judge the model as a whole.
 
     Returns:
@@ -57,9 +94,10 @@ def judge(
     findings: list[Finding] = []
     skipped: list[Skipped] = []
     for info in model.tensors:
-        if info.name in model.stats:
-            for one in judges[info.name]:
-                findings += _on_tensor(one, info, model.stats[info.name], skipped)
+        stats = model.stats.get(info.name)
+        if stats is not None:
+            for one in tasks[info.name].judges:
+                findings += _on_tensor(one, info, stats, skipped)
     for one in rules.judges:
         findings += _on_model(one, model, rules, skipped)
     return tuple(sorted(findings, key=_order)), skipped
@@ -67,7 +105,8 @@ def judge(
 
 def _on_tensor(judge: Judge, info: TensorInfo, stats: Stats, skipped: list[Skipped]) -> list[Finding]:
     try:
-        return [_settle(judge, info, finding) for finding in _checked(judge.rule.check(info, stats))]
+        found = list(judge.rule.check(info, stats))
+        return [_settle(judge, info, finding) for finding in _checked(found)] if found else found
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         skipped.append(Skipped(info.name, _crash(judge, error)))
         return []

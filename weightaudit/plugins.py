@@ -9,11 +9,11 @@ import pkgutil
 import re
 from dataclasses import is_dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.errors import RuleError, UsageError
+from weightaudit.installed import entry_points
 from weightaudit.options import options_of
 from weightaudit.rule import Rule, Severity
 
@@ -40,7 +40,7 @@ def load_rules(plugins: Sequence[str] = ()) -> tuple[type[Rule], ...]:
         RuleError: One cannot be imported, has no rule, is not well made, or uses a code or a
             name that another one has; or there is no rule at all.
     """
-    installed = {point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    installed = set(entry_points(group=ENTRY_POINT_GROUP))
     found: dict[type[Rule], None] = {}
     for plugin in plugins:
         require_module(plugin)

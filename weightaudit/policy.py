@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.errors import PolicyError
@@ -204,6 +202,8 @@ def policy_digest(policy: Policy) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the known word that is closest, or an empty string."""
+    from difflib import get_close_matches
+
     by_folded = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(word.lower(), by_folded, n=1, cutoff=0.6)
     return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
@@ -215,6 +215,8 @@ def describe_type(value: object) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    import tomllib
+
     source = os.path.relpath(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from weightaudit.plugins import load_rules
 from weightaudit.policy import Override, Policy, RuleSettings, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from weightaudit.rule import Rule, Severity
     from weightaudit.tensor import TensorInfo
@@ -24,10 +24,17 @@ ALL = "ALL"
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A configured rule, and the severity that the policy gives its findings (None: the rule's own)."""
+    """A configured rule.
+
+    Attributes:
+        rule: The rule, with its options.
+        severity: Severity that the policy gives its findings; None: the rule's own.
+        by_kind: Whether the rule is asked about kinds of tensors instead of every tensor.
+    """
 
     rule: Rule
     severity: Severity | None = None
+    by_kind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,13 @@ class RuleSet:
     """
 
     def __init__(
-        self, rules: Sequence[type[Rule]], settings: Mapping[str, _Settings], layers: Sequence[_Layer]
+        self,
+        rules: Sequence[type[Rule]],
+        settings: Mapping[str, _Settings],
+        layers: Sequence[_Layer],
+        change: Callable[[Rule], Rule] | None = None,
     ) -> None:
+        self._change = change
         self._rules = rules
         self._settings = settings
         self._layers = layers
@@ -128,6 +140,10 @@ class RuleSet:
         if not self._layers:
             return self.judges
         return self._judges(tuple(i for i, layer in enumerate(self._layers) if layer.matches(info)))
+
+    def mapped(self, change: Callable[[Rule], Rule]) -> RuleSet:
+        """Return the same set with every configured rule replaced by what `change` makes of it."""
+        return RuleSet(self._rules, self._settings, self._layers, change)
 
     def variants(self) -> tuple[tuple[Judge, ...], ...]:
         """Return `judges`, and what each override on its own makes of them."""
@@ -143,7 +159,11 @@ class RuleSet:
                 for rule in self._rules
                 if rule.code not in ignored
             )
-            self._known[matching] = tuple(judge for judge in judges if judge.rule.is_active())
+            active = (judge for judge in judges if judge.rule.is_active())
+            change = self._change
+            self._known[matching] = tuple(
+                active if change is None else (replace(one, rule=change(one.rule)) for one in active)
+            )
         return self._known[matching]
 
 
@@ -237,7 +257,8 @@ def _judge(rule: type[Rule], tables: Sequence[_Settings]) -> Judge:
         severity = table.severity or severity
     where = tables[-1].where if tables else rule.code
     try:
-        return Judge(rule(**options), severity)
+        made = rule(**options)
+        return Judge(made, severity, made.goes_by_kind())
     except ValueError as error:
         raise PolicyError(f"{where}: {error}.") from error
     except Exception as error:

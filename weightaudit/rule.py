@@ -124,6 +124,14 @@ class Rule:
         """Say whether the rule has the options that it needs; rules that lack one stay silent."""
         return True
 
+    def goes_by_kind(self) -> bool:
+        """Say whether `applies` and `needs` are the same for all tensors of one kind.
+
+        Then they are asked once per kind instead of once per tensor: of tensors that may differ in
+        `name`, `key`, `layer`, `trainable` and what the model declares, and in nothing else.
+        """
+        return False
+
     def applies(self, info: TensorInfo) -> bool:
         """Say whether the rule judges this tensor; it is only asked about tensors with numbers."""
         return True

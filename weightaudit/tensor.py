@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +92,7 @@ class Quantization:
     group: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TensorInfo:
     """What is known about one tensor before a single byte of it is read.
 
@@ -135,22 +134,22 @@ class TensorInfo:
     initializer: Declared | None = None
     quantization: Quantization | None = None
 
-    @cached_property
+    @property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.shape)
 
-    @cached_property
+    @property
     def nbytes(self) -> int:
         """Bytes of the elements in memory; 0 for types without numbers, such as strings."""
         return self.size * itemsize(self.dtype)
 
-    @cached_property
+    @property
     def is_numeric(self) -> bool:
         """Whether the tensor holds numbers. Strings, resources and variants are listed, not measured."""
         return kind_of(self.dtype) != "opaque"
 
-    @cached_property
+    @property
     def is_floating(self) -> bool:
         """Whether the values are floating point, real or complex, or become so by dequantization."""
         return kind_of(self.dtype) in {"float", "complex"} or self.quantization is not None

@@ -25,6 +25,9 @@ class ContainerRule(Rule):
     flaw: ClassVar[Flaw]
     relies_on_role = False
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return False
 

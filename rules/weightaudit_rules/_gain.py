@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.rule import Rule
 from weightaudit.statistics import Moments
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _KERNELS = frozenset({Role.KERNEL, Role.RECURRENT_KERNEL})
 _JUDGED = _KERNELS | {Role.EMBEDDING, Role.NORM_SCALE}
 
+_MOMENTS = Moments()
 _WIDER = 100.0
 """Nothing relates the scale of embeddings and norm scales to 1 but custom: their bounds are wider."""
 
@@ -26,26 +27,33 @@ _WIDER = 100.0
 class GainRule(Rule):
     """Measures the gain of kernels, embeddings and norm scales."""
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role in _JUDGED and info.size >= 16
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Moments(),)
+        return (_MOMENTS,)
 
 
-@dataclass(frozen=True, slots=True)
-class Gain:
+class Gain(NamedTuple):
     """A measured gain, and the factor by which its bounds are wider than those of a kernel.
 
     Attributes:
         value: Dimensionless gain; NaN if no element is finite.
         wider: 1 for kernels whose fan-in is known, else 100.
-        label: What was measured, in words.
+        fan_in: The fan-in, if it is part of the gain.
     """
 
     value: float
     wider: float
-    label: str
+    fan_in: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What was measured, in words."""
+        return "root mean square" if self.fan_in is None else f"gain sqrt({self.fan_in}) * rms"
 
 
 def gain_of(info: TensorInfo, stats: Stats) -> Gain:
@@ -54,7 +62,7 @@ def gain_of(info: TensorInfo, stats: Stats) -> Gain:
     By that definition the initial gain is 1 with Glorot (square kernels), LeCun and orthogonal
     initializers, and sqrt(2) with He's.
     """
-    rms = stats[Moments()].rms
+    rms = stats[_MOMENTS].rms
     if info.role in _KERNELS and info.fan_in:
-        return Gain(sqrt(info.fan_in) * rms, 1.0, f"gain sqrt({info.fan_in}) * rms")
-    return Gain(rms, _WIDER, "root mean square")
+        return Gain(sqrt(info.fan_in) * rms, 1.0, info.fan_in)
+    return Gain(rms, _WIDER)

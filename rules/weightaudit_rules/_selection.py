@@ -33,6 +33,9 @@ class SelectiveRule(Rule):
         """Whether any selector is given."""
         return bool(self.tensors or self.roles or self.layer_classes)
 
+    def goes_by_kind(self) -> bool:
+        return not self.tensors
+
     def applies(self, info: TensorInfo) -> bool:
         if not self.selects:
             return is_weight(info) and info.role in MATRIX_ROLES

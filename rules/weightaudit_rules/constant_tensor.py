@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 _JUDGED = MATRIX_ROLES | {Role.NORM_SCALE, Role.MOVING_VARIANCE}
+_UNIFORM = Uniform()
 _CONSTANT_INITIALIZERS = frozenset({"Zeros", "Ones", "Constant"})
 
 
@@ -114,14 +115,17 @@ class ConstantTensor(Rule):
     def __post_init__(self) -> None:
         require(self.min_size >= 1, "min_size must be at least 1")
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role in _JUDGED and info.size >= self.min_size
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Uniform(),)
+        return (_UNIFORM,)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        value = stats[Uniform()]
+        value = stats[_UNIFORM]
         if value is None or (value == 1 and info.role is Role.NORM_SCALE):
             return
         if info.role is Role.MOVING_VARIANCE:

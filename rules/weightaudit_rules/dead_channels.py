@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +79,9 @@ class DeadChannels(Rule):
             "relative must lie between 0 and 1, and floor must not be negative",
         )
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         # An embedding row that is zero is a padding token or a word that was never seen.
         return is_matrix(info) and info.role is not Role.EMBEDDING and bool(info.output_axes)
@@ -87,18 +91,15 @@ class DeadChannels(Rule):
 
     def _peaks(self, info: TensorInfo) -> WeakGroups:
         """Return the largest magnitude per output channel."""
-        rank = len(info.shape)
-        kept = {axis % rank for axis in info.output_axes}
-        reduced = tuple(axis for axis in range(rank) if axis not in kept)
-        return WeakGroups(reduced, self.relative, self.floor)
+        return _channels(len(info.shape), info.output_axes, self.relative, self.floor)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         peaks = stats[self._peaks(info)]
-        largest = float(peaks.max(initial=0))
+        largest = float(np.maximum.reduce(peaks, axis=None, initial=0))
         if largest == 0:
             return
         bound = max(self.floor, self.relative * largest)
-        dead = int((peaks < bound).sum())
+        dead = int(np.count_nonzero(peaks < bound))
         if dead:
             yield self.finding(
                 info,
@@ -109,3 +110,10 @@ class DeadChannels(Rule):
                 bound=bound,
                 largest=largest,
             )
+
+
+@lru_cache(maxsize=1024)
+def _channels(rank: int, output_axes: tuple[int, ...], relative: float, floor: float) -> WeakGroups:
+    kept = {axis % rank for axis in output_axes}
+    reduced = tuple(axis for axis in range(rank) if axis not in kept)
+    return WeakGroups(reduced, relative, floor)

@@ -107,6 +107,9 @@ class DeadNormalizationChannels(Rule):
     def __post_init__(self) -> None:
         require(self.relative >= 0 and self.floor >= 0, "relative and floor must not be negative")
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role is Role.MOVING_VARIANCE
 
@@ -133,4 +136,10 @@ class DeadNormalizationChannels(Rule):
     def _bound(self, info: TensorInfo, variances: NDArray[np.float64]) -> float:
         if info.layer_class == "Normalization":
             return min(self.floor, _DATA_FLOOR)
-        return max(self.floor, self.relative * float(np.median(variances)))
+        return max(self.floor, self.relative * _median(variances))
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """Return what `np.median` returns, which would import `numpy.ma`: 7 ms."""
+    ordered = np.sort(values, axis=None)
+    return float(ordered[(values.size - 1) // 2 : values.size // 2 + 1].mean())

@@ -76,6 +76,8 @@ class ExplodingScale(GainRule):
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain = gain_of(info, stats)
+        if not gain.value > self.warning * gain.wider:
+            return
         for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
             if gain.value > bound * gain.wider:
                 yield self.finding(

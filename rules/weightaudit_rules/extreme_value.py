@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
+
+_Bounds = tuple[tuple[Above, Severity], ...]
+"""What is counted, and how bad it is; the worst comes first."""
 
 _MOVING = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
 # Statistics of raw inputs: a time in seconds is 1.7e9, and the variance has the square of the unit.
@@ -107,16 +111,20 @@ class ExtremeValue(Rule):
     def __post_init__(self) -> None:
         require(0 < self.warning <= self.error, "warning must be above 0 and not above error")
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info)
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return tuple(Above(bound) for bound, _ in self._bounds(info))
+        return tuple(above for above, _ in self._bounds(info))
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        for bound, severity in self._bounds(info):
-            found = stats[Above(bound)]
+        for above, severity in self._bounds(info):
+            found = stats[above]
             if found.count:
+                bound = above.limit
                 yield self.finding(
                     info,
                     f"{found.count} of {info.size} values have a magnitude of {bound:g} or more "
@@ -128,9 +136,17 @@ class ExtremeValue(Rule):
                 )
                 return
 
-    def _bounds(self, info: TensorInfo) -> tuple[tuple[float, Severity], ...]:
+    @cached_property
+    def _usual(self) -> _Bounds:
+        return ((Above(self.error), Severity.ERROR), (Above(self.warning), Severity.WARNING))
+
+    @cached_property
+    def _lenient(self) -> _Bounds:
+        return ((Above(self.error), Severity.WARNING),)
+
+    def _bounds(self, info: TensorInfo) -> _Bounds:
         if info.layer_class == "Normalization" and info.role in _DATA:
-            return ((max(self.error, _DATA[info.role]), Severity.WARNING),)
+            return ((Above(max(self.error, _DATA[info.role])), Severity.WARNING),)
         if info.role in _MOVING or info.role is Role.UNKNOWN:
-            return ((self.error, Severity.WARNING),)
-        return ((self.error, Severity.ERROR), (self.warning, Severity.WARNING))
+            return self._lenient
+        return self._usual

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 
+_COUNT = NonFinite()
+
+
 def _kernel() -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
 
@@ -81,14 +84,17 @@ class InfiniteValues(Rule):
         ),
     )
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return info.is_floating
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (NonFinite(),)
+        return (_COUNT,)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        count = stats[NonFinite()]
+        count = stats[_COUNT]
         if count.infinite:
             unused = is_surely_unused(info)
             consequence = "training cannot be resumed from it" if unused else "they turn outputs into NaN"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,13 +111,16 @@ class LowPrecisionOverflow(Rule):
     def __post_init__(self) -> None:
         require(self.margin >= 1, "margin must be at least 1")
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.dtype in FORMATS[self.dtype].narrower_than
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (self._above,)
 
-    @property
+    @cached_property
     def _above(self) -> Above:
         return Above(FORMATS[self.dtype].overflow / self.margin)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
+_MOMENTS = Moments()
 _JUDGED = MATRIX_ROLES | {Role.NORM_SCALE}
 
 
@@ -90,24 +92,30 @@ class LowPrecisionUnderflow(Rule):
     def __post_init__(self) -> None:
         require(self.max_loss is None or 0 <= self.max_loss <= 1, "max_loss must lie between 0 and 1")
 
+    def goes_by_kind(self) -> bool:
+        return True
+
     def applies(self, info: TensorInfo) -> bool:
         return is_weight(info) and info.role in _JUDGED and info.dtype in FORMATS[self.dtype].narrower_than
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Moments(), self._tiny)
+        return (_MOMENTS, self._tiny)
 
-    @property
+    @cached_property
     def _bound(self) -> float:
         return FORMATS[self.dtype].loss if self.max_loss is None else self.max_loss
 
-    @property
+    @cached_property
     def _tiny(self) -> Tiny:
         # Rounding costs a subnormal value less than flushing costs the largest value that is flushed.
         target = FORMATS[self.dtype]
         return Tiny(target.flush, target.normal, self._bound / 2)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        energy, tiny = stats[Moments()].squares, stats[self._tiny]
+        tiny = stats[self._tiny]
+        if not tiny.flushed and not tiny.subnormal:
+            return
+        energy = stats[_MOMENTS].squares
         target, bound = FORMATS[self.dtype], self._bound
         # Rounding to a grid of step s adds noise of s**2 / 12 per value (uniform error).
         lost = tiny.flushed_energy + tiny.subnormal * target.step**2 / 12

@@ -36,6 +36,7 @@ def _second_moments() -> NDArray[np.float32]:
     return np.random.default_rng(2).exponential(1e-6, (64, 32)).astype(np.float32)
 
 
+_NEGATIVE, _COUNT = Negative(), NonFinite()
 _BATCH_NORM = {"role": "moving_variance", "layer_class": "BatchNormalization"}
 
 
@@ -107,14 +108,14 @@ class NegativeVariance(Rule):
     def applies(self, info: TensorInfo) -> bool:
         if info.role is Role.OPTIMIZER_SLOT:
             # A slot that is only numbered is named after Adam's; Ftrl's second one is signed.
-            return info.is_floating and info.is_certain and is_second_moment(info.name)
-        return info.is_floating and info.role is Role.MOVING_VARIANCE
+            return is_second_moment(info.name) and info.is_certain and info.is_floating
+        return info.role is Role.MOVING_VARIANCE and info.is_floating
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (Negative(), NonFinite())
+        return (_NEGATIVE, _COUNT)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        negative, broken = stats[Negative()], stats[NonFinite()].total
+        negative, broken = stats[_NEGATIVE], stats[_COUNT].total
         if info.role is Role.OPTIMIZER_SLOT:
             if negative.count:
                 yield self._negative(info, negative, "running means of squares", Severity.WARNING)

@@ -85,6 +85,8 @@ class VanishingScale(GainRule):
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain = gain_of(info, stats)
+        if not 0 < gain.value < self.warning / gain.wider:
+            return
         for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
             if 0 < gain.value < bound / gain.wider:
                 yield self.finding(

@@ -32,6 +32,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "WA303": ({"min": 0.5, "max": 2.0, "axis": (0, 1, 2)}, {"min": 1.0, "tensors": ("*",)}),
     "WA304": ({"min": -1.0, "max": 1.0, "tensors": ("*",)},),
     "WA305": ({"tensors": ("*",)},),
+    "WA306": ({"max": 1.0, "tensors": ("*",)},),
+    "WA307": ({"min": 2.0, "tensors": ("*",)},),
     "WA401": ({"min": 0.1, "max": 0.2, "tensors": ("*",)},),
 }
 

@@ -21,7 +21,7 @@ RULES = load_rules(("weightaudit_rules",))
 CODES = [
     *("WA101", "WA102", "WA103", "WA110", "WA111", "WA112", "WA113", "WA114"),
     *("WA201", "WA202", "WA203", "WA204", "WA210", "WA211"),
-    *("WA301", "WA302", "WA303", "WA304", "WA305"),
+    *("WA301", "WA302", "WA303", "WA304", "WA305", "WA306", "WA307"),
     *("WA401", "WA402", "WA403"),
 ]
 
@@ -48,7 +48,7 @@ def test_page_says_what_a_user_asks(rule: type[Rule]) -> None:
 def test_rules_that_need_a_number_are_silent() -> None:
     """Without a policy, no constraint and no sparsity is judged, and everything else is."""
     silent = [rule.code for rule in RULES if not rule().is_active()]
-    assert silent == ["WA301", "WA302", "WA303", "WA304", "WA305", "WA401"]
+    assert silent == ["WA301", "WA302", "WA303", "WA304", "WA305", "WA306", "WA307", "WA401"]
 
 
 def test_index_is_current() -> None:

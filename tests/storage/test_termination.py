@@ -122,7 +122,7 @@ def test_the_command_line_ends_as_shells_report_it(tmp_path: Path) -> None:
         "def app():\n"
         f"    with terminable(), Staging(Path({str(tmp_path / 'm')!r})):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "program.app = app\n"
+        "program.application = lambda arguments: app\n"
         "sys.exit(program.main())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)

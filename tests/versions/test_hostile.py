@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.versions.conftest import Bench, places
 from weightaudit import UsageError
-from weightaudit.cli import app
+from weightaudit.cli import application
 from weightaudit.errors import ReadError, StoreError
 from weightaudit.versions.address import locate, locate_models
 from weightaudit.versions.layout import MARKER, RECORD
@@ -114,7 +114,7 @@ def test_a_model_that_is_a_link(prepared: Bench, tmp_path: Path) -> None:
         "model cannot be opened: healthy.keras@1 is damaged: healthy.keras is a link",
     ]
     arguments = ["versions", "diff", "@1", "@1", "--store", str(prepared.store.root)]
-    assert isinstance(CliRunner().invoke(app, arguments).exception, StoreError)
+    assert isinstance(CliRunner().invoke(application(arguments), arguments).exception, StoreError)
 
 
 def test_the_last_number(prepared: Bench, sources: dict[str, Path]) -> None:

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightaudit.cli.check import check
-from weightaudit.cli.commit import commit
-from weightaudit.cli.diff import diff
-from weightaudit.cli.explain import explain
-from weightaudit.cli.repair import repair
-from weightaudit.cli.rules import rules
-from weightaudit.cli.versions import versions
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-app = typer.Typer(
-    name="weightaudit",
-    no_args_is_help=True,
-    add_completion=False,
-    # Help and errors in plain text: importing Rich for them would double the start-up time.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command()(check)
-app.command()(rules)
-app.command()(explain)
-app.command()(diff)
-app.command()(repair)
-app.command()(commit)
-app.add_typer(versions, name="versions")
+COMMANDS = ("check", "rules", "explain", "diff", "repair", "commit", "versions", "cache")
+"""The commands, each in the module of its name, in the order in which the help lists them."""
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command line that understands these arguments.
+
+    Where the first one names a command, the others are neither imported nor built: all together
+    they take 7 ms. Help and mistakes need all of them.
+
+    Args:
+        arguments: The command line's words, without the program's name.
+    """
+    app = typer.Typer(
+        name="weightaudit",
+        no_args_is_help=True,
+        add_completion=False,
+        # Help and errors in plain text: importing Rich for them would double the start-up time.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(main)
+    named = [name for name in arguments[:1] if name in COMMANDS]
+    for name in named or COMMANDS:
+        command: Any = getattr(import_module(f"weightaudit.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command()(command)
+    return app
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - Typer passes it by position
@@ -48,7 +59,6 @@ def _version() -> str:
         return "(not installed)"
 
 
-@app.callback()
 def main(
     *,
     version: Annotated[
@@ -63,4 +73,4 @@ def main(
     del version  # its callback has done everything
 
 
-__all__ = ["app"]
+__all__ = ["application"]

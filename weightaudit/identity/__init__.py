@@ -7,10 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Layout
-from weightaudit.identity.keras3 import identify_keras3
-from weightaudit.identity.legacy import identify_legacy
 from weightaudit.identity.optimizer import is_second_moment
-from weightaudit.identity.tensorflow import drop_copies, identify_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,12 +45,19 @@ def identify(catalog: Catalog) -> Identified:
         catalog: Tensors and parsed documents of one saved model.
     """
     copies: Mapping[str, Entry] = {}
+    # Each layout is imported when it is met: a check of a .keras file never loads the others.
     if catalog.layout is Layout.TENSORFLOW:
+        from weightaudit.identity.tensorflow import drop_copies, identify_tensorflow
+
         catalog, copies = drop_copies(catalog)
         tensors, defects = identify_tensorflow(catalog)
     elif catalog.layout is Layout.KERAS_LEGACY:
+        from weightaudit.identity.legacy import identify_legacy
+
         tensors, defects = identify_legacy(catalog)
     else:
+        from weightaudit.identity.keras3 import identify_keras3
+
         tensors, defects = identify_keras3(catalog)
     stored = f"{len(copies)} variables are stored twice, as Keras 3 exports are; each is audited once."
     return Identified(_unique(tensors), tuple(defects), (stored,) if copies else (), copies)
@@ -61,7 +65,9 @@ def identify(catalog: Catalog) -> Identified:
 
 def _unique(tensors: Sequence[Described]) -> tuple[Described, ...]:
     """Add the key to names that more than one tensor has; the last component keeps telling the variable."""
-    counts = Counter(info.name for info, _ in tensors)
+    counts = Counter([info.name for info, _ in tensors])
+    if len(counts) == len(tensors) and "" not in counts:
+        return tuple(tensors)
     unique: list[Described] = []
     taken: set[str] = set()
     for info, entry in tensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache, lru_cache
 
 _OLD_NAMES = {
     "AtrousConvolution1D": "Conv1D",
@@ -65,6 +66,7 @@ def canonical(layer_class: str) -> str:
     return _OLD_NAMES.get(layer_class, layer_class)
 
 
+@lru_cache(maxsize=1024)
 def snake(name: str) -> str:
     """Return a class name as Keras writes it into paths: ``Conv2DTranspose`` gives ``conv2d_transpose``."""
     name = re.sub(r"\W+", "", name)
@@ -72,18 +74,20 @@ def snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-_BY_SNAKE = {snake(name): name for name in (*_WITH_VARIABLES, *COMPOSITE, *STATELESS)} | {
-    "grouped_query_attention": "GroupQueryAttention",
-    "conv_lstm_cell": "ConvLSTMCell",
-    **{snake(old): new for old, new in _OLD_NAMES.items()},
-    # Keras 1 wrote automatic names without underscores between words.
-    **{name.lower(): name for name in _WITH_VARIABLES},
-}
+@cache
+def _by_snake() -> dict[str, str]:
+    return {snake(name): name for name in (*_WITH_VARIABLES, *COMPOSITE, *STATELESS)} | {
+        "grouped_query_attention": "GroupQueryAttention",
+        "conv_lstm_cell": "ConvLSTMCell",
+        **{snake(old): new for old, new in _OLD_NAMES.items()},
+        # Keras 1 wrote automatic names without underscores between words.
+        **{name.lower(): name for name in _WITH_VARIABLES},
+    }
 
 
 def class_of_path(component: str) -> str:
     """Return the class that an automatic layer name tells: ``dense_3`` gives ``Dense``, else empty."""
-    return _BY_SNAKE.get(component.rstrip("_0123456789"), "")
+    return _by_snake().get(component.rstrip("_0123456789"), "")
 
 
 def path_name(layer_class: str) -> str:

@@ -71,6 +71,25 @@ _KERAS1_STEMS = {
 _KERAS1_ARGUMENTS = {"m": "max_value", "low": "min_value", "high": "max_value"}
 
 
+def declarations(
+    config: Mapping[str, Any], layer_class: str, variable: str
+) -> tuple[Declared | None, Declared | None, Declared | None]:
+    """Return the constraint, the regularizer and the initializer that are declared for a variable.
+
+    Args:
+        config: Constructor arguments of the layer.
+        layer_class: Its canonical class.
+        variable: Name of the variable, such as ``kernel``.
+    """
+    if not config and variable not in _ADAPTERS:
+        return None, None, None
+    return (
+        declared(config, layer_class, variable, "constraint"),
+        declared(config, layer_class, variable, "regularizer"),
+        declared(config, layer_class, variable, "initializer"),
+    )
+
+
 def declared(config: Mapping[str, Any], layer_class: str, variable: str, kind: str) -> Declared | None:
     """Return what a layer's configuration declares for one of its variables.
 
@@ -94,6 +113,8 @@ def declared(config: Mapping[str, Any], layer_class: str, variable: str, kind: s
 
 
 def _parse(value: Json) -> Declared | None:
+    if value is None:
+        return None
     if isinstance(value, str):
         return _named(value, {}, builtin=True)
     node = as_mapping(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Entry, Json
 from weightaudit.identity.config import Layer, as_mapping, as_text
-from weightaudit.identity.declared import declared
+from weightaudit.identity.declared import declarations
 from weightaudit.identity.fans import fans
 from weightaudit.identity.layers import NEVER_TRAINED, role_of
 from weightaudit.tensor import BOOKKEEPING_ROLES, Evidence, Quantization, Role, TensorInfo
@@ -43,10 +43,10 @@ def describe(
     role = role or role_of(variable, known.layer_class)
     shape = entry.shape
     geometry = fans(known.layer_class, variable, role, shape, known.config)
-    kinds = ("constraint", "regularizer", "initializer")
     constraint, regularizer, initializer = (
-        declared(known.config, known.layer_class, variable, kind) if known.builtin and variable else None
-        for kind in kinds
+        declarations(known.config, known.layer_class, variable)
+        if known.builtin and variable
+        else (None, None, None)
     )
     info = TensorInfo(
         name=name,

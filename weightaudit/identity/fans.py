@@ -27,6 +27,7 @@ class Fans:
 
 
 _NONE = Fans()
+_WITH_GATES = MATRIX_ROLES | {Role.BIAS}
 
 
 def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapping[str, Any]) -> Fans:
@@ -43,13 +44,13 @@ def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapp
         shape: Shape of the kernel that the layer computes with.
         config: Constructor arguments of the layer, as far as known.
     """
-    gates = GATES.get(layer_class, 1) if role in {*MATRIX_ROLES, Role.BIAS} else 1
+    gates = GATES.get(layer_class, 1) if role in _WITH_GATES else 1
     if gates > 1 and (not shape or shape[-1] % gates):
         gates = 1
     if role is Role.EMBEDDING and len(shape) == 2:
         return Fans(output_axes=(0,))
     if role not in {Role.KERNEL, Role.RECURRENT_KERNEL} or len(shape) < 2:
-        return Fans(gates=gates)
+        return _NONE if gates == 1 else Fans(gates=gates)
     ordering = config.get("dim_ordering")
     if len(shape) > 2 and ordering not in {None, "tf", "default"}:
         return _keras1(shape, as_text(ordering))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +219,8 @@ def quantized_variables(
     return next((variant for variant in (names, per_channel) if len(variant) == count), None)
 
 
-def variants(layer_class: str, count: int) -> list[tuple[str, ...]]:
+@lru_cache(maxsize=1024)
+def variants(layer_class: str, count: int) -> tuple[tuple[str, ...], ...]:
     """Return every list of `count` variables that a layer of this class may store without quantization."""
     spec = _LAYERS.get(layer_class, ())
     options = sorted({variable.option for variable in spec if variable.option})
@@ -226,4 +228,4 @@ def variants(layer_class: str, count: int) -> list[tuple[str, ...]]:
         tuple(v.name for v in spec if not v.option or switches[options.index(v.option)])
         for switches in product((True, False), repeat=len(options))
     )
-    return sorted({names for names in found if len(names) == count})
+    return tuple(sorted({names for names in found if len(names) == count}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from weightaudit.identity.classes import class_of_path
@@ -36,6 +37,7 @@ _KERAS1 = re.compile(
     r"^.+?_(?P<name>(?:W|U|b)(?:_[cfhiorz])?|gamma|beta|running_mean|running_std|alphas)(?:_\d+)?$"
 )
 _KERAS1_GATE = re.compile(r"^(W|U|b)_[cfhiorz]$")
+_NUMBERED = re.compile(r":\d+$")
 _COUNTERS = frozenset(
     [
         "global_step",
@@ -100,9 +102,11 @@ class Guess:
 
 def components(name: str) -> tuple[str, ...]:
     """Return the path components of a variable name, without TensorFlow's ``:0``."""
-    return tuple(part for part in re.sub(r":\d+$", "", name).split("/") if part)
+    bare = _NUMBERED.sub("", name) if ":" in name else name
+    return tuple(filter(None, bare.split("/")))
 
 
+@lru_cache(maxsize=4096)
 def variable_of(component: str) -> str:
     """Return today's name of a variable: ``weights``, ``W`` and ``dense_1_W`` give ``kernel``."""
     component = keras1_suffix(component)
@@ -139,9 +143,12 @@ def role_by_name(variable: str, owner: str = "") -> Role:
     return Role.COUNTER if bare in _COUNTERS else Role.UNKNOWN
 
 
+@lru_cache(maxsize=4096)
 def optimizer_role(name: str, shape: Shape) -> Role | None:
     """Return COUNTER or HYPERPARAMETER for an optimizer's own scalars, None for what may be a slot."""
-    bare = re.sub(r"_\d+$", "", name.lstrip("_")) if not name.startswith("beta_") else name[:6]
+    bare = name[:6] if name.startswith("beta_") else name.lstrip("_")
+    if bare[-1:].isdigit() and not name.startswith("beta_"):
+        bare = re.sub(r"_\d+$", "", bare)
     if bare in _COUNTERS:
         return Role.COUNTER
     return (

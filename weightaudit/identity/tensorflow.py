@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Json
@@ -26,6 +28,8 @@ _TF1_SLOT = re.compile(
     r"|accumulator|slot_(?:v|m|vr|vc))(?:_\d+)?|adam_[mv])$"
 )
 _OPTIMIZER_SCOPE = re.compile(r"(?:^|/)training(?:_\d+)?/|(?:^|/)(?:Adam|Ftrl|Adagrad|RMSprop|SGD)(?:_\d+)?/")
+
+_OPTIMIZER_WORDS = ("training", "Adam", "Ftrl", "Adagrad", "RMSprop", "SGD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     Returns:
         The catalog without the copies, and the copies by the key of the entry that was kept.
     """
+    if not any(entry.key.startswith("_all_variables/") for entry in catalog.entries):
+        return catalog, {}
     names = _read_graph(catalog.documents.get("object_graph")).names
 
     def identity(entry: Entry) -> tuple[object, ...]:
@@ -100,14 +106,18 @@ def _ambiguous(entries: Sequence[Entry], graph: _Graph) -> set[str]:
     A variable that only an optimizer still holds gives way: ``model.quantize()`` replaces the
     kernels of a compiled model, and its optimizer keeps those from before under the same names.
     """
-    keys: dict[str, list[str]] = {}
+    counts = Counter([graph.names.get(entry.key, "") for entry in entries])
+    shared: dict[str, list[str]] = {name: [] for name, count in counts.items() if count > 1}
+    if not shared:
+        return set()
     for entry in entries:
-        keys.setdefault(graph.names.get(entry.key, ""), []).append(entry.key)
+        name = graph.names.get(entry.key, "")
+        if name in shared:
+            shared[name].append(entry.key)
     ambiguous: set[str] = set()
-    for sharing in keys.values():
+    for sharing in shared.values():
         held = {key for key in sharing if "optimizer" not in key.split("/")}
-        if len(sharing) > 1:
-            ambiguous |= set(sharing) - (held if len(held) == 1 else set())
+        ambiguous |= set(sharing) - (held if len(held) == 1 else set())
     return ambiguous
 
 
@@ -125,6 +135,9 @@ def _read_graph(document: Json) -> _Graph:
     owners: dict[str, list[tuple[int, str]]] = {}
     slots: dict[str, tuple[str, str]] = {}
     for index, node in enumerate(nodes):
+        # Most nodes are variables, which hold nothing.
+        if not node.get("children") and not node.get("slots"):
+            continue
         for name, child in as_mapping(node.get("children")).items():
             if isinstance(child, int) and child in keys:
                 owners.setdefault(keys[child], []).append((index, name))
@@ -177,9 +190,9 @@ def _variable(
     special = _special(entry, path, full)
     if special is not None:
         return special
-    owned = [(layers[node], name) for node, name in graph.owners.get(entry.key, ()) if node in layers]
-    owned = [(place, name) for place, name in owned if not name.isdigit()]
-    named_owner = next((name for _, name in graph.owners.get(entry.key, ()) if not name.isdigit()), "")
+    owners = [(node, name) for node, name in graph.owners.get(entry.key, ()) if not name.isdigit()]
+    owned = [(layers[node], name) for node, name in owners if node in layers]
+    named_owner = owners[0][1] if owners else ""
     variable = _variable_name(full, named_owner or parts[-1])
     usable = bool(full) and entry.key not in ambiguous and ("/" in full or not owned)
     if owned:
@@ -192,7 +205,7 @@ def _variable(
         custom = replace(layer, config={}, builtin=False)
         return _or_unknown(entry, name, variable, custom, role)
     name = full if usable else path
-    configured = _configured(root, components(name)[:-1], variable)
+    configured = _configured(root, components(name)[:-1], variable) if root is not None else None
     if configured is not None:
         return describe(entry, name, variable, configured, Evidence.CONFIG)
     return _by_path(entry, name, variable)
@@ -216,7 +229,7 @@ def _special(entry: Entry, path: str, full: str) -> Described | None:
 def _variable_name(full: str, attribute: str) -> str:
     """Return today's name of a variable from its full name, or from the attribute that holds it."""
     own = attribute.lstrip("_")
-    last = (components(full) or (own,))[-1]
+    last = (components(full) or (own,))[-1] if ":" in full else full.rpartition("/")[2] or own
     unclear = role_by_name(last) is Role.UNKNOWN and own in ROLES
     return variable_of(own if unclear else last)
 
@@ -226,9 +239,9 @@ def _accepted(layer: Layer) -> set[str]:
     return names | {"depthwise_kernel"} if layer.layer_class.startswith("DepthwiseConv") else names
 
 
-def _configured(root: Layer | None, scope: Sequence[str], variable: str) -> Layer | None:
+def _configured(root: Layer, scope: Sequence[str], variable: str) -> Layer | None:
     """Return the only configured layer that ends the scope and has such a variable."""
-    if root is None or not scope:
+    if not scope:
         return None
     matches = [layer for layer in root.walk() if layer.name == scope[-1] and variable in _accepted(layer)]
     return matches[0] if len(matches) == 1 else None
@@ -279,20 +292,31 @@ def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mappi
 def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
     """Describe a variable of a checkpoint without an object graph: its key is all there is."""
     parts = list(components(entry.key)) or [entry.key]
-    while len(parts) > 1 and re.fullmatch(r"part_\d+", parts[-1]):
+    while len(parts) > 1 and parts[-1].startswith("part_") and re.fullmatch(r"part_\d+", parts[-1]):
         parts.pop()
     role = optimizer_role(parts[-1], entry.shape)
-    if role is Role.COUNTER or (role and (len(parts) == 1 or _OPTIMIZER_SCOPE.search(entry.key))):
+    if role is Role.COUNTER or (role and (len(parts) == 1 or _is_in_optimizer(entry.key))):
         return bookkeeping(entry, entry.key, role)
-    slot = _TF1_SLOT.match("/".join(parts))
+    slot = _TF1_SLOT.match("/".join(parts)) if _ends_as_slot(parts[-1]) else None
     averaged = slot is not None and slot["slot"].startswith("ExponentialMovingAverage")
     if slot is not None and not (averaged and slot["variable"] not in keys):
         return bookkeeping(entry, f"{slot['variable']}/{slot['slot']}", Role.OPTIMIZER_SLOT)
-    if _OPTIMIZER_SCOPE.search(entry.key) and not slot:
+    if not slot and _is_in_optimizer(entry.key):
         return named(entry, entry.key, {})
     if slot is not None:
         parts = slot["variable"].split("/")
     return _by_path(entry, entry.key, variable_of(parts[-1])) if not averaged else _averaged(entry, parts)
+
+
+@lru_cache(maxsize=4096)
+def _ends_as_slot(component: str) -> bool:
+    """Say whether a key can be that of a slot, by its last component; there are few of these."""
+    return _TF1_SLOT.match(f"_/{component}") is not None
+
+
+def _is_in_optimizer(key: str) -> bool:
+    # Looking for plain words first takes half as long, and few keys have one.
+    return any(word in key for word in _OPTIMIZER_WORDS) and _OPTIMIZER_SCOPE.search(key) is not None
 
 
 def _averaged(entry: Entry, parts: Sequence[str]) -> Described:

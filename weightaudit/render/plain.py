@@ -30,7 +30,7 @@ def plain(value: Value) -> Value:
 
 def safe_text(text: str) -> str:
     r"""Return the text with lone surrogates spelled out as ``\udc80``: JSON readers refuse them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def change_json(change: Change) -> dict[str, Any]:
