@@ -1,7 +1,7 @@
 """The checksums that containers hold: CRC-32 (zip) and CRC-32C (TensorFlow), and how to join them.
 
-Both are computed by maintained libraries in hardware: 27-30 GB/s on one core for either,
-against 2-6 GB/s of zlib's own CRC-32 (16 MiB in memory, one run).
+Both are computed by our kernels where those have fast ones (57 GB/s on one core, 256 KiB in its
+cache), and by maintained libraries elsewhere (14-33 GB/s; zlib's own CRC-32 has 2-6).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-_google_crc32c: Any = import_module("google_crc32c")  # it has no types
+from weightaudit.kernels import native
+
 try:
     _zlib: Any = import_module("isal.isal_zlib")
 except ImportError:  # platforms without a wheel: slower, with the same results
@@ -55,17 +56,23 @@ class Deflater(Protocol):
 
 
 def crc32(data: Any, value: int = 0) -> int:
-    """Return the CRC-32 of a buffer, going on from `value`."""
+    """Return the CRC-32 of a contiguous buffer, going on from `value`."""
+    if native is not None and native.FAST_CHECKSUMS:
+        return native.checksum("crc32", data, value)
     return cast("int", _zlib.crc32(data, value))
 
 
 def crc32c(data: Any, value: int = 0) -> int:
-    """Return the CRC-32C (Castagnoli) of bytes or a numpy array, going on from `value`."""
-    if not isinstance(data, bytes):
-        # The library insists on memory that nobody can write to; a read-only view costs nothing.
-        data = data.view()
-        data.flags.writeable = False
-    return cast("int", _google_crc32c.extend(value, data))
+    """Return the CRC-32C (Castagnoli) of a contiguous buffer, going on from `value`."""
+    if native is not None and native.FAST_CHECKSUMS:
+        return native.checksum("crc32c", data, value)
+    # The library insists on memory that nobody can write to; a read-only view costs nothing.
+    return cast("int", _google_crc32c().extend(value, memoryview(data).toreadonly()))
+
+
+@lru_cache(maxsize=1)
+def _google_crc32c() -> Any:
+    return import_module("google_crc32c")  # 0.01 s, so not before it is needed; it has no types
 
 
 def inflater(window_bits: int = -15) -> Inflater:

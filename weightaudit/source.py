@@ -6,13 +6,17 @@ import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
+from weightaudit.checksums import checksum
 from weightaudit.errors import ReadError
+from weightaudit.kernels import has_one_pass, native
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from types import TracebackType
+
+    from weightaudit.kernels import Sums
 
 Buffer = bytearray | memoryview
 
@@ -82,11 +86,46 @@ class LocalFile:
             except OSError as error:
                 raise ReadError(f"{self.label} cannot be read: {error.strerror or error}.") from error
             if count == 0:
-                raise ReadError(
-                    f"{self.label} ends at byte {offset + done} where more data is expected; "
-                    "it is truncated or was changed while it was read."
-                )
+                raise self._truncated(offset + done)
             done += count
+
+    def scan(
+        self, offset: int, nbytes: int, buffer: memoryview, *, dtype: str = "", kind: str = "", value: int = 0
+    ) -> tuple[int, Sums | None]:
+        """Read bytes through a buffer, and checksum and sum them up while they are in the CPU's cache.
+
+        Args:
+            offset: Where to read.
+            nbytes: How much to read.
+            buffer: What to read into. Where `kernels.has_one_pass` says so it may be smaller, a multiple
+                of 64 bytes, and is filled again and again.
+            dtype: Storage type to sum up, one of `kernels.SUMMED_TYPES`; empty for no sums.
+            kind: ``crc32``, ``crc32c``, or empty for no checksum.
+            value: Checksum to go on from.
+
+        Returns:
+            The checksum; and the sums, or None if none were asked for or no kernels are compiled.
+
+        Raises:
+            ReadError: The file ends too early, or cannot be read.
+        """
+        if native is None or not has_one_pass(kind):
+            self.read_into(offset, buffer[:nbytes])
+            value = checksum(kind, buffer[:nbytes], value) if kind else 0
+            return value, (native.summarize(buffer[:nbytes], dtype) if native and dtype else None)
+        try:
+            count, value, *sums = native.scan(self.fd, offset, nbytes, buffer, dtype, kind, value)
+        except OSError as error:
+            raise ReadError(f"{self.label} cannot be read: {error.strerror or error}.") from error
+        if count < nbytes:
+            raise self._truncated(offset + count)
+        return value, (cast("Sums", sums) if dtype else None)
+
+    def _truncated(self, place: int) -> ReadError:
+        return ReadError(
+            f"{self.label} ends at byte {place} where more data is expected; "
+            "it is truncated or was changed while it was read."
+        )
 
     def check_unchanged(self) -> None:
         """Raise ReadError if the file was written to since it was opened."""

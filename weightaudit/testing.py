@@ -27,7 +27,6 @@ from weightaudit.projections.contract import check_projection, projection_proble
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Block, Stats
 from weightaudit.statistics.block import Scratch
-from weightaudit.statistics.sums import Sums, numpy_sums
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -94,7 +93,8 @@ def blocks(
     info: TensorInfo,
     size: int = BLOCK_ELEMENTS,
     first: int = 0,
-    sums: Sums = numpy_sums,
+    *,
+    compiled: bool = True,
 ) -> Iterator[Block]:
     """Decode stored bytes block by block, in memory that is used again, as engines do.
 
@@ -103,12 +103,12 @@ def blocks(
         info: The tensor that they belong to.
         size: Elements per block.
         first: Index of the first element, if the bytes are only a stretch of the tensor.
-        sums: What computes the sums of a block; engines take another one for large models.
+        compiled: Whether compiled kernels sum the blocks up, if there are any.
 
     Yields:
         Blocks that are valid until the next one is asked for.
     """
-    scratch = Scratch(sums)
+    scratch = Scratch(compiled=compiled)
     step = size * itemsize(info.dtype)
     for offset in range(0, raw.size, step):
         start = (first + offset // itemsize(info.dtype)) * components(info.dtype)

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from tests.comparison.conftest import Models, entry, normal
 from weightaudit.comparison import Difference, Status, compare_checkpoints, jobs, steps
 from weightaudit.engine import reading
+from weightaudit.engine.plan import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,7 +268,7 @@ def test_empty_and_scalar_tensors(model: Models) -> None:
 
 def test_threads_do_not_change_a_bit(model: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread and several give the same figures to the last bit: they are merged in order."""
-    monkeypatch.setattr(jobs, "batches", lambda units: ((unit,) for unit in units))
+    monkeypatch.setattr(jobs, "runs", lambda units: (Run((unit,), None) for unit in units))
     before = {f"w{n}": normal(31, 17, seed=n) for n in range(6)}
     after = {key: values + normal(31, 17, seed=9) * np.float32(1e-3) for key, values in before.items()}
     results = [compare_checkpoints(model(before), model(after), workers=n) for n in (1, 2, 5)]

@@ -13,8 +13,9 @@ from weightaudit.catalog import Checksum, Entry, Extent, Flaw, Inline, Region, T
 from weightaudit.checksums import crc32c
 from weightaudit.engine import plan as planning
 from weightaudit.engine.decoding import PlainDecoder
-from weightaudit.engine.numpy_engine import Measurement, Subject, measure
+from weightaudit.engine.numpy_engine import Measurement, measure
 from weightaudit.engine.plan import plan
+from weightaudit.engine.scanning import Subject
 from weightaudit.source import Files
 from weightaudit.statistics import AxisNorm, Extremes, Moments, NonFinite, Statistic, Zeros
 from weightaudit.tensor import TensorInfo
@@ -103,6 +104,68 @@ def test_same_bits_for_any_number_of_workers(tmp_path: Path, arrays: dict[str, N
     one, five = (_measure(tmp_path / "data", entries, workers=count) for count in (1, 5))
     for name in arrays:
         assert one.stats[name][Moments()] == five.stats[name][Moments()]
+
+
+def _many(generator: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Three hundred small tensors of several types, and some that are too large to be read with others."""
+    types = ("float32", "float16", "float64", "int8")
+    small: dict[str, NDArray[Any]] = {
+        f"small{n}": (generator.normal(size=(n % 37 + 1, 16)) * 9).astype(types[n % 4]) for n in range(300)
+    }
+    return small | {f"middle{n}": generator.normal(size=(n * 150_000, 1)).astype("f4") for n in (1, 2, 3)}
+
+
+def test_same_bits_whatever_is_read_together(tmp_path: Path) -> None:
+    """A tensor that is measured alone has the results, to the last bit, of one among others."""
+    entries = _write(tmp_path / "data", _many(np.random.default_rng(1)))
+    together = _measure(tmp_path / "data", entries)
+    for entry in entries[::7] + entries[-3:]:
+        (alone,) = _measure(tmp_path / "data", [entry]).stats.values()
+        for statistic in ALL:
+            np.testing.assert_array_equal(alone[statistic], together.stats[entry.key][statistic])
+
+
+def test_kernels_and_numpy_agree(tmp_path: Path) -> None:
+    """Without compiled kernels counts and extremes are the same, and sums up to rounding."""
+    path = tmp_path / "data"
+    entries = _write(path, _many(np.random.default_rng(2)))
+    with Files(path.parent) as files:
+        files.open(path.name)
+        subjects = [_subject(entry, ALL) for entry in entries]
+        one, other = (measure(files, subjects, compiled=compiled) for compiled in (True, False))
+    for entry in entries:
+        with_kernels, without = one.stats[entry.key], other.stats[entry.key]
+        assert with_kernels[NonFinite()] == without[NonFinite()]
+        assert with_kernels[Zeros()] == without[Zeros()]
+        assert with_kernels[Extremes()] == without[Extremes()]
+        assert with_kernels[Moments()].squares == pytest.approx(without[Moments()].squares, rel=1e-12)
+
+
+@pytest.mark.parametrize("victim", ["small0", "small150", "small299"])
+def test_one_damaged_tensor_among_many_is_named(tmp_path: Path, victim: str) -> None:
+    """Of small tensors that are read at once, exactly the one with a flipped bit is a defect."""
+    path = tmp_path / "data"
+    entries = _write(path, _many(np.random.default_rng(3)))
+    (extent,) = [one.storage for one in entries if one.key == victim]
+    assert isinstance(extent, Extent)
+    raw = bytearray(path.read_bytes())
+    raw[extent.offset + extent.nbytes - 1] ^= 8
+    path.write_bytes(raw)
+    assert [defect.tensor for defect in _measure(path, entries).defects] == [victim]
+
+
+def test_a_file_that_shrank_fails_only_what_is_gone(tmp_path: Path) -> None:
+    """Of tensors that are read at once, those before the end are measured and those beyond it told."""
+    path = tmp_path / "data"
+    entries = _write(path, _many(np.random.default_rng(4)))
+    place = next(one.storage for one in entries if one.key == "small200")
+    assert isinstance(place, Extent)
+    path.write_bytes(path.read_bytes()[: place.offset])
+    measured = _measure(path, entries)
+    names = [entry.key for entry in entries]
+    assert list(measured.stats) == names[: names.index("small200")]
+    assert list(measured.failures) == names[names.index("small200") :]
+    assert all("truncated" in reason for reason in measured.failures.values())
 
 
 def test_flipped_bit_is_a_defect(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -28,7 +28,6 @@ from weightaudit.statistics import (
     WeakGroups,
     Zeros,
 )
-from weightaudit.statistics.sums import SIMD_BYTES, sums_for
 from weightaudit.testing import blocks, measure, tensor_info
 
 from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
@@ -54,9 +53,8 @@ SCALARS: tuple[Statistic[Any], ...] = (
 def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], size: int) -> Any:
     """Fold each stretch between the cuts on its own, in blocks, and merge the stretches in order.
 
-    Blocks of odd sizes use the sums that large models use, so that every test proves both ways.
+    Blocks of odd sizes are summed up by compiled kernels, so that every test proves both ways.
     """
-    sums = sums_for(SIMD_BYTES if size % 2 else 0)
     info = tensor_info(values)
     width = itemsize(info.dtype)
     raw = np.frombuffer(values.tobytes(), np.uint8)
@@ -65,7 +63,7 @@ def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], siz
     for first, last in pairwise(edges):
         fold = statistic.start(info)
         with np.errstate(all="ignore"):
-            for block in blocks(raw[first * width : last * width], info, size, first, sums):
+            for block in blocks(raw[first * width : last * width], info, size, first, compiled=size % 2 == 1):
                 fold.update(block)
         if result is None:
             result = fold

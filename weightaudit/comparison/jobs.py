@@ -14,7 +14,7 @@ import numpy as np
 from weightaudit.comparison.steps import Operand, numbers_in_step, same_bits, stretches
 from weightaudit.comparison.tally import Tally
 from weightaudit.engine.numpy_engine import available_cpus
-from weightaudit.engine.plan import Unit, batches
+from weightaudit.engine.plan import Unit, runs
 from weightaudit.errors import ReadError
 from weightaudit.statistics.block import Scratch
 
@@ -94,8 +94,9 @@ def _each(
     ]
     total = sum(job.nbytes for job in jobs)
     read = 0
+    batches = (run.units for run in runs(units))
     with ThreadPoolExecutor(workers or min(8, available_cpus())) as pool:
-        for results in pool.map(partial(_run, jobs, work, threading.local()), batches(units)):
+        for results in pool.map(partial(_run, jobs, work, threading.local()), batches):
             for done in results:
                 job = jobs[done.unit.tensor]
                 yield job, done

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from weightaudit.dtypes import components, decode, itemsize
+from weightaudit.kernels import SUMMED_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,11 @@ class Decoder(Protocol):
         """The tensor as the statistics see it: after decoding its shape may differ."""
         ...
 
+    @property
+    def summed(self) -> str:
+        """Storage type that `kernels.native` sums up as it is stored, or empty."""
+        ...
+
     def blocks(self, first: int, raw: NDArray[np.uint8], elements: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (index of the first number in the flattened tensor, numbers), at most `elements` each."""
         ...
@@ -34,6 +40,7 @@ class PlainDecoder:
 
     def __init__(self, info: TensorInfo, entry: Entry) -> None:
         self.info = info
+        self.summed = "" if entry.big_endian or entry.dtype not in SUMMED_TYPES else entry.dtype
         self._dtype = entry.dtype
         self._big_endian = entry.big_endian
 

@@ -1,4 +1,4 @@
-"""The default engine: numpy on a few threads, one read of every byte, flat memory."""
+"""The default engine: a few threads, one read of every byte, flat memory."""
 
 from __future__ import annotations
 
@@ -8,44 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from weightaudit.catalog import Defect, Entry, Flaw, Region
-from weightaudit.checksums import checksum, join
-from weightaudit.engine.plan import Unit, batches, plan
-from weightaudit.engine.reading import PIECE_BYTES, Bytes, read_pieces
-from weightaudit.errors import ReadError
-from weightaudit.statistics import Block, Fold, Statistic, Stats
-from weightaudit.statistics.block import Scratch
-from weightaudit.statistics.sums import Sums, sums_for
+from weightaudit.catalog import Defect, Flaw, Region
+from weightaudit.checksums import join
+from weightaudit.engine.plan import Run, plan, runs
+from weightaudit.engine.scanning import Folds, Part, Scanned, Scanner, Subject, TimedScanner
+from weightaudit.statistics import Statistic, Stats
 
 if TYPE_CHECKING:
-    from weightaudit.engine.decoding import Decoder
+    from weightaudit.profiling import Profile
     from weightaudit.source import Files
-    from weightaudit.tensor import TensorInfo
 
-BLOCK_ELEMENTS = 1 << 19
-"""Elements of one block, 2 MiB of float32.
-
-Each numpy call hands Python's lock over, and longer calls do so less often: with two workers,
-blocks of 1 MiB gave 8 GB/s and blocks of 2 MiB 11 (float32 kernels, default rules, best of six).
-"""
-
-Folds = dict[Statistic[Any], Fold[Any]]
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A tensor to be measured: what it is, where it is, how it is decoded, what is wanted of it."""
-
-    info: TensorInfo
-    entry: Entry
-    decoder: Decoder
-    statistics: tuple[Statistic[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -63,16 +38,6 @@ class Measurement:
     defects: list[Defect] = field(default_factory=list[Defect])
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What a worker brings back from one unit."""
-
-    unit: Unit
-    folds: Folds
-    checksum: int = 0
-    failure: str = ""
-
-
 def measure(
     files: Files,
     subjects: Sequence[Subject],
@@ -80,6 +45,8 @@ def measure(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    compiled: bool = True,
+    profile: Profile | None = None,
 ) -> Measurement:
     """Read every byte of the subjects once and fold it into their statistics.
 
@@ -92,18 +59,29 @@ def measure(
         regions: Byte ranges whose checksum is verified on the way.
         workers: Threads; by default one per CPU that the process may use, at most 8.
         progress: Called with the bytes that were read since the last call.
+        compiled: Whether compiled kernels are used, if there are any.
+        profile: Told what took how long.
     """
-    units = plan([subject.entry for subject in subjects], regions)
     gather = _Gather(subjects, regions)
     threads = workers or min(8, available_cpus())
-    sums = sums_for(sum(unit.weight for unit in units))
-    with np.errstate(all="ignore"), ThreadPoolExecutor(threads) as pool:
-        work = partial(_run_batch, files, subjects, threading.local(), sums)
-        for results in _in_order(pool, work, batches(units), ahead=4 * threads):
-            for done in results:
-                gather.take(done)
-                if progress is not None:
-                    progress(done.unit.weight)
+    local = threading.local()
+
+    def scan(run: Run) -> list[Scanned]:
+        scanner: Scanner | None = getattr(local, "scanner", None)
+        if scanner is None:
+            if profile is None:
+                scanner = Scanner(files, subjects, compiled=compiled)
+            else:
+                scanner = TimedScanner(files, subjects, profile, compiled=compiled)
+            local.scanner = scanner
+        return scanner.scan(run)
+
+    tasks = runs(plan([subject.entry for subject in subjects], regions))
+    for run, results in _in_order(scan, tasks, threads):
+        for scanned in results:
+            gather.take(scanned)
+        if progress is not None:
+            progress(run.weight)
     return gather.finish()
 
 
@@ -115,72 +93,23 @@ def available_cpus() -> int:
 
 
 def _in_order(
-    pool: ThreadPoolExecutor,
-    work: Callable[[tuple[Unit, ...]], list[_Done]],
-    tasks: Iterator[tuple[Unit, ...]],
-    ahead: int,
-) -> Iterator[list[_Done]]:
-    """Run tasks in parallel and yield their results in order, never more than `ahead` of them waiting."""
-    waiting: deque[Future[list[_Done]]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(work, task))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _run_batch(
-    files: Files, subjects: Sequence[Subject], local: threading.local, sums: Sums, batch: tuple[Unit, ...]
-) -> list[_Done]:
-    scratch: Scratch | None = getattr(local, "scratch", None)
-    if scratch is None:
-        scratch = local.scratch = Scratch(sums)
-    with np.errstate(all="ignore"):
-        return [_run(files, subjects, scratch, unit) for unit in batch]
-
-
-def _run(files: Files, subjects: Sequence[Subject], scratch: Scratch, unit: Unit) -> _Done:
-    try:
-        if unit.tensor < 0:
-            return _Done(unit, {}, _checksum_gap(files, unit, scratch))
-        subject = subjects[unit.tensor]
-        folds: Folds = {statistic: statistic.start(subject.decoder.info) for statistic in subject.statistics}
-        return _Done(unit, folds, _fold(files, subject, unit, folds, scratch))
-    except ReadError as error:
-        return _Done(unit, {}, failure=str(error))
-
-
-def _fold(files: Files, subject: Subject, unit: Unit, folds: Folds, scratch: Scratch) -> int:
-    value = 0
-    take = partial(_buffer, scratch)
-    for first, raw in read_pieces(files, subject.entry, unit.start, unit.count, take):
-        if unit.checksum:
-            value = checksum(unit.checksum, raw, value)
-        for start, values in subject.decoder.blocks(first, raw, BLOCK_ELEMENTS):
-            block = Block(values, start, scratch)
-            for fold in folds.values():
-                fold.update(block)
-    return value
-
-
-def _checksum_gap(files: Files, unit: Unit, scratch: Scratch) -> int:
-    if unit.extent is None:
-        return 0
-    value = 0
-    for place in range(0, unit.extent.nbytes, PIECE_BYTES):
-        buffer = _buffer(scratch, min(PIECE_BYTES, unit.extent.nbytes - place))
-        files[unit.extent.file].read_into(unit.extent.offset + place, buffer.data)
-        value = checksum(unit.checksum, buffer, value)
-    return value
-
-
-def _buffer(scratch: Scratch, size: int) -> Bytes:
-    return scratch.take("piece", size, np.uint8)
+    scan: Callable[[Run], list[Scanned]], tasks: Iterator[Run], threads: int
+) -> Iterator[tuple[Run, list[Scanned]]]:
+    """Scan in parallel and yield results in order, never more than a few of them waiting."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[Run, Future[list[Scanned]]]] = deque()
+        try:
+            for run in tasks:
+                waiting.append((run, pool.submit(scan, run)))
+                if len(waiting) >= 4 * threads:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 class _Gather:
@@ -190,41 +119,51 @@ class _Gather:
         self._subjects = subjects
         self._regions = regions
         self._folds: dict[int, Folds] = {}
+        self._results: dict[int, dict[Statistic[Any], Any]] = {}
         self._tensor_sums: dict[int, int] = {}
         self._region_sums: dict[int, int] = {}
         self._broken: set[int] = set()
         self._failures: dict[str, str] = {}
 
-    def take(self, done: _Done) -> None:
-        unit = done.unit
-        if done.failure:
-            name = self._subjects[unit.tensor].info.name if unit.tensor >= 0 else ""
-            self._failures.setdefault(name, done.failure)
-            self._broken.add(unit.region)
-            return
-        size = unit.extent.nbytes if unit.extent else 0
-        if unit.region >= 0:
-            kind = self._regions[unit.region].checksum.kind
-            before = self._region_sums.get(unit.region, 0)
-            self._region_sums[unit.region] = join(kind, before, done.checksum, size)
-        elif unit.checksum:
-            before = self._tensor_sums.get(unit.tensor, 0)
-            self._tensor_sums[unit.tensor] = join(unit.checksum, before, done.checksum, size)
-        if unit.tensor >= 0:
-            self._merge(unit.tensor, done.folds)
+    def take(self, scanned: Scanned) -> None:
+        if scanned.failure:
+            self._broken.add(scanned.region)
+            if not scanned.parts:
+                self._failures.setdefault("", scanned.failure)
+        elif scanned.region >= 0:
+            kind = self._regions[scanned.region].checksum.kind
+            before = self._region_sums.get(scanned.region, 0)
+            self._region_sums[scanned.region] = join(kind, before, scanned.checksum, scanned.nbytes)
+        for part in scanned.parts:
+            self._merge(part)
 
-    def _merge(self, tensor: int, folds: Folds) -> None:
-        have = self._folds.setdefault(tensor, folds)
-        if have is not folds:
-            for statistic, fold in folds.items():
+    def _merge(self, part: Part) -> None:
+        unit = part.unit
+        if part.failure:
+            self._failures.setdefault(self._subjects[unit.tensor].info.name, part.failure)
+            return
+        if unit.checksum and unit.region < 0:
+            before = self._tensor_sums.get(unit.tensor)
+            self._tensor_sums[unit.tensor] = (
+                part.checksum
+                if before is None
+                else join(unit.checksum, before, part.checksum, unit.extent.nbytes if unit.extent else 0)
+            )
+        have = self._folds.setdefault(unit.tensor, part.folds)
+        if have is not part.folds:
+            for statistic, fold in part.folds.items():
                 have[statistic].merge(fold)
+        if part.results:
+            self._results[unit.tensor] = dict(part.results)
 
     def finish(self) -> Measurement:
         result = Measurement(failures=self._failures)
         for number, folds in sorted(self._folds.items()):
             name = self._subjects[number].info.name
             if name not in self._failures:
-                result.stats[name] = Stats({statistic: fold.finish() for statistic, fold in folds.items()})
+                results = self._results.get(number, {})
+                results.update((statistic, fold.finish()) for statistic, fold in folds.items())
+                result.stats[name] = Stats(results)
         result.defects.extend(self._checksum_defects())
         return result
 

@@ -18,9 +18,10 @@ UNIT_BYTES = 32 << 20
 """Bytes of one stretch: large tensors are measured by several workers at once. Folds that pass over blocks
 begin anew with every stretch, so it is not short."""
 
-BATCH_BYTES = 2 << 20
-BATCH_UNITS = 256
-"""Small units are handed to a worker together, so that handing over costs little."""
+RUN_BYTES = 1 << 20
+RUN_UNITS = 512
+GAP_BYTES = 16 << 10
+"""Small units that lie side by side, or nearly so, are read at once and handed to a worker together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,25 @@ class Unit:
         return self.extent.nbytes if self.extent else self.count
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Units for one worker: one large one, or small ones that are read at once.
+
+    Attributes:
+        units: The units, in the order of the file.
+        extent: From the first byte of the first to the last of the last, if each lies in one piece.
+            In a region there is no gap between them.
+    """
+
+    units: tuple[Unit, ...]
+    extent: Extent | None
+
+    @property
+    def weight(self) -> int:
+        """Bytes of all units."""
+        return sum(unit.weight for unit in self.units)
+
+
 def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
     """Cut tensors and regions into units, in the order in which they lie in the files.
 
@@ -74,18 +94,39 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
     return sorted(units, key=_place)
 
 
-def batches(units: Sequence[Unit]) -> Iterator[tuple[Unit, ...]]:
-    """Group neighbouring small units."""
-    batch: list[Unit] = []
-    weight = 0
+def runs(units: Sequence[Unit]) -> Iterator[Run]:
+    """Group small units that lie side by side."""
+    some: list[Unit] = []
+    begin = end = 0
     for unit in units:
-        if batch and (weight + unit.weight > BATCH_BYTES or len(batch) >= BATCH_UNITS):
-            yield tuple(batch)
-            batch, weight = [], 0
-        batch.append(unit)
-        weight += unit.weight
-    if batch:
-        yield tuple(batch)
+        if some and not (_follows(unit, some[-1], begin, end) and len(some) < RUN_UNITS):
+            yield _run(some, begin, end)
+            some = []
+        # What does not lie in one piece is weighed as if it lay behind the unit before it.
+        start = unit.extent.offset if unit.extent else end
+        begin = begin if some else start
+        end = start + unit.weight
+        some.append(unit)
+    if some:
+        yield _run(some, begin, end)
+
+
+def _follows(unit: Unit, last: Unit, begin: int, end: int) -> bool:
+    """Say whether a unit can be read together with those before it."""
+    if unit.extent is None or last.extent is None:
+        return unit.extent is last.extent and end + unit.weight - begin <= RUN_BYTES
+    gap = unit.extent.offset - end
+    return (
+        unit.extent.file == last.extent.file
+        and unit.region == last.region
+        and 0 <= gap <= (GAP_BYTES if unit.region < 0 else 0)
+        and end + gap + unit.weight - begin <= RUN_BYTES
+    )
+
+
+def _run(units: list[Unit], begin: int, end: int) -> Run:
+    extent = units[0].extent
+    return Run(tuple(units), Extent(extent.file, begin, end - begin) if extent else None)
 
 
 def _tensor_units(number: int, entry: Entry, region: int, kind: str) -> Iterator[Unit]:

@@ -29,6 +29,8 @@ Sibling = Callable[[str], NDArray[Any]]
 class Int8Decoder:
     """Weights stored as one signed byte each, divided by the scale of their channel."""
 
+    summed = ""
+
     def __init__(self, info: TensorInfo, entry: Entry, quantization: Quantization, sibling: Sibling) -> None:
         self.info = info
         self._dtype = entry.dtype
@@ -51,6 +53,8 @@ class Int8Decoder:
 
 class Int4Decoder:
     """Weights stored two in a byte along the last axis, the first of them in the low nibble."""
+
+    summed = ""
 
     def __init__(self, info: TensorInfo, quantization: Quantization, sibling: Sibling) -> None:
         rows, packed = info.shape

@@ -17,7 +17,7 @@ from weightaudit.errors import ReadError
 if TYPE_CHECKING:
     from weightaudit.source import Files
 
-PIECE_BYTES = 2 << 20
+PIECE_BYTES = 1 << 20
 """How much is read at once: large enough that threads seldom wait for each other, small enough for caches."""
 
 Bytes = NDArray[np.uint8]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weightaudit.statistics.axis import AxisNorm, WeakGroups
-from weightaudit.statistics.base import Fold, Statistic, Stats
+from weightaudit.statistics.base import UNKNOWN, Fold, Statistic, Stats, Unknown
 from weightaudit.statistics.block import Block
 from weightaudit.statistics.counts import (
     Above,
@@ -19,8 +19,12 @@ from weightaudit.statistics.counts import (
 )
 from weightaudit.statistics.extremes import Extremes, Peak, Range, Uniform
 from weightaudit.statistics.moments import Moments, MomentSums
+from weightaudit.statistics.spectral import SpectralNorm, Spectrum
+from weightaudit.statistics.summary import OVERVIEW, Overview, Summary
 
 __all__ = [
+    "OVERVIEW",
+    "UNKNOWN",
     "Above",
     "AboveCount",
     "AxisNorm",
@@ -34,13 +38,18 @@ __all__ = [
     "NegativeCount",
     "NonFinite",
     "NonFiniteCount",
+    "Overview",
     "Peak",
     "Range",
+    "SpectralNorm",
+    "Spectrum",
     "Statistic",
     "Stats",
+    "Summary",
     "Tiny",
     "TinyCount",
     "Uniform",
+    "Unknown",
     "WeakGroups",
     "Zeros",
 ]

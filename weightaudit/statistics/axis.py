@@ -10,11 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightaudit.dtypes import components
-from weightaudit.statistics.base import Statistic
+from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
+from weightaudit.statistics.summary import OVERVIEW
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from weightaudit.statistics.block import Block
     from weightaudit.tensor import TensorInfo
+
+HEAD = 4096
+"""How many elements of a block are looked at first where a few may suffice."""
 
 NARROW = 2048
 """Rows shorter than this are folded together first: numpy reduces long rows many times faster."""
@@ -62,6 +68,15 @@ class WeakGroups(Statistic[NDArray[np.float64]]):
     def start(self, info: TensorInfo) -> WeakGroupsFold:
         return WeakGroupsFold(info, self)
 
+    def answer(self, info: TensorInfo, known: Stats) -> NDArray[np.float64] | Unknown:
+        summary = known.get(OVERVIEW)
+        if not (summary and summary.is_finite and summary.count and fits(self.axes, len(info.shape))):
+            return UNKNOWN
+        # Were all elements of a group as small as the smallest of all, it would still be strong.
+        if summary.smallest < max(self.floor, self.relative * summary.peak):
+            return UNKNOWN
+        return np.full(_kept_shape(info.shape, self.axes), summary.smallest)
+
 
 def fits(axes: tuple[int, ...] | None, rank: int) -> bool:
     """Say whether a tensor of this rank has all the axes."""
@@ -76,14 +91,14 @@ class AxisNormFold:
             raise ValueError(f"{info.name} of shape {info.shape} does not have the axes {axes}")
         self._order = order
         rank = len(info.shape)
-        reduced = set(range(rank)) if axes is None else {axis % rank for axis in axes}
-        self._kept_shape = tuple(n for axis, n in enumerate(info.shape) if axis not in reduced)
-        self._runs = _runs((*info.shape, components(info.dtype)), {*reduced, rank})
+        self._kept_shape = _kept_shape(info.shape, axes)
+        self._runs = _runs((*info.shape, components(info.dtype)), {*_reduced(rank, axes), rank})
         self._ufunc = np.maximum if order == inf else np.add
-        self._result = np.zeros(prod(self._kept_shape), np.float64)
+        self.groups = prod(self._kept_shape)
+        self._result = np.zeros(self.groups, np.float64)
 
     def update(self, block: Block) -> None:
-        if not block.values.size:
+        if not block.size:
             return
         if self._order == 2:
             values: NDArray[np.floating[Any]] = block.squares
@@ -170,17 +185,28 @@ class WeakGroupsFold:
     def __init__(self, info: TensorInfo, what: WeakGroups) -> None:
         self._peaks = AxisNormFold(info, what.axes, inf)
         self._what = what
-        self._weakest = 0.0
+        self._weakest = -1.0
+        self._largest = 0.0
         self._passed = 0.0
 
     def update(self, block: Block) -> None:
-        if self._weakest and self._threshold(block.bound) <= self._weakest:
-            self._passed = max(self._passed, block.bound)
-            return
-        self._peaks.update(block)
-        peaks = self._peaks.finish()
-        weakest = float(peaks.min(initial=inf))
-        self._weakest = weakest if weakest >= self._threshold(float(peaks.max(initial=0))) else 0.0
+        if not self._is_strong(block):
+            # A few elements of each group usually prove that all are strong.
+            size = max(HEAD, 4 * self._peaks.groups)
+            for part in _growing(block, size):
+                self._peaks.update(part)
+                peaks = self._peaks.finish()
+                self._weakest = float(peaks.min(initial=inf))
+                self._largest = float(peaks.max(initial=0))
+                if self._is_strong(block):
+                    break
+            else:
+                return
+        self._passed = max(self._passed, block.peak)
+
+    def _is_strong(self, block: Block) -> bool:
+        """Say whether no group is weak, whatever this block holds for it."""
+        return block.is_finite and self._weakest >= self._threshold(max(self._largest, block.peak))
 
     def merge(self, other: Self) -> None:
         self._peaks.merge(other._peaks)
@@ -195,6 +221,26 @@ class WeakGroupsFold:
 
     def _threshold(self, largest: float) -> float:
         return max(self._what.floor, self._what.relative * largest)
+
+
+def _growing(block: Block, size: int) -> Iterator[Block]:
+    """Cut a block into parts of which each is eight times as long as the one before it."""
+    if size >= block.size:
+        yield block
+        return
+    start = 0
+    while start < block.size:
+        yield block.part(start, min(size, block.size - start))
+        start, size = start + size, 8 * size
+
+
+def _reduced(rank: int, axes: tuple[int, ...] | None) -> set[int]:
+    return set(range(rank)) if axes is None else {axis % rank for axis in axes}
+
+
+def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...] | None) -> tuple[int, ...]:
+    reduced = _reduced(len(shape), axes)
+    return tuple(n for axis, n in enumerate(shape) if axis not in reduced)
 
 
 def _runs(shape: tuple[int, ...], reduced: set[int]) -> tuple[tuple[int, bool], ...]:

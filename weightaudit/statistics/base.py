@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, cast
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+class Unknown(Enum):
+    """The answer to what cannot be told without looking at the elements."""
+
+    UNKNOWN = auto()
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
 
 
 class Fold(Protocol[T_co]):
@@ -42,6 +52,18 @@ class Statistic(ABC, Generic[T]):
     def start(self, info: TensorInfo) -> Fold[T]:
         """Begin to measure a tensor (or a stretch of it)."""
 
+    def answer(self, info: TensorInfo, known: Stats) -> T | Unknown:
+        """Return the result without looking at the elements, if other statistics of the tensor tell it.
+
+        The answer is what a fold over the whole tensor would give, or has the same guarantee
+        where the statistic documents one instead of a value. Most follow from an `Overview`.
+
+        Args:
+            info: The tensor, as `start` sees it.
+            known: Finished statistics of the same tensor, or what is known of them.
+        """
+        return UNKNOWN
+
 
 class Stats:
     """The finished statistics of one tensor, looked up by what was asked for."""
@@ -51,6 +73,10 @@ class Stats:
 
     def __getitem__(self, statistic: Statistic[T]) -> T:
         return cast("T", self._results[statistic])
+
+    def get(self, statistic: Statistic[T]) -> T | None:
+        """Return the result, or None if it was not measured."""
+        return cast("T | None", self._results.get(statistic))
 
     def __contains__(self, statistic: object) -> bool:
         return statistic in self._results

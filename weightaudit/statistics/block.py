@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
-from math import isfinite, sqrt
+from math import inf, isfinite
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weightaudit.statistics.sums import Sums, numpy_sums
+from weightaudit.kernels import native
+from weightaudit.statistics.summary import NOTHING_KNOWN, Summary
 
 Real = NDArray[np.floating[Any]]
 T = TypeVar("T")
-
-_ABOVE_ROUNDING = 1.0 + 1e-9
-"""A sum in float64 may be too small by its rounding, which is far less than this."""
 
 
 class _View(Generic[T]):
@@ -45,13 +44,11 @@ class Scratch:
     """Memory that one worker uses again for every block, so that views stay in the CPU's cache.
 
     Attributes:
-        sums: What computes the sums of a block.
-        has_fast_sums: Whether that is faster than two passes of numpy, so that other views use it.
+        compiled: Whether blocks are summed up by the compiled kernels, if there are any.
     """
 
-    def __init__(self, sums: Sums = numpy_sums) -> None:
-        self.sums = sums
-        self.has_fast_sums = sums is not numpy_sums
+    def __init__(self, *, compiled: bool = True) -> None:
+        self.compiled = compiled and native is not None
         self._arrays: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
 
     def take(self, purpose: str, size: int, dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
@@ -59,61 +56,115 @@ class Scratch:
         key = (purpose, np.dtype(dtype))
         array = self._arrays.get(key)
         if array is None or array.size < size:
-            array = np.empty(size, dtype)
-            self._arrays[key] = array
+            array = self._arrays[key] = _aligned(size, key[1])
         return array[:size]
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return memory that begins at a page: SIMD loads that cross cache lines take twice as long."""
+    raw = np.empty(size * dtype.itemsize + mmap.PAGESIZE, np.uint8)
+    skip = -raw.ctypes.data % mmap.PAGESIZE
+    return raw[skip : skip + size * dtype.itemsize].view(dtype)
 
 
 class Block:
     """Consecutive elements of a tensor in row-major order.
 
     Views are computed when a fold first asks for them, into scratch memory: they are valid
-    until the next block, and must not be kept or written to.
+    until the next block, and must not be kept or written to. In a healthy tensor the sums and
+    extremes often suffice, which may be known already when nothing was decoded yet.
 
     Attributes:
-        values: One-dimensional float32 or float64 array, as stored (NaN and Inf included).
+        size: Number of elements.
         start: Index in the flattened tensor of the first of them.
     """
 
-    def __init__(self, values: Real, start: int, scratch: Scratch | None = None) -> None:
-        self.values = values
+    def __init__(
+        self,
+        values: Real | Callable[[], Real],
+        start: int,
+        scratch: Scratch | None = None,
+        *,
+        size: int = -1,
+        summary: Summary | None = None,
+    ) -> None:
+        """Make a block.
+
+        Args:
+            values: One-dimensional float32 or float64 array, or what decodes it.
+            start: Index of the first element.
+            scratch: Memory for the views.
+            size: Number of elements, where `values` is a function.
+            summary: Its sums and extremes, if they are known.
+        """
         self.start = start
         self._scratch = scratch or Scratch()
+        if callable(values):
+            self.size = size
+            self._decode = values
+        else:
+            self.size = values.size
+            self.__dict__["values"] = values
+        if summary is not None:
+            self.__dict__["_sums"] = summary
+
+    @_View
+    def values(self) -> Real:
+        """One-dimensional float32 or float64 array, as stored (NaN and Inf included)."""
+        return self._decode()
+
+    def part(self, start: int, size: int) -> Block:
+        """Return a block of `size` elements from place `start`; other views stay valid."""
+        return Block(self.values[start : start + size], self.start + start)
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the elements themselves were asked for."""
+        return "values" in self.__dict__
+
+    @_View
+    def _sums(self) -> Summary | None:
+        """Sums and extremes in one pass, where there are compiled kernels."""
+        if native is None or not self._scratch.compiled:
+            return None
+        return Summary(self.size, *native.summarize(self.values, self.values.dtype.name))
+
+    @_View
+    def summary(self) -> Summary:
+        """Sums and extremes; nothing is known of a block with a NaN or an Inf."""
+        if self._sums is not None:
+            return self._sums
+        if not self.is_finite:
+            return NOTHING_KNOWN
+        return Summary(self.size, *self.sums, *self.range, float(self.absolute.min(initial=inf)))
 
     @_View
     def absolute(self) -> Real:
         """Absolute values, NaN and Inf included."""
-        out = self._scratch.take("absolute", self.values.size, self.values.dtype)
+        out = self._scratch.take("absolute", self.size, self.values.dtype)
         return np.abs(self.values, out=out)
 
     @_View
     def peak(self) -> float:
         """Largest absolute value; NaN if there is a NaN, 0 for an empty block."""
-        return float(self.absolute.max()) if self.values.size else 0.0
+        if self._sums is not None and self._sums.is_finite:
+            return self._sums.peak
+        return float(self.absolute.max()) if self.size else 0.0
 
     @_View
     def is_finite(self) -> bool:
         """Whether there is no NaN and no Inf: a finite sum of squares proves it, or a finite peak."""
-        if self._scratch.has_fast_sums and isfinite(self._all_sums[1]):
-            return True
         return isfinite(self.peak)
-
-    @_View
-    def bound(self) -> float:
-        """An upper bound of all magnitudes: the root of the sum of squares, or the peak; NaN with a NaN."""
-        # Squares of float64 may vanish or overflow; those of float32 do neither in float64.
-        if self._scratch.has_fast_sums and self.values.dtype == np.float32:
-            return sqrt(self._all_sums[1]) * _ABOVE_ROUNDING
-        return self.peak
-
-    @_View
-    def _all_sums(self) -> tuple[float, float]:
-        return self._scratch.sums(self.values)
 
     @_View
     def finite(self) -> Real:
         """The finite elements, without their places."""
         return self.values if self.is_finite else self.values[np.isfinite(self.values)]
+
+    @_View
+    def finite_count(self) -> int:
+        """Number of finite elements."""
+        return self.size if self.is_finite else self.finite.size
 
     @_View
     def finite_absolute(self) -> Real:
@@ -135,22 +186,31 @@ class Block:
     @_View
     def sums(self) -> tuple[float, float]:
         """Sum and sum of squares of the finite elements, in float64."""
-        if self._scratch.has_fast_sums and self.is_finite:
-            return self._all_sums
-        return self._scratch.sums(self.finite)
+        if self._sums is not None and self._sums.is_finite:
+            return self._sums.total, self._sums.squares
+        wide = self.finite.astype(np.float64, copy=False)
+        # Not np.dot: BLAS starts threads of its own, which fight with the engine's.
+        return float(np.add.reduce(wide)), float(np.einsum("i,i->", wide, wide))
+
+    @_View
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest finite element; Inf and -Inf if there is none."""
+        if self._sums is not None and self._sums.is_finite:
+            return self._sums.minimum, self._sums.maximum
+        return float(self.finite.min(initial=inf)), float(self.finite.max(initial=-inf))
 
     @_View
     def wide(self) -> NDArray[np.float64]:
         """`cleaned` as float64: squares of float32 are exact in it, and sums lose nothing that matters."""
         if self.values.dtype == np.float64:
             return self.cleaned.astype(np.float64, copy=False)
-        out = self._scratch.take("wide", self.values.size, np.float64)
+        out = self._scratch.take("wide", self.size, np.float64)
         np.copyto(out, self.cleaned)
         return out
 
     @_View
     def squares(self) -> NDArray[np.float64]:
         """Squares of `cleaned` in float64."""
-        out = self._scratch.take("squares", self.values.size, np.float64)
+        out = self._scratch.take("squares", self.size, np.float64)
         np.multiply(self.wide, self.wide, out=out)
         return out

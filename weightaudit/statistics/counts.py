@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import inf, nan
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from weightaudit.statistics.base import Statistic
+from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
+from weightaudit.statistics.summary import OVERVIEW
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from weightaudit.statistics.block import Block
     from weightaudit.tensor import TensorInfo
 
@@ -42,6 +45,10 @@ class NonFinite(Statistic[NonFiniteCount]):
 
     def start(self, info: TensorInfo) -> NonFiniteFold:
         return NonFiniteFold()
+
+    def answer(self, info: TensorInfo, known: Stats) -> NonFiniteCount | Unknown:
+        summary = known.get(OVERVIEW)
+        return NonFiniteCount() if summary is not None and summary.is_finite else UNKNOWN
 
 
 class NonFiniteFold:
@@ -100,6 +107,10 @@ class Zeros(Statistic[int]):
     def start(self, info: TensorInfo) -> CountFold:
         return _ZeroFold()
 
+    def answer(self, info: TensorInfo, known: Stats) -> int | Unknown:
+        summary = known.get(OVERVIEW)
+        return 0 if summary is not None and summary.is_finite and summary.smallest > 0 else UNKNOWN
+
 
 class _ZeroFold(CountFold):
     def count(self, block: Block) -> int:
@@ -107,18 +118,31 @@ class _ZeroFold(CountFold):
         return int(np.count_nonzero(block.values == 0))
 
 
+def _least(magnitude: NDArray[np.floating[Any]], limit: float) -> np.floating[Any]:
+    """Return the smallest number of the array's type that is not below the limit.
+
+    Comparing with it is the same as comparing with the limit itself, without widening the array.
+    """
+    nearest = magnitude.dtype.type(limit)
+    return np.nextafter(nearest, magnitude.dtype.type(inf)) if float(nearest) < limit else nearest
+
+
 @dataclass(frozen=True, slots=True)
 class Below(Statistic[int]):
-    """Count of finite elements with ``|x| < limit``, zeros included.
-
-    The limit is compared in the precision that the tensor is decoded to; choose one that
-    float32 holds exactly, as powers of two are.
-    """
+    """Count of finite elements with ``|x| < limit``, zeros included."""
 
     limit: float
 
     def start(self, info: TensorInfo) -> CountFold:
         return _BelowFold(self.limit)
+
+    def answer(self, info: TensorInfo, known: Stats) -> int | Unknown:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite:
+            return UNKNOWN
+        if summary.smallest >= self.limit:
+            return 0
+        return summary.count if summary.peak < self.limit else UNKNOWN
 
 
 class _BelowFold(CountFold):
@@ -128,7 +152,7 @@ class _BelowFold(CountFold):
 
     def count(self, block: Block) -> int:
         magnitude = block.finite_absolute
-        return int(np.count_nonzero(magnitude < magnitude.dtype.type(self._limit)))
+        return int(np.count_nonzero(magnitude < _least(magnitude, self._limit)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +172,25 @@ class Above(Statistic[AboveCount]):
     def start(self, info: TensorInfo) -> AboveFold:
         return AboveFold(self.limit)
 
+    def answer(self, info: TensorInfo, known: Stats) -> AboveCount | Unknown:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite or summary.peak >= self.limit:
+            return UNKNOWN
+        return AboveCount()
+
 
 class AboveFold:
-    """Looks at elements only in blocks whose bound reaches the limit."""
+    """Looks at elements only in blocks whose largest magnitude reaches the limit."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._found = AboveCount()
 
     def update(self, block: Block) -> None:
-        if block.bound < self._limit:
+        if block.peak < self._limit:
             return
         magnitude = block.finite_absolute
-        reaching = magnitude >= magnitude.dtype.type(self._limit)
+        reaching = magnitude >= _least(magnitude, self._limit)
         count = int(np.count_nonzero(reaching))
         if count:
             self._add(AboveCount(count, float(magnitude.max())))
@@ -209,27 +239,37 @@ class Tiny(Statistic[TinyCount]):
     share: float = 0.0
 
     def start(self, info: TensorInfo) -> TinyFold:
-        return TinyFold(self.flush, self.normal, self.share)
+        return TinyFold(self)
+
+    def answer(self, info: TensorInfo, known: Stats) -> TinyCount | Unknown:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite:
+            return UNKNOWN
+        is_clear = summary.smallest >= self.normal or _is_negligible(self, summary.count, summary.squares)
+        return TinyCount() if is_clear else UNKNOWN
+
+
+def _is_negligible(what: Tiny, count: int, squares: float) -> bool:
+    """Say whether all elements together, if each were flushed, would lose less than the share."""
+    return what.share > 0 and count * what.flush**2 < what.share * squares
 
 
 class TinyFold:
     """Two comparisons count the candidates; only those that may be flushed are looked at again."""
 
-    def __init__(self, flush: float, normal: float, share: float) -> None:
-        self._flush = flush
-        self._normal = normal
-        self._share = share
+    def __init__(self, what: Tiny) -> None:
+        self._what = what
         self._count = TinyCount()
 
     def update(self, block: Block) -> None:
-        magnitude = block.finite_absolute
         # The sums are shared with `Moments`, so that healthy blocks cost nothing here.
-        if self._share and magnitude.size * self._flush**2 < self._share * block.sums[1]:
+        if _is_negligible(self._what, block.size, block.sums[1]):
             return
-        below = int(np.count_nonzero(magnitude < magnitude.dtype.type(self._normal)))
+        magnitude = block.finite_absolute
+        below = int(np.count_nonzero(magnitude < _least(magnitude, self._what.normal)))
         if not below:
             return
-        small = magnitude <= magnitude.dtype.type(self._flush)
+        small = magnitude <= magnitude.dtype.type(self._what.flush)
         flushed = int(np.count_nonzero(small))
         subnormal = below - flushed
         energy = 0.0
@@ -269,6 +309,12 @@ class Negative(Statistic[NegativeCount]):
     def start(self, info: TensorInfo) -> NegativeFold:
         return NegativeFold()
 
+    def answer(self, info: TensorInfo, known: Stats) -> NegativeCount | Unknown:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite or summary.minimum < 0:
+            return UNKNOWN
+        return NegativeCount(0, summary.minimum if summary.count else nan)
+
 
 class NegativeFold:
     """One minimum per block; counts only in blocks whose minimum is negative."""
@@ -278,13 +324,10 @@ class NegativeFold:
         self._minimum = inf
 
     def update(self, block: Block) -> None:
-        values = block.finite
-        if not values.size:
-            return
-        minimum = float(values.min())
+        minimum, _ = block.range
         self._minimum = min(self._minimum, minimum)
         if minimum < 0:
-            self._count += int(np.count_nonzero(values < 0))
+            self._count += int(np.count_nonzero(block.finite < 0))
 
     def merge(self, other: Self) -> None:
         self._count += other._count

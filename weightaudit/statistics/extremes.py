@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import inf, nan
 from typing import TYPE_CHECKING, Self
 
-from weightaudit.statistics.base import Statistic
+from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
+from weightaudit.statistics.summary import OVERVIEW
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
@@ -28,6 +29,12 @@ class Extremes(Statistic[Range]):
     def start(self, info: TensorInfo) -> ExtremesFold:
         return ExtremesFold()
 
+    def answer(self, info: TensorInfo, known: Stats) -> Range | Unknown:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite:
+            return UNKNOWN
+        return Range(summary.minimum, summary.maximum) if summary.count else Range(nan, nan)
+
 
 class ExtremesFold:
     """Runs over the finite values of each block."""
@@ -37,10 +44,9 @@ class ExtremesFold:
         self._maximum = -inf
 
     def update(self, block: Block) -> None:
-        values = block.finite
-        if values.size:
-            self._minimum = min(self._minimum, float(values.min()))
-            self._maximum = max(self._maximum, float(values.max()))
+        minimum, maximum = block.range
+        self._minimum = min(self._minimum, minimum)
+        self._maximum = max(self._maximum, maximum)
 
     def merge(self, other: Self) -> None:
         self._minimum = min(self._minimum, other._minimum)
@@ -58,6 +64,10 @@ class Peak(Statistic[float]):
 
     def start(self, info: TensorInfo) -> PeakFold:
         return PeakFold()
+
+    def answer(self, info: TensorInfo, known: Stats) -> float | Unknown:
+        summary = known.get(OVERVIEW)
+        return UNKNOWN if summary is None or not summary.is_finite else summary.peak
 
 
 class PeakFold:
@@ -86,6 +96,13 @@ class Uniform(Statistic[float | None]):
     def start(self, info: TensorInfo) -> UniformFold:
         return UniformFold()
 
+    def answer(self, info: TensorInfo, known: Stats) -> float | Unknown | None:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite:
+            return UNKNOWN
+        same = summary.count and summary.minimum == summary.maximum
+        return summary.minimum + 0.0 if same else None
+
 
 class UniformFold:
     """Costs nothing in a tensor whose values differ: the first two usually prove it."""
@@ -95,11 +112,11 @@ class UniformFold:
         self._differs = False
 
     def update(self, block: Block) -> None:
-        if self._differs or not block.values.size:
+        if self._differs or not block.size:
             return
-        first = float(block.values[0])
-        same = first == float(block.values[-1]) and bool((block.values == block.values[0]).all())
-        self._take(first if same and block.is_finite else None)
+        minimum, maximum = block.range
+        # Adding zero makes -0 a 0, so that the value does not depend on the order of the two.
+        self._take(minimum + 0.0 if minimum == maximum and block.is_finite else None)
 
     def merge(self, other: Self) -> None:
         if other._differs or other._value is not None:

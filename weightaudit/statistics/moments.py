@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import nan, sqrt
 from typing import TYPE_CHECKING, Self
 
-from weightaudit.statistics.base import Statistic
+from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
+from weightaudit.statistics.summary import OVERVIEW
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
@@ -55,6 +56,12 @@ class Moments(Statistic[MomentSums]):
     def start(self, info: TensorInfo) -> MomentsFold:
         return MomentsFold()
 
+    def answer(self, info: TensorInfo, known: Stats) -> MomentSums | Unknown:
+        summary = known.get(OVERVIEW)
+        if summary is None or not summary.is_finite:
+            return UNKNOWN
+        return MomentSums(summary.count, summary.total, summary.squares)
+
 
 class MomentsFold:
     """Adds up each block in float64, and the blocks' sums in order."""
@@ -66,7 +73,7 @@ class MomentsFold:
 
     def update(self, block: Block) -> None:
         total, squares = block.sums
-        self._count += block.finite.size
+        self._count += block.finite_count
         self._total += total
         self._squares += squares
 

@@ -9,7 +9,7 @@ import socket
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-_LIBRARIES = ("weightaudit", "numpy", "h5py", "isal", "google-crc32c", "numkong")
+_LIBRARIES = ("weightaudit", "numpy", "h5py", "isal", "google-crc32c")
 
 
 def current_user() -> str:

@@ -1,0 +1,288 @@
+"""How a worker looks at bytes: each is read once, and checksummed, summed up and folded on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightaudit.catalog import Entry, Extent
+from weightaudit.checksums import checksum
+from weightaudit.dtypes import decode, itemsize
+from weightaudit.engine.plan import RUN_BYTES, Run
+from weightaudit.engine.reading import PIECE_BYTES, Bytes, read_pieces
+from weightaudit.errors import ReadError
+from weightaudit.kernels import has_one_pass, native
+from weightaudit.profiling import READING
+from weightaudit.statistics import OVERVIEW, UNKNOWN, Block, Fold, Statistic, Stats, Summary
+from weightaudit.statistics.block import Scratch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from weightaudit.engine.decoding import Decoder
+    from weightaudit.engine.plan import Unit
+    from weightaudit.kernels import Sums
+    from weightaudit.profiling import Profile
+    from weightaudit.source import Files, LocalFile
+    from weightaudit.tensor import TensorInfo
+
+BLOCK_ELEMENTS = 1 << 19
+"""Most elements of a block, 2 MiB of float32."""
+
+FIRST_ELEMENTS = 1 << 15
+"""Elements of the first block of a stretch, in which most is found out that needs a look at elements."""
+
+THROUGH_BYTES = 256 << 10
+"""How much is read before it is summed up: the buffer stays in the L2 cache of a core."""
+
+Folds = dict[Statistic[Any], Fold[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A tensor to be measured: what it is, where it is, how it is decoded, what is wanted of it."""
+
+    info: TensorInfo
+    entry: Entry
+    decoder: Decoder
+    statistics: tuple[Statistic[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came of one unit.
+
+    Attributes:
+        unit: The unit.
+        folds: Measurements under way, of what `results` does not hold.
+        results: Finished statistics; there are none of a stretch of a tensor.
+        checksum: Of its bytes, if the tensor has a checksum of its own.
+        failure: Why it could not be measured, or empty.
+    """
+
+    unit: Unit
+    folds: Folds
+    results: Mapping[Statistic[Any], Any]
+    checksum: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What came of units that were read together.
+
+    Attributes:
+        parts: What came of each; none for bytes that belong to no tensor.
+        region: Number of the region in which they lie, or -1.
+        nbytes: How many bytes of it they cover.
+        checksum: The checksum of those.
+        failure: Why they could not be read, or empty.
+    """
+
+    parts: tuple[Part, ...]
+    region: int = -1
+    nbytes: int = 0
+    checksum: int = 0
+    failure: str = ""
+
+
+class Scanner:
+    """One worker, with the memory that it uses again and again.
+
+    Args:
+        files: Open files of the model.
+        subjects: Tensors of the model, as units number them.
+        compiled: Whether compiled kernels are used, if there are any.
+    """
+
+    def __init__(self, files: Files, subjects: Sequence[Subject], *, compiled: bool = True) -> None:
+        self._files = files
+        self._subjects = subjects
+        self._scratch = Scratch(compiled=compiled)
+
+    def scan(self, run: Run) -> list[Scanned]:
+        """Measure the units of a run, in their order. What cannot be read is told in the result.
+
+        The bits of the results do not depend on what a tensor is read together with.
+        """
+        with np.errstate(all="ignore"):
+            if run.extent is not None and len(run.units) > 1:
+                try:
+                    return [self._scan_together(run, run.extent)]
+                except ReadError:
+                    # One of them may be the cause, and the others fine.
+                    return [self._scan_alone(unit) for unit in run.units]
+            return [self._scan_alone(unit) for unit in run.units]
+
+    def _scan_together(self, run: Run, extent: Extent) -> Scanned:
+        """Read small tensors that lie side by side at once, and look at each in memory."""
+        raw = self._buffer(extent.nbytes)
+        region, kind = run.units[0].region, run.units[0].checksum
+        kind = kind if region >= 0 else ""
+        value, _ = self._scan(self._files[extent.file], extent.offset, extent.nbytes, raw, kind=kind)
+        parts: list[Part] = []
+        for unit in run.units:
+            if unit.tensor >= 0 and unit.extent is not None:
+                place = unit.extent.offset - extent.offset
+                parts.append(self._look(unit, raw[place : place + unit.extent.nbytes]))
+        return Scanned(tuple(parts), region, extent.nbytes, value)
+
+    def _look(self, unit: Unit, raw: Bytes) -> Part:
+        """Measure a whole tensor whose bytes are in memory: most follows from its sums and extremes."""
+        subject = self._subjects[unit.tensor]
+        info, decoder = subject.decoder.info, subject.decoder
+        own = unit.checksum if unit.region < 0 else ""
+        value = checksum(own, raw) if own else 0
+        if not (self._scratch.compiled and native and decoder.summed):
+            folds = _start(subject.statistics, info)
+            for start, values in decoder.blocks(unit.start, raw, BLOCK_ELEMENTS):
+                self._update(folds, Block(values, start, self._scratch))
+            return Part(unit, folds, {}, value)
+        summary = Summary(unit.count, *native.summarize(raw, decoder.summed))
+        known = Stats({OVERVIEW: summary})
+        results: dict[Statistic[Any], Any] = {}
+        open_ones: list[Statistic[Any]] = []
+        for statistic in subject.statistics:
+            result = statistic.answer(info, known)
+            if result is UNKNOWN:
+                open_ones.append(statistic)
+            else:
+                results[statistic] = result
+        folds = _start(open_ones, info)
+        if folds:
+            self._update(folds, self._summed_block(decoder.summed, unit.start, partial(_view, raw), summary))
+        return Part(unit, folds, results, value)
+
+    def _scan_alone(self, unit: Unit) -> Scanned:
+        region, nbytes = unit.region, unit.extent.nbytes if unit.extent else 0
+        try:
+            if unit.tensor < 0:
+                return Scanned((), region, nbytes, self._checksum_gap(unit))
+            subject = self._subjects[unit.tensor]
+            if unit.extent is not None and nbytes <= RUN_BYTES and unit.count == subject.info.size:
+                return self._scan_together(Run((unit,), unit.extent), unit.extent)
+            folds = _start(subject.statistics, subject.decoder.info)
+            value = self._fold(subject, unit, folds)
+        except ReadError as error:
+            parts = (Part(unit, {}, {}, failure=str(error)),) if unit.tensor >= 0 else ()
+            return Scanned(parts, region, nbytes, failure=str(error))
+        return Scanned((Part(unit, folds, {}, value),), region, nbytes, value)
+
+    def _fold(self, subject: Subject, unit: Unit, folds: Folds) -> int:
+        """Fold a stretch of a tensor block by block, and return the checksum of its bytes."""
+        entry, decoder, storage = subject.entry, subject.decoder, subject.entry.storage
+        if isinstance(storage, Extent) and decoder.summed and self._scratch.compiled:
+            return self._fold_summed(decoder.summed, storage, unit, folds)
+        value = 0
+        for first, raw in read_pieces(self._files, entry, unit.start, unit.count, self._buffer):
+            value = checksum(unit.checksum, raw, value) if unit.checksum else 0
+            for start, values in decoder.blocks(first, raw, BLOCK_ELEMENTS):
+                self._update(folds, Block(values, start, self._scratch))
+        return value
+
+    def _fold_summed(self, dtype: str, storage: Extent, unit: Unit, folds: Folds) -> int:
+        """Sum up blocks on the way through a small buffer; what has to be looked at is read again.
+
+        The first block is short and kept: some statistics have to see a few elements of every
+        channel, and then seldom any more.
+        """
+        file, size, value = self._files[storage.file], itemsize(dtype), 0
+        end, first, step, keep = unit.start + unit.count, unit.start, FIRST_ELEMENTS, True
+        while first < end:
+            count = min(step, end - first)
+            offset, nbytes = storage.offset + first * size, count * size
+            keep = keep or not has_one_pass(unit.checksum)
+            raw = self._buffer(nbytes if keep else min(nbytes, THROUGH_BYTES))
+            value, sums = self._scan(file, offset, nbytes, raw, dtype=dtype, kind=unit.checksum, value=value)
+            bring = partial(_view, raw) if keep else partial(self._read_again, file, offset, nbytes)
+            block = self._summed_block(dtype, first, bring, Summary(count, *sums or ()))
+            self._update(folds, block)
+            first, step, keep = first + count, BLOCK_ELEMENTS, block.is_decoded
+        return value
+
+    def _summed_block(self, dtype: str, first: int, bring: Callable[[], Bytes], summary: Summary) -> Block:
+        """Make a block whose sums are known; it is decoded when a fold asks for the elements."""
+
+        def values() -> NDArray[Any]:
+            return decode(bring(), dtype)
+
+        return Block(values, first, self._scratch, size=summary.count, summary=summary)
+
+    def _read_again(self, file: LocalFile, offset: int, nbytes: int) -> Bytes:
+        raw = self._buffer(nbytes)
+        file.read_into(offset, raw.data)
+        return raw
+
+    def _checksum_gap(self, unit: Unit) -> int:
+        if unit.extent is None:
+            return 0
+        file, end, value = self._files[unit.extent.file], unit.extent.offset + unit.extent.nbytes, 0
+        for place in range(unit.extent.offset, end, PIECE_BYTES):
+            raw = self._buffer(min(PIECE_BYTES, end - place))
+            value, _ = self._scan(file, place, raw.size, raw, kind=unit.checksum, value=value)
+        return value
+
+    def _scan(
+        self,
+        file: LocalFile,
+        offset: int,
+        nbytes: int,
+        raw: Bytes,
+        *,
+        dtype: str = "",
+        kind: str = "",
+        value: int = 0,
+    ) -> tuple[int, Sums | None]:
+        return file.scan(offset, nbytes, raw.data, dtype=dtype, kind=kind, value=value)
+
+    def _update(self, folds: Folds, block: Block) -> None:
+        for fold in folds.values():
+            fold.update(block)
+
+    def _buffer(self, size: int) -> Bytes:
+        return self._scratch.take("piece", size, np.uint8)
+
+
+class TimedScanner(Scanner):
+    """A worker that charges its reading and each statistic to a profile."""
+
+    def __init__(
+        self, files: Files, subjects: Sequence[Subject], profile: Profile, *, compiled: bool
+    ) -> None:
+        super().__init__(files, subjects, compiled=compiled)
+        self._profile = profile
+
+    def scan(self, run: Run) -> list[Scanned]:
+        with self._profile.clock("reading", "everything"):
+            return super().scan(run)
+
+    def _scan(
+        self,
+        file: LocalFile,
+        offset: int,
+        nbytes: int,
+        raw: Bytes,
+        *,
+        dtype: str = "",
+        kind: str = "",
+        value: int = 0,
+    ) -> tuple[int, Sums | None]:
+        with self._profile.clock("reading", READING):
+            return super()._scan(file, offset, nbytes, raw, dtype=dtype, kind=kind, value=value)
+
+    def _update(self, folds: Folds, block: Block) -> None:
+        for statistic, fold in folds.items():
+            with self._profile.clock("statistics", type(statistic).__name__):
+                fold.update(block)
+
+
+def _view(raw: Bytes) -> Bytes:
+    return raw
+
+
+def _start(statistics: Sequence[Statistic[Any]], info: TensorInfo) -> Folds:
+    return {statistic: statistic.start(info) for statistic in statistics}

@@ -1,0 +1,81 @@
+"""The inner loops of an audit, compiled from `kernels.c` where it was installed with a C compiler.
+
+Without it everything works, several times slower: numpy adds up, and libraries checksum. The two
+differ by rounding only: in either, sums are of float64, exact products, in some order.
+
+`native` is None then. One call of `native.scan` reads, checksums and sums up while the bytes are in
+the CPU's cache, and no other thread waits for Python's lock meanwhile.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_INTERFACE = 1
+"""What this code expects; a module that was compiled from other sources is not used."""
+
+Sums = tuple[float, float, float, float, float]
+"""Total, sum of squares, minimum, maximum and smallest magnitude: fields of `Summary`, in order."""
+
+SUMMED_TYPES = frozenset({"float32", "float64", "float16", "bfloat16"})
+"""Storage types, little-endian, that `native` sums up."""
+
+
+class Native(Protocol):
+    """The functions of `kernels.c`."""
+
+    @property
+    def FAST_CHECKSUMS(self) -> int:  # noqa: N802 - a constant of a module
+        """Whether `checksum` is as fast as the best library."""
+        ...
+
+    def scan(  # noqa: PLR0917 - functions in C take arguments by position fastest
+        self, fd: int, offset: int, nbytes: int, buffer: memoryview, dtype: str, kind: str, value: int, /
+    ) -> tuple[int, int, float, float, float, float, float]:
+        """Read a file through a buffer, and checksum and sum up what was read.
+
+        Args:
+            fd: File descriptor.
+            offset: Where to read.
+            nbytes: How much to read.
+            buffer: What to read into, again and again if it is smaller, from its beginning; then its
+                length must be a multiple of 64.
+            dtype: One of `SUMMED_TYPES`, or empty for no sums.
+            kind: ``crc32``, ``crc32c``, or empty for no checksum.
+            value: Checksum to go on from.
+
+        Returns:
+            Number of bytes read, fewer than asked for at the end of the file; the checksum; `Sums`.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        ...
+
+    def summarize(self, data: NDArray[Any] | memoryview | bytes, dtype: str, /) -> Sums:
+        """Sum up elements of one of `SUMMED_TYPES`."""
+        ...
+
+    def checksum(self, kind: str, data: object, value: int, /) -> int:
+        """Return the checksum of a buffer, going on from `value`."""
+        ...
+
+
+def _load() -> Native | None:
+    try:
+        module = import_module("_weightaudit_kernels")
+    except ImportError:
+        return None
+    return cast("Native", module) if module.INTERFACE == _INTERFACE else None
+
+
+native = _load()
+
+
+def has_one_pass(kind: str) -> bool:
+    """Say whether `native.scan` is the fastest way to read and checksum; no kind means no checksum."""
+    return native is not None and (not kind or native.FAST_CHECKSUMS > 0)

@@ -1,0 +1,91 @@
+"""One look at a whole tensor: what most statistics of a healthy tensor follow from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+from typing import TYPE_CHECKING, Self
+
+from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
+
+if TYPE_CHECKING:
+    from weightaudit.statistics.block import Block
+    from weightaudit.tensor import TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Sums and extremes of all elements of a tensor, if every one of them is finite.
+
+    Attributes:
+        count: Number of elements.
+        total: Their sum.
+        squares: Sum of their squares; NaN or infinite if one of them is not finite, or if float64
+            overflows. All other fields mean nothing then.
+        minimum: Smallest element, Inf if there is none.
+        maximum: Largest element, -Inf if there is none.
+        smallest: Smallest magnitude, Inf if there is none.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    minimum: float = inf
+    maximum: float = -inf
+    smallest: float = inf
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every element is proven to be finite, so that the other fields hold."""
+        return isfinite(self.squares)
+
+    @property
+    def peak(self) -> float:
+        """Largest magnitude; 0 if there is no element."""
+        return max(0.0, self.maximum, -self.minimum)
+
+    def joined(self, other: Summary) -> Summary:
+        """Return the summary of this stretch and the one that follows it."""
+        return Summary(
+            self.count + other.count,
+            self.total + other.total,
+            self.squares + other.squares,
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            min(self.smallest, other.smallest),
+        )
+
+
+NOTHING_KNOWN = Summary(squares=nan)
+"""The summary of a stretch that was not summed up, because it holds a NaN or an Inf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview(Statistic[Summary]):
+    """The sums and extremes from which other statistics can be answered (`Statistic.answer`)."""
+
+    def start(self, info: TensorInfo) -> OverviewFold:
+        return OverviewFold()
+
+    def answer(self, info: TensorInfo, known: Stats) -> Summary | Unknown:
+        summary = known.get(self)
+        return UNKNOWN if summary is None or not summary.is_finite else summary
+
+
+OVERVIEW = Overview()
+
+
+class OverviewFold:
+    """Joins the summaries of blocks, which their other views share."""
+
+    def __init__(self) -> None:
+        self._summary = Summary()
+
+    def update(self, block: Block) -> None:
+        self._summary = self._summary.joined(block.summary)
+
+    def merge(self, other: Self) -> None:
+        self._summary = self._summary.joined(other._summary)
+
+    def finish(self) -> Summary:
+        return self._summary
