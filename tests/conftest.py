@@ -9,6 +9,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+# The cache of whoever runs the tests is not theirs to fill.
+os.environ["WEIGHTAUDIT_CACHE"] = ""
+
 # TensorFlow writes this directory even if nothing is in it, and git does not keep it.
 (CHECKOUT / "fixtures" / "models" / "exported" / "assets").mkdir(exist_ok=True)
 

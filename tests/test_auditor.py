@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import weightaudit
-from weightaudit.auditor import audit, audit_targets
+from weightaudit.auditor import Means, audit, audit_targets
 from weightaudit.catalog import Extent
 from weightaudit.checkpoint import open_checkpoint
 from weightaudit.discover import discover
@@ -137,7 +137,7 @@ def test_change_during_the_audit(fixtures_dir: Path, tmp_path: Path) -> None:
     def touch(_label: str, _done: int, _total: int) -> None:
         path.touch()
 
-    report = audit_targets(discover([str(path)]), rules, progress=touch)
+    report = audit_targets(discover([str(path)]), rules, Means(progress=touch))
     assert report.exit_code is ExitCode.INCOMPLETE
     assert "changed while it was read" in str(report.models[0].failure)
 

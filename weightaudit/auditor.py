@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.cache import Store, recall, remember
 from weightaudit.catalog import Absent
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.discover import Target, search, stripped
-from weightaudit.engine.numpy_engine import Subject, measure
+from weightaudit.engine.choice import NUMPY, Engine, Name
+from weightaudit.engine.scanning import Subject
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
-from weightaudit.judging import judge, judges_of, needs_of
+from weightaudit.judging import Duty, duties, judge
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy
+from weightaudit.profiling import clocked
 from weightaudit.registry import configure, load_registry
 from weightaudit.report import Coverage, LeftOut, ModelReport, Report, Skipped
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Extremes, Moments, NonFinite, Statistic, Zeros
 
 if TYPE_CHECKING:
-    from weightaudit.registry import Judge, RuleSet
+    from weightaudit.engine.numpy_engine import Measurement
+    from weightaudit.profiling import Profile
+    from weightaudit.registry import RuleSet
 
 Progress = Callable[[str, int, int], None]
 """Called with the model's label, the bytes that were read, and the bytes that there are."""
@@ -37,6 +44,8 @@ def audit(
     limits: Limits = DEFAULT_LIMITS,
     workers: int | None = None,
     verbose: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+    engine: Name = "numpy",
 ) -> Report:
     """Audit one or more saved models.
 
@@ -46,12 +55,16 @@ def audit(
         limits: Bounds on what a file may ask for.
         workers: Threads that read and measure; by default one per usable CPU, at most 8.
         verbose: Whether every tensor's basic statistics are measured and kept in the report.
+        cache: Directory that keeps statistics, so that the weights of an unchanged file are not read
+            again; by default none is used. What it promises is in ``docs/cache.md``.
+        engine: Who computes statistics: ``numpy``, ``tensorflow`` (``weightaudit[tensorflow]``), or ``auto``,
+            which takes TensorFlow where spectral norms make it worth importing.
 
     Returns:
         The report; a model that cannot be read is in it with its reason, not an exception.
 
     Raises:
-        UsageError: A path does not exist, or the policy is wrong.
+        UsageError: A path does not exist, the policy is wrong, or TensorFlow is not installed.
         RuleError: A rule could not be loaded.
         UnsupportedFormatError: A directory holds no saved model.
     """
@@ -59,35 +72,59 @@ def audit(
     names = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     rules = configure(load_registry(policy.plugins), policy)
     found = search([os.fspath(name) for name in names])
+    store = None if cache is None else Store(Path(cache))
     return audit_targets(
         found.targets,
         rules,
+        Means(workers, store=store, engine=Engine(engine)),
         fail_on=policy.fail_on,
         limits=limits,
-        workers=workers,
         verbose=verbose,
         left_out=found.left_out,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How an audit is carried out; none of it changes what is found.
+
+    Attributes:
+        workers: Threads that read and measure; by default one per usable CPU, at most 8.
+        progress: Told how much was read.
+        store: Where statistics of unchanged models are kept; None for nowhere.
+        engine: Who computes statistics.
+        profile: Told what took how long; `profiling.timed` makes rules tell it too.
+    """
+
+    workers: int | None = None
+    progress: Progress | None = None
+    store: Store | None = None
+    engine: Engine = NUMPY
+    profile: Profile | None = None
+
+
 def audit_targets(
     targets: Sequence[Target],
     rules: RuleSet,
+    means: Means = Means(),
     *,
     fail_on: Severity | None = Severity.ERROR,
     limits: Limits = DEFAULT_LIMITS,
-    workers: int | None = None,
-    progress: Progress | None = None,
     verbose: bool = False,
     left_out: Sequence[LeftOut] = (),
 ) -> Report:
     """Audit models that were found already; see `audit`."""
     others = list(left_out)
-    run = _Run(rules, limits, workers, progress, verbose)
     models: list[ModelReport] = []
     for target in targets:
+        since = time.time_ns()
         try:
-            models.append(_audit_target(run, target))
+            with clocked(means.profile, "open, list and identify"):
+                checkpoint = open_checkpoint(target.path, limits=limits)
+            with checkpoint:
+                models.append(
+                    audit_checkpoint(checkpoint, target.label, rules, means, verbose=verbose, since=since)
+                )
         except UnsupportedFormatError as error:
             # What a search turned up and is no model is left alone; what was asked for by name is not.
             if target.explicit:
@@ -99,37 +136,14 @@ def audit_targets(
     return Report(tuple(models), fail_on, tuple(others))
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What is the same for every model of an audit."""
-
-    rules: RuleSet
-    limits: Limits
-    workers: int | None
-    progress: Progress | None
-    verbose: bool
-
-
-def _audit_target(run: _Run, target: Target) -> ModelReport:
-    with open_checkpoint(target.path, limits=run.limits) as checkpoint:
-        return audit_checkpoint(
-            checkpoint,
-            target.label,
-            run.rules,
-            workers=run.workers,
-            progress=run.progress,
-            verbose=run.verbose,
-        )
-
-
 def audit_checkpoint(
     checkpoint: Checkpoint,
     label: str,
     rules: RuleSet,
+    means: Means = Means(),
     *,
-    workers: int | None = None,
-    progress: Progress | None = None,
     verbose: bool = False,
+    since: int = 0,
 ) -> ModelReport:
     """Audit a model that is open already; see `audit`.
 
@@ -137,21 +151,23 @@ def audit_checkpoint(
         checkpoint: The model.
         label: Its name in the report.
         rules: Rules that judge it.
-        workers: Threads that read and measure; by default one per usable CPU, at most 8.
-        progress: Told how much was read.
+        means: How it is done.
         verbose: Whether every tensor's basic statistics are measured and kept.
+        since: Time before the model was opened, in nanoseconds since 1970; with 0, nothing new is kept
+            in the store.
 
     Raises:
         ReadError: A file was written to meanwhile.
         RuleError: A rule crashed when it was asked what it needs.
     """
-    judges = {info.name: judges_of(rules, info) for info in checkpoint if info.is_numeric}
-    subjects, skipped = _subjects(checkpoint, judges, verbose=verbose)
-    advance = _reporter(progress, label, sum(info.nbytes for info in checkpoint))
-    measured = measure(checkpoint.files, subjects, checkpoint.regions, workers=workers, progress=advance)
-    checkpoint.check_unchanged()
+    with clocked(means.profile, "ask rules what they need"):
+        numeric = (info for info in checkpoint if info.is_numeric)
+        tasks = duties(rules, numeric, PORTRAIT if verbose else ())
+        subjects, skipped = _subjects(checkpoint, tasks)
+    measured = _measured(checkpoint, label, subjects, means, since)
     model = Measured(checkpoint.tensors, measured.stats, (*checkpoint.defects, *measured.defects))
-    findings, unjudged = judge(model, judges, rules)
+    with clocked(means.profile, "judge"):
+        findings, unjudged = judge(model, tasks, rules)
     skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
     return ModelReport(
         label,
@@ -166,9 +182,31 @@ def audit_checkpoint(
     )
 
 
-def _subjects(
-    checkpoint: Checkpoint, judges: Mapping[str, tuple[Judge, ...]], *, verbose: bool
-) -> tuple[list[Subject], list[Skipped]]:
+def _measured(
+    checkpoint: Checkpoint, label: str, subjects: Sequence[Subject], means: Means, since: int
+) -> Measurement:
+    """Measure what is not known from an earlier audit of the same files."""
+    engine, measure = means.engine.chosen(subjects)
+    files, profile = checkpoint.files, means.profile
+    with clocked(profile, "look into the cache"):
+        recalled = recall(means.store, files, subjects, checkpoint.regions, since=since, engine=engine)
+    advance = _reporter(means.progress, label, sum(one.info.nbytes for one in recalled.subjects))
+    with clocked(profile, "measure"):
+        new = measure(
+            files,
+            recalled.subjects,
+            recalled.regions,
+            workers=means.workers,
+            progress=advance,
+            profile=profile,
+        )
+    checkpoint.check_unchanged()
+    with clocked(profile, "keep in the cache"):
+        remember(means.store, files, recalled, new, engine=engine)
+    return recalled.joined(new)
+
+
+def _subjects(checkpoint: Checkpoint, tasks: Mapping[str, Duty]) -> tuple[list[Subject], list[Skipped]]:
     """Say what to measure of each tensor, and which cannot be measured at all."""
     subjects: list[Subject] = []
     skipped: list[Skipped] = []
@@ -182,8 +220,7 @@ def _subjects(
             except ReadError as error:
                 skipped.append(Skipped(info.name, f"{error}."))
                 continue
-            wanted = needs_of(judges[info.name], info)
-            subjects.append(Subject(info, entry, decoder, (*PORTRAIT, *wanted) if verbose else wanted))
+            subjects.append(Subject(info, entry, decoder, tasks[info.name].statistics))
     return subjects, skipped
 
 

@@ -15,6 +15,7 @@ from benchmarks.architecture import layers_of, weights_of
 from benchmarks.formats import ALL
 from benchmarks.models import write_model
 from benchmarks.projections import PROJECTIONS, WORK
+from benchmarks.statistics import WORK as STATISTICS_WORK
 from benchmarks.table import BEGIN, END, markdown, write_results
 from weightaudit.tensor import Role
 
@@ -123,11 +124,29 @@ def test_engines_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
             assert low - 0.01 <= ratio <= high + 0.01
 
 
+def test_engines_of_statistics_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """Plain statistics and spectral norms are timed with both engines, the latter beside an SVD."""
+    pytest.importorskip("tensorflow")
+    assert main(["--statistics", "--quick"]) == 0
+    plain, spectral = tables(capsys.readouterr().out)
+    assert [row[0] for row in plain[1:]] == ["8 of 16 x 16"]
+    assert [row[0] for row in spectral[1:]] == ["8 of 16 x 16"]
+    for table, places in ((plain, ((2, 4, -1),)), (spectral, ((1, 2, 5), (2, 4, 7)))):
+        for one, other, place in places:
+            times = float(table[1][one]), float(table[1][other])
+            # Times are printed in thousandths of a second.
+            low, high = (times[0] - 5e-4) / (times[1] + 5e-4), (times[0] + 5e-4) / max(times[1] - 5e-4, 1e-9)
+            assert low - 0.01 <= float(table[1][place]) <= high + 0.01
+
+
 def test_work_is_that_of_its_name() -> None:
     """The mixture has the kernels of ResNet50: 53 convolutions and a dense layer, 25.5 million weights."""
     shapes = WORK["resnet"]
     assert len(shapes) == 54
     assert sum(prod(shape) for shape in shapes) == 25_502_912
+    assert len(STATISTICS_WORK["many"].shapes) == 20_000
+    assert max(map(prod, STATISTICS_WORK["many"].shapes)) < 2000
+    assert STATISTICS_WORK["one"].nbytes == 1 << 28
 
 
 def test_table_is_aligned() -> None:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
+import os
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -19,6 +20,14 @@ class FailOn(StrEnum):
     WARNING = "warning"
     NOTE = "note"
     NEVER = "never"
+
+
+class EngineName(StrEnum):
+    """Choices of ``--engine``."""
+
+    NUMPY = "numpy"
+    TENSORFLOW = "tensorflow"
+    AUTO = "auto"
 
 
 class Format(StrEnum):
@@ -56,6 +65,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what decid
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show statistics of every tensor.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Never use colours.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Never show a progress bar.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Read all weights, whatever earlier checks measured; keep nothing.")
+]
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="Who computes statistics.", show_default=True)
+]
+
+ProfileOption = Annotated[bool, typer.Option("--profile", help="Say on stderr where the time went.")]
 
 
 def check(
@@ -72,6 +89,9 @@ def check(
     verbose: Verbose = False,
     no_color: NoColor = False,
     no_progress: NoProgress = False,
+    no_cache: NoCache = False,
+    engine: EngineOption = EngineName.NUMPY,
+    profile: ProfileOption = False,
 ) -> None:
     """Audit saved models: read every tensor once and judge it.
 
@@ -82,15 +102,18 @@ def check(
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
     from weightaudit.discover import search
-    from weightaudit.formats import prepare
 
+    # Workers measure side by side, each with one thread; numpy starts further ones to multiply matrices
+    # as soon as it is imported, which costs 50 ms of processor time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     found = search(paths)
-    targets = found.targets
-    prepare(targets[0].path)  # goes on while the rest is imported
-    from weightaudit.auditor import audit_targets
-    from weightaudit.cli.output import check_output, destination
+    from weightaudit.auditor import Means, audit_targets
+    from weightaudit.cli.cache import store
+    from weightaudit.cli.output import check_output, destination, write_stderr
     from weightaudit.cli.presentation import Presentation, present
     from weightaudit.cli.progress import ProgressBar
+    from weightaudit.engine.choice import Engine, sees_gpu
+    from weightaudit.profiling import Profile, table, timed
     from weightaudit.registry import configure
 
     in_force, registry = load(policy, plugin)
@@ -98,16 +121,26 @@ def check(
     rule_set = configure(registry, chosen)
     file = destination(output)
     if file is not None:
-        check_output(file, targets)
+        check_output(file, found.targets)
+    costs = Profile() if profile else None
     with ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar:
-        report = audit_targets(
-            targets,
-            rule_set,
-            fail_on=chosen.fail_on,
+        means = Means(
             progress=bar.update,
+            store=None if no_cache else store(),
+            engine=Engine(engine.value, has_gpu=sees_gpu(os.environ)),
+            profile=costs,
+        )
+        report = audit_targets(
+            found.targets,
+            rule_set if costs is None else timed(rule_set, costs),
+            means,
+            fail_on=chosen.fail_on,
             verbose=verbose,
             left_out=found.left_out,
         )
     names = {rule.code: rule.name for rule in registry.rules}
     present(report, names, Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color))
+    if costs is not None:
+        audited = sum(model.coverage.nbytes for model in report.models)
+        write_stderr("\n".join([*table(costs, audited), ""]))
     raise typer.Exit(report.exit_code)

@@ -130,9 +130,6 @@ def diff_models(
         UsageError: The tolerance makes no sense.
         WeightauditError: The output cannot be written.
     """
-    from weightaudit.formats import prepare
-
-    prepare(first.path)  # goes on while the rest is imported
     from weightaudit.checkpoint import open_checkpoint
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.comparison import compare_checkpoints

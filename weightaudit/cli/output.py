@@ -49,8 +49,13 @@ def silence_stdout() -> None:
 
 def say(sentence: str) -> None:
     """Write one line to standard error."""
+    write_stderr(f"weightaudit: {sentence}\n")
+
+
+def write_stderr(text: str) -> None:
+    """Write to standard error; nothing depends on whether it arrives."""
     with suppress(OSError):
-        sys.stderr.write(f"weightaudit: {sentence}\n")
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 

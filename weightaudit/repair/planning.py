@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from weightaudit.auditor import audit_checkpoint
+from weightaudit.auditor import Means, audit_checkpoint
 from weightaudit.catalog import Flaw
 from weightaudit.errors import RepairError
 from weightaudit.repair.engines import Engine, NumpyEngine
@@ -109,7 +109,7 @@ def make_plan(
         RepairError: The model could not be audited whole, is damaged in a way that a repair would
             hide, or a tensor cannot be projected.
     """
-    before = audit_checkpoint(checkpoint, label, rules, progress=progress)
+    before = audit_checkpoint(checkpoint, label, rules, Means(progress=progress))
     _require_sound(before)
     wishes = Wishes(checkpoint)
     for request in orders.requests:

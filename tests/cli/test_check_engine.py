@@ -1,0 +1,35 @@
+"""`weightaudit check --engine`: who computes statistics, and what is said where TensorFlow is missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import CommandLine
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+def test_engines_give_one_report(engine: str, cli: CommandLine, fixtures_dir: Path) -> None:
+    """A broken model fails the gate with the same report, whoever measures."""
+    if find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed")
+    arguments = ("check", "--no-cache", "--format", "json", fixtures_dir / "nan.keras")
+    wanted, found = cli(*arguments), cli(*arguments, "--engine", engine)
+    assert wanted.code == found.code == 1
+    assert found.out == wanted.out
+
+
+def test_missing_tensorflow_exits_2(cli: CommandLine, fixtures_dir: Path, tmp_path: Path) -> None:
+    """Where TensorFlow cannot be imported, one sentence says how to get it, and `auto` does without it."""
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('it is not here')")
+    model, env = fixtures_dir / "healthy.keras", {"PYTHONPATH": str(tmp_path)}
+    done = cli("check", "--engine", "tensorflow", model, env=env)
+    assert done.code == 2
+    assert "pip install 'weightaudit[tensorflow]'" in done.err
+    assert "Traceback" not in done.err
+    assert cli("check", "--engine", "auto", model, env=env).code == 0

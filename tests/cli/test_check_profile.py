@@ -1,0 +1,27 @@
+"""``check --profile`` says where the time went, and changes nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.cli.conftest import CommandLine
+
+
+def test_every_part_is_named(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Opening, reading, each statistic and each rule that ran have a line with their time, on stderr."""
+    plain = cli("check", fixtures_dir / "overflow.keras", "--no-cache")
+    profiled = cli("check", fixtures_dir / "overflow.keras", "--no-cache", "--profile")
+    assert (profiled.code, profiled.out) == (plain.code, plain.out)
+    names = dict(re.findall(r"^  (\S.*?) +([\d.]+) ms", profiled.err, re.MULTILINE))
+    parts = {"open, list and identify", "measure", "judge", "read, checksum, sum up", "WA101 nan-values"}
+    assert parts <= names.keys()
+    assert float(names["measure"]) > 0
+    assert re.search(r"MB of tensors, read at [\d.]+ GB/s", profiled.err)
+
+
+def test_statistics_that_looked_at_elements(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A statistic that a policy asks for and that needs every element is in the list."""
+    (cli.cwd / "weightaudit.toml").write_text("[rules.norm-bound]\nmax = 100\n")
+    done = cli("check", fixtures_dir / "healthy.keras", "--no-cache", "--profile")
+    assert re.search(r"^  AxisNorm +[\d.]+ ms", done.err, re.MULTILINE)
