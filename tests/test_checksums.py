@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weightaudit import checksums
 from weightaudit.checksums import checksum, crc32, crc32c, inflater, join
 
 
@@ -18,10 +20,17 @@ def test_crc32_is_zlibs(first: bytes, second: bytes) -> None:
     assert crc32(second, crc32(first)) == zlib.crc32(first + second)
 
 
-def test_crc32c_check_value() -> None:
-    """CRC-32C gives the check value of RFC 3720 for 123456789, for bytes and for a writable array."""
-    assert crc32c(b"123456789") == 0xE3069283
-    assert crc32c(np.frombuffer(bytearray(b"123456789"), np.uint8)) == 0xE3069283
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, np.frombuffer])
+def test_check_values(compiled: bool, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter
+    """CRC-32C gives the check value of RFC 3720 and CRC-32 zlib's, for any buffer, compiled or not."""
+    if not compiled:
+        monkeypatch.setattr(checksums, "native", None)
+    data = bytearray(b"12345678")  # eight bytes, so that an array of float64 is a buffer too
+    nine = memoryview(b"123456789")
+    assert crc32c(nine) == crc32c(nine[8:], crc32c(kind(data))) == 0xE3069283
+    assert crc32(nine) == crc32(nine[8:], crc32(kind(data))) == 0xCBF43926
+    assert crc32c(kind(bytearray())) == 0
 
 
 @pytest.mark.parametrize("kind", ["crc32", "crc32c"])

@@ -59,3 +59,42 @@ def test_packages_in_a_zip_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         file.writestr("zipped-1.dist-info/entry_points.txt", f"[{GROUP}]\nx = zipped.rules\n")
     monkeypatch.setattr(sys, "path", [str(archive)])
     assert entry_points(group=GROUP) == {"zipped.rules"}
+
+
+def test_places_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path object on the path, which the import system passes over, is looked into all the same."""
+    package(tmp_path, "team-1.dist-info", f"[{GROUP}]\nx = team.rules\n")
+    monkeypatch.setattr(sys, "path", [tmp_path])
+    assert entry_points(group=GROUP) == standard(GROUP) == {"team.rules"}
+
+
+@pytest.mark.parametrize("egg", ["old-1.egg", "old-1.EGG"])
+def test_eggs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, egg: str) -> None:
+    """The entry points of an egg are found, whichever way its suffix is written."""
+    home = tmp_path / egg / "EGG-INFO"
+    home.mkdir(parents=True)
+    (home / "PKG-INFO").write_text("Name: old\nVersion: 1\n")
+    (home / "entry_points.txt").write_text(f"[{GROUP}]\nx = old.rules\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / egg)])
+    assert entry_points(group=GROUP) == standard(GROUP) == {"old.rules"}
+
+
+@pytest.mark.parametrize("name", [".dist-info", "-1.dist-info", "~eam-1.dist-info", "Team-1.DIST-INFO"])
+def test_what_a_broken_installation_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Directories with half a name count as they do for the standard library."""
+    package(tmp_path, name, f"[{GROUP}]\nx = left.behind\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert entry_points(group=GROUP) == standard(GROUP) == {"left.behind"}
+
+
+def test_bytes_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stray byte in the entry points of one package does not hide those of others, or its own."""
+    package(tmp_path, "good-1.dist-info", f"[{GROUP}]\nx = good.rules\n")
+    package(tmp_path, "stray-1.dist-info", "")
+    (tmp_path / "stray-1.dist-info" / "entry_points.txt").write_bytes(
+        f"# caf\xe9\n[{GROUP}]\ny = stray.rules\n".encode("latin-1")
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert entry_points(group=GROUP) == {"good.rules", "stray.rules"}

@@ -102,6 +102,34 @@ def test_names_still_count() -> None:
     assert [judge.rule.code for judge in found["a"].judges] == ["TT102"]
 
 
+def test_lists_of_statistics_count() -> None:
+    """A rule may give its needs as a list, whether it goes by kind or not."""
+
+    @dataclass(frozen=True)
+    class Listing(Named):
+        def needs(self, info: TensorInfo) -> Any:
+            return list(super().needs(info))
+
+    found = duties(rule_set(Listing), [tensor("xx"), tensor("xy")])
+    assert found["xx"].statistics == (Moments(),)
+    assert found["xy"].statistics == (Extremes(),)
+
+
+def test_the_kind_of_quantization_counts() -> None:
+    """Tensors with and without zero points or groups are of different kinds, whatever the keys of these."""
+
+    @dataclass(frozen=True)
+    class Grouped(Kind):
+        def applies(self, info: TensorInfo) -> bool:
+            return info.quantization is not None and info.quantization.group is not None
+
+    quantized = [Quantization("int4", "s"), Quantization("int4", "t", group="g"), Quantization("int4", "u")]
+    tensors = [tensor(one.scale, quantization=one, dtype="int8") for one in quantized]
+    found = duties(rule_set(Grouped), tensors)
+    assert [len(found[name].judges) for name in "stu"] == [0, 1, 0]
+    assert found["s"] is found["u"]
+
+
 def test_overrides_still_count() -> None:
     """Where a policy leaves a rule out for some names, tensors of one kind have different judges."""
     rules = rule_set(Kind, overrides=[{"tensors": ["b*"], "ignore": ["kind"]}])

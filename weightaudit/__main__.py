@@ -32,7 +32,7 @@ def main() -> int:
     _reserve_streams()
     # A large model is a million objects that all live to the end; by default, time and again all of them
     # are searched for cycles: a third of the time that 100,000 small tensors take.
-    gc.set_threshold(100_000, 50, 50)
+    gc.set_threshold(500_000, 20, 20)
     # The end of the process frees everything; looking for cycles before it takes 20 ms.
     atexit.register(gc.freeze)
     # A name that the terminal's encoding lacks must not stop a report half-way.

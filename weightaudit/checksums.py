@@ -66,8 +66,12 @@ def crc32c(data: Any, value: int = 0) -> int:
     """Return the CRC-32C (Castagnoli) of a contiguous buffer, going on from `value`."""
     if native is not None and native.FAST_CHECKSUMS:
         return native.checksum("crc32c", data, value)
-    # The library insists on memory that nobody can write to; a read-only view costs nothing.
-    return cast("int", _google_crc32c().extend(value, memoryview(data).toreadonly()))
+    if not isinstance(data, bytes):
+        import numpy as np
+
+        # The library takes no memoryview and no bytearray; an array over their memory costs nothing.
+        data = np.frombuffer(data, np.uint8)
+    return cast("int", _google_crc32c().extend(value, data))
 
 
 @lru_cache(maxsize=1)

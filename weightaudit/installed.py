@@ -39,8 +39,12 @@ def entry_points(*, group: str) -> frozenset[str]:
 def _is_plain() -> bool:
     """Say whether packages can only lie in directories: no zip files, no eggs, no finders of others."""
     finders = (finder for finder in sys.meta_path if hasattr(finder, "find_distributions"))
-    archives = (place for place in sys.path if place.endswith(".egg") or os.path.isfile(place))  # noqa: PTH113 - speed
-    return all(finder is PathFinder for finder in finders) and not any(archives)
+    return all(finder is PathFinder for finder in finders) and not any(map(_is_odd, sys.path))
+
+
+def _is_odd(place: object) -> bool:
+    """Say whether a place on ``sys.path`` is something else than a plain directory, or no text at all."""
+    return not isinstance(place, str) or place.lower().endswith(".egg") or os.path.isfile(place)  # noqa: PTH113 - speed
 
 
 def _texts() -> Iterator[str]:
@@ -51,9 +55,11 @@ def _texts() -> Iterator[str]:
         with suppress(OSError):
             children = os.listdir(place or ".")  # noqa: PTH208 - speed
         for child in children:
-            stem, suffix = os.path.splitext(child)  # noqa: PTH122 - speed
-            name = re.sub("[-_.]+", "_", stem.partition("-")[0]).lower()
-            if suffix.lower() in _SUFFIXES and name not in seen:
+            low = child.lower()
+            if not low.endswith(_SUFFIXES):
+                continue
+            name = re.sub("[-_.]+", "_", low.rpartition(".")[0].partition("-")[0])
+            if name not in seen:
                 seen.add(name)
                 with suppress(OSError), open(f"{place or '.'}/{child}/entry_points.txt", "rb") as file:  # noqa: PTH123 - speed
                     yield file.read().decode("utf-8", "replace")

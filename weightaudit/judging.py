@@ -67,8 +67,9 @@ def _duty(
     asked = [one for one in curious if one.rule.applies(info)]
     kind = (
         id(judges), info.role, info.evidence, info.layer_class, info.shape, info.dtype,
-        info.fan_in, info.fan_out, info.output_axes, info.gates, quantization and quantization.mode,
-        *[(one.rule.code, one.rule.needs(info)) for one in asked],
+        info.fan_in, info.fan_out, info.output_axes, info.gates,
+        quantization and (quantization.mode, quantization.zero is None, quantization.group is None),
+        *[(one.rule.code, tuple(one.rule.needs(info))) for one in asked],
     )  # fmt: skip
     duty = known.get(kind)
     if duty is None:

@@ -56,6 +56,10 @@ _EVIDENCE = (float, int, str, bool, NoneType)
 """Exact types, since a numpy number is not what a JSON report can hold."""
 
 
+_BEYOND_KIND = {"name", "key", "layer", "trainable", "constraint", "regularizer", "initializer"}
+"""What tensors of one kind may differ in (`Rule.goes_by_kind`)."""
+
+
 def tensor_info(values: NDArray[Any], **differences: Any) -> TensorInfo:
     """Describe an array as a Dense kernel of certain evidence, but for what `differences` say.
 
@@ -216,10 +220,39 @@ def _example_problems(rule: type[Rule], example: Example) -> Iterator[str]:
     worst = max((finding.severity for finding in found), default=None)
     if worst != example.severity:
         yield f"example {example.title!r} gives {_label(worst)}, not {_label(example.severity)}"
+    yield from _kind_problems(rule(**example.options), example)
     for finding in found:
         yield from _finding_problems(rule, example, finding)
     if found:
         yield from _projection_problems(rule(**example.options), example)
+
+
+def _kind_problems(rule: Rule, example: Example) -> Iterator[str]:
+    """Yield a sentence if a rule that goes by kind looks at what tensors of one kind may differ in.
+
+    It is watched instead of being asked about other names: nobody knows which ones it listens to.
+    """
+    seen: set[str] = set()
+    info = _watched(tensor_info(example.values(), **example.info), seen)
+    if rule.is_active() and rule.goes_by_kind() and rule.applies(info):
+        rule.needs(info)
+    if seen:
+        looked_at = ", ".join(sorted(seen))
+        yield f"goes_by_kind() is True, but example {example.title!r} shows that it looks at {looked_at}"
+
+
+def _watched(info: TensorInfo, seen: set[str]) -> TensorInfo:
+    """Return the same description; what is read of it beyond its kind is added to `seen`."""
+
+    class Watched(TensorInfo):
+        __slots__ = ()
+
+        def __getattribute__(self, name: str) -> Any:
+            if name in _BEYOND_KIND:
+                seen.add(name)
+            return super().__getattribute__(name)
+
+    return Watched(**{field.name: getattr(info, field.name) for field in dataclasses.fields(info)})
 
 
 def _projection_problems(rule: Rule, example: Example) -> Iterator[str]:

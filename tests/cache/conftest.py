@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.cache.models import Model, write
+from tests.cache.models import Model, require_disk, write
 from weightaudit.cache import Store
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
     """Three tensors: a kernel, a bias of zeros, and one of two million elements."""
+    require_disk(tmp_path)
     rng = np.random.default_rng(0)
     arrays = {
         "kernel": rng.normal(0, 0.1, (40, 30)).astype(np.float32),

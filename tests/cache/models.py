@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from weightaudit.cache import Recalled, Store, recall, remember
+from weightaudit.cache.identity import TIMELESS, file_system
 from weightaudit.catalog import Checksum, Entry, Extent, Region
 from weightaudit.checksums import crc32c
 from weightaudit.engine.decoding import PlainDecoder
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
     from weightaudit.statistics import Statistic
 
 BASIC: tuple[Statistic[Any], ...] = (NonFinite(), Moments())
+
+
+def require_disk(path: Path) -> None:
+    """Skip the test if nothing is kept of files at this path, because they lie in memory or on an overlay."""
+    if file_system(path.stat().st_dev) in TIMELESS:
+        pytest.skip(f"statistics are only kept of files on a disk, and {path} is on none; try --basetemp")
 
 
 def later() -> int:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.cache.models import audit, write
+from tests.cache.models import audit, require_disk, write
 from tests.statistics.arrays import arrays
 from weightaudit.cache import Store
 from weightaudit.statistics import (
@@ -99,6 +99,7 @@ def test_second_audit_gives_what_measuring_gives(
     tmp_path_factory: pytest.TempPathFactory, case: Case
 ) -> None:
     """Whatever was asked first, the second audit's results are those of an audit without a store."""
+    require_disk(tmp_path_factory.getbasetemp())
     with TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as folder:
         model, store = write(Path(folder, "model"), {"x": case.array}), Store(Path(folder, "cache"))
         audit(store, model, case.first)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import weightaudit
-from tests.cache.models import later
+from tests.cache.models import later, require_disk
 from weightaudit.auditor import Means, audit_checkpoint
 from weightaudit.cache import Store
 from weightaudit.checkpoint import open_checkpoint
@@ -99,6 +99,7 @@ def test_second_audit_reads_no_weights(
     fixtures_dir: Path, store: Store, model: str, rule_sets: Sequence[RuleSet]
 ) -> None:
     """A second audit, even by other thresholds, reads less by at least the weights than the first one."""
+    require_disk(fixtures_dir)
     path = fixtures_dir / model
     _report(path, rule_sets[0], None)  # imports, and starts what is started once
     read: list[int] = []
@@ -115,6 +116,7 @@ def test_second_audit_reads_no_weights(
 
 def test_library_keeps_nothing_by_default(fixtures_dir: Path, tmp_path: Path) -> None:
     """Only an audit that names a directory keeps anything, and it is served by it in the same process."""
+    require_disk(tmp_path)
     model, cache = tmp_path / "healthy.keras", tmp_path / "cache"
     shutil.copy(fixtures_dir / "healthy.keras", model)
     time.sleep(2.1)  # younger files may change unnoticed, so nothing is kept of them

@@ -6,7 +6,10 @@ import dataclasses
 import fcntl
 import multiprocessing
 import os
+import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import pytest
 from tests.cache.models import Model, later, write
 from weightaudit.cache.identity import (
     MARGIN,
+    file_system,
     fingerprint,
     has_writer,
     is_settled,
@@ -28,8 +32,6 @@ from weightaudit.engine.decoding import PlainDecoder
 from weightaudit.tensor import Quantization, Role
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from weightaudit.engine.scanning import Subject
 
 LEASES = pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="this system has no leases")
@@ -82,11 +84,39 @@ def test_writable_maps_are_seen(tmp_path: Path, folder: str) -> None:
 
 
 def _memory(folder: str) -> Path:
-    from pathlib import Path
-
     if not os.access(folder, os.W_OK):
         pytest.skip(f"there is no {folder}")
     return Path(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the type of a file system")
+def test_nothing_is_settled_in_memory() -> None:
+    """On a tmpfs a map that has read a page writes to it without a new stamp, so nothing there is settled."""
+    home = _memory("/dev/shm")  # noqa: S108 - a tmpfs, if there is one
+    if file_system(home.stat().st_dev) != "tmpfs":
+        pytest.skip("there is no tmpfs")
+    with TemporaryDirectory(dir=home) as folder:
+        model = write(Path(folder), {"x": np.ones(4096, np.float32)})
+        with model.opened() as files:
+            before = stamps(files)
+            settled = is_settled(files, later())
+        array: np.memmap[Any, np.dtype[np.uint8]] = np.memmap(model.path, np.uint8, "r+")
+        assert array[0] == 0
+        array[0] = 1
+        del array
+        with model.opened() as files:
+            # The reason: a writer came and went, and nothing tells of it.
+            assert stamps(files) == before
+            assert files[0].read(0, 1) == b"\1"
+        assert not settled
+
+
+def test_file_systems_have_names(tmp_path: Path) -> None:
+    """The type of a file system is told by its device; that of a device which is not mounted is not."""
+    assert file_system(os.makedev(4095, 1)) == ""
+    if sys.platform == "linux":
+        assert file_system(Path("/proc").stat().st_dev) == "proc"
+    assert file_system(tmp_path.stat().st_dev) != "proc"
 
 
 @LEASES

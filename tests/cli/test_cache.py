@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cache.models import require_disk
 from weightaudit.cli.cache import directory
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def test_relative_directory_is_of_the_working_directory() -> None:
 
 def test_check_keeps_and_clear_removes(cli: CommandLine, fixtures_dir: Path) -> None:
     """`check` keeps what it measured and says the same the second time; `cache` shows and removes it."""
+    require_disk(fixtures_dir)
     env = {"WEIGHTAUDIT_CACHE": str(cli.cwd / "kept")}
     model = fixtures_dir / "overflow.keras"  # left alone for longer than two seconds
     assert cli("cache", "show", env=env).out == f"{cli.cwd / 'kept'}: 0 models, 0 bytes of at most 256 MB\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,18 @@ def test_same_bits_whatever_is_read_together(tmp_path: Path) -> None:
             np.testing.assert_array_equal(alone[statistic], together.stats[entry.key][statistic])
 
 
+def test_the_rest_of_a_large_tensor_counts(tmp_path: Path) -> None:
+    """The last elements of a tensor in two stretches count as the others do, beside a small tensor too."""
+    large = np.ones(planning.UNIT_BYTES // 4 + 1000, np.float32)
+    large[-1] = 7
+    path = tmp_path / "data"
+    entries = _write(path, {"large": large, "small": np.ones(10, np.float32)})
+    stats = _measure(path, entries).stats["large"]
+    assert stats[Moments()].count == large.size
+    assert stats[Moments()].total == large.size + 6
+    assert stats[Extremes()].maximum == 7
+
+
 def test_kernels_and_numpy_agree(tmp_path: Path) -> None:
     """Without compiled kernels counts and extremes are the same, and sums up to rounding."""
     path = tmp_path / "data"
@@ -196,7 +209,7 @@ def test_region_covers_tensors_and_gaps(tmp_path: Path, arrays: dict[str, NDArra
 
 def test_plan_reads_every_byte_of_a_region_once(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Units of a region are disjoint and cover it."""
-    entries = _write(tmp_path / "data", arrays)
+    entries = [replace(entry, checksum=None) for entry in _write(tmp_path / "data", arrays)]
     size = (tmp_path / "data").stat().st_size
     region = Region("member", Extent(0, 0, size), Checksum("crc32", 0))
     place = 0
@@ -205,6 +218,20 @@ def test_plan_reads_every_byte_of_a_region_once(tmp_path: Path, arrays: dict[str
             assert unit.extent.offset == place
             place += unit.extent.nbytes
     assert place == size
+
+
+@pytest.mark.parametrize("wrong", ["tensor", "first", "second"])
+def test_checksums_of_the_same_bytes_are_all_verified(tmp_path: Path, wrong: str) -> None:
+    """Where a tensor with a checksum lies in two regions, exactly the checksum that is wrong is a defect."""
+    path = tmp_path / "data"
+    raw = np.arange(100, dtype=np.float32).tobytes()
+    path.write_bytes(raw)
+    values = {name: crc32c(raw) ^ (name == wrong) for name in ("tensor", "first", "second")}
+    place = Extent(0, 0, 400)
+    entry = Entry("tensor", (100,), "float32", place, checksum=Checksum("crc32c", values["tensor"]))
+    regions = [Region(name, place, Checksum("crc32c", values[name])) for name in ("first", "second")]
+    defects = _measure(path, [entry], regions).defects
+    assert [one.tensor or one.message.partition(" ")[0] for one in defects] == [wrong]
 
 
 def test_overlapping_tensors_do_not_break_a_region(tmp_path: Path) -> None:

@@ -50,6 +50,38 @@ def test_members_are_read_as_zipfile_reads_them(tmp_path: Path) -> None:
     file.close()
 
 
+def test_archives_beyond_two_gibibytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zip64 records beside old ones that still hold, as zipfile writes from 2 GiB on, are understood."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    path = tmp_path / "large.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", bytes(3000))
+        archive.writestr("b", b"behind")
+    raw = path.read_bytes()
+    end = raw.rfind(b"PK\x05\x06")
+    assert raw[end - 20 : end - 16] == b"PK\x06\x07"
+    assert raw[end + 16 : end + 20] != b"\xff" * 4
+    file = LocalFile(path)
+    assert {name: one.size for name, one in list_members(file).items()} == {"a": 3000, "b": 6}
+    file.close()
+    file = _open(tmp_path, raw[: end + 16] + bytes([raw[end + 16] ^ 1]) + raw[end + 17 :])
+    with pytest.raises(ReadError, match="two zip directories"):
+        list_members(file)
+    file.close()
+
+
+def test_numbers_that_spell_a_mark(tmp_path: Path) -> None:
+    """A directory at a place whose bytes are the letters of zip's marks is found all the same."""
+    path = tmp_path / "marks.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        # The directory begins behind a header of 31 bytes and this, at 0x4b50: "PK".
+        archive.writestr("a", bytes(0x4B50 - 31))
+    assert b"PK" in path.read_bytes()[-6:]
+    file = LocalFile(path)
+    assert list(list_members(file)) == ["a"]
+    file.close()
+
+
 def test_streamed_and_zip64_archives(tmp_path: Path) -> None:
     """Sizes behind the data (an archive written to a pipe) and zip64 fields are understood."""
 

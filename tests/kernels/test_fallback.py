@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "models"
-WITHOUT = "import sys; sys.modules['_weightaudit_kernels'] = None; "
+AS = "import sys, types; sys.modules['_weightaudit_kernels'] = "
+SLOW = """import sys, types; import _weightaudit_kernels as real
+sys.modules['_weightaudit_kernels'] = types.SimpleNamespace(
+    INTERFACE=real.INTERFACE, FAST_CHECKSUMS=0, summarize=real.summarize, scan=real.scan)
+"""
+"""Kernels on a CPU without the instructions for checksums: those of the module are not there to be called."""
 CHECK = "from weightaudit.__main__ import main; sys.exit(main())"
 
 
@@ -45,7 +50,28 @@ def close(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@pytest.mark.parametrize("name", ["healthy.keras", "nan.keras"])
+def works(prefix: str) -> bool:
+    """Say whether the package has kernels in a process of its own."""
+    code = f"{prefix}from weightaudit.kernels import native; sys.exit(native is None)"
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "other", ["None", "types.ModuleType('old')", "types.SimpleNamespace(INTERFACE=0, FAST_CHECKSUMS=1)"]
+)
+def test_kernels_of_other_sources_are_not_used(other: str) -> None:
+    """A module that is missing, unversioned or of another version is passed over without an error."""
+    assert not works(f"{AS}{other}; ")
+
+
+@pytest.mark.parametrize("name", ["healthy.keras", "nan.keras", "exported"])
 def test_reports_agree_without_kernels(name: str) -> None:
     """An audit without the compiled module gives the report of one with it."""
-    assert close(report(MODELS / name, "import sys; "), report(MODELS / name, WITHOUT))
+    assert close(report(MODELS / name, "import sys; "), report(MODELS / name, f"{AS}None; "))
+
+
+@pytest.mark.parametrize("name", ["healthy.keras", "nan.keras", "exported"])
+def test_reports_agree_without_fast_checksums(name: str) -> None:
+    """Where libraries checksum and kernels sum up, reports are those of kernels that do both."""
+    pytest.importorskip("_weightaudit_kernels")
+    assert close(report(MODELS / name, "import sys; "), report(MODELS / name, SLOW))

@@ -56,6 +56,15 @@ def test_sums_equal_numpy(dtype: str, count: int, seed: int, skip: int) -> None:
     assert abs(got[0] - want[0]) <= bound * np.sqrt(count * want[1])
 
 
+def test_squares_are_rounded_before_they_are_added() -> None:
+    """The sum of two squares of float64 has no bits that a CPU with fused additions alone would give."""
+    assert native is not None
+    values = np.random.default_rng(5).standard_normal((400, 33))
+    values[:, 1:32] = 0  # elements 0 and 32 go to one sum, before the others are added to it
+    for row in values:
+        assert native.summarize(row, "float64")[1] == row[0] * row[0] + row[32] * row[32]
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_every_half_is_read_exactly(dtype: str) -> None:
     """Each of the 65,536 codes counts as what it stands for, and none that is not finite passes."""

@@ -105,9 +105,53 @@ class Misnamed(Loud):
     name = "Not Kebab"
 
 
+@dataclass(frozen=True)
+class Curious(Loud):
+    """Says that it goes by kind, and looks at names, though none of its examples has one that counts.
+
+    Attributes:
+        limit: The limit.
+    """
+
+    def goes_by_kind(self) -> bool:
+        return True
+
+    def applies(self, info: TensorInfo) -> bool:
+        return info.is_floating and not info.name.startswith("head/")
+
+
+@dataclass(frozen=True)
+class Obedient(Curious):
+    """Measures less of what the model constrains.
+
+    Attributes:
+        limit: The limit.
+    """
+
+    def applies(self, info: TensorInfo) -> bool:
+        return True
+
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (Peak(),) if info.constraint is None else (Peak(), Moments())
+
+
+@dataclass(frozen=True)
+class Kindly(Curious):
+    """Goes by kind as it says, and looks at everything else.
+
+    Attributes:
+        limit: The limit.
+    """
+
+    def applies(self, info: TensorInfo) -> bool:
+        facts = (info.role, info.evidence, info.layer_class, info.shape, info.dtype, info.fan_in, info.gates)
+        return info.is_floating and not info.is_bookkeeping and info.size > 0 and bool(facts)
+
+
 def test_a_good_rule_passes() -> None:
     """A rule that keeps the contract has no problems."""
     check_rule(Loud)
+    check_rule(Kindly)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +164,8 @@ def test_a_good_rule_passes() -> None:
         (Careless, "fewer than two bad examples"),
         (Careless, "its option secret is not in the docstring"),
         (Careless, "not one sentence"),
+        (Curious, "goes_by_kind() is True, but example 'zeros' shows that it looks at name"),
+        (Obedient, "goes_by_kind() is True, but example 'twos' shows that it looks at constraint"),
     ],
 )
 def test_a_bad_rule_is_refused(rule: type[Rule], problem: str) -> None:

@@ -139,6 +139,12 @@ def test_moments_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) -
     np.testing.assert_allclose(moments.squares, squares, rtol=1e-12)
 
 
+def test_overflowing_moments_are_infinite() -> None:
+    """Where squares leave float64 the norm and the deviation are infinite; nothing raises."""
+    moments = measure(np.array([1e200, 1e200, -3e200]), [Moments()])[Moments()]
+    assert (moments.squares, moments.l2, moments.rms, moments.std) == (inf, inf, inf, inf)
+
+
 @settings(deadline=None)
 @given(values=arrays(), **splits)
 def test_tiny_equals_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:

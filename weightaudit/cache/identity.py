@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import signal
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,18 @@ MARGIN = 2_000_000_000
 
 A later write could otherwise leave the same stamps: clocks of file systems tick every 2 s (FAT) to
 every few milliseconds (ext4, xfs), and those of servers may be behind ours.
+"""
+
+
+_IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "hugetlbfs", "overlay"}
+_IMAGES = {"squashfs", "erofs", "iso9660", "cramfs"}
+_FAT = {"vfat", "msdos", "exfat"}
+TIMELESS = _IN_MEMORY | _IMAGES | _FAT
+"""File systems that may hold other bytes under the same stamps.
+
+In memory, a page that a map has read is written through it without a new time; what an overlay lies
+on cannot be seen from a container. Images are made with whatever times and inodes somebody chose, and
+one takes the place of another under the same device. FAT keeps no time of change.
 """
 
 
@@ -65,12 +78,28 @@ def is_settled(files: Files, since: int) -> bool:
         files: Open files of the model.
         since: Time at which nothing of the model had been read yet, in nanoseconds since 1970.
     """
-    newest = max((max(one.modified, one.changed) for one in stamps(files)), default=since)
-    return newest + MARGIN <= since and not any(
-        has_writer(files[number].fd)
-        for number in range(len(files))
-        if not isinstance(files[number], SpooledFile)
-    )
+    now = stamps(files)
+    newest = max((max(one.modified, one.changed) for one in now), default=since)
+    if newest + MARGIN > since or any(file_system(one.device) in TIMELESS for one in now):
+        return False
+    opened = (files[number] for number in range(len(files)))
+    return not any(has_writer(file.fd) for file in opened if not isinstance(file, SpooledFile))
+
+
+def file_system(device: int) -> str:
+    """Return the type of the file system on a device, such as ``ext4``; empty if Linux does not tell.
+
+    Args:
+        device: Number of the device, as `Stamp.device`.
+    """
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - speed
+        for line in file:
+            words = line.split()
+            # Any number of optional fields ends with a hyphen; then comes the type.
+            if words[2] == number:
+                return words[words.index("-", 6) + 1]
+    return ""
 
 
 def has_writer(fd: int) -> bool:

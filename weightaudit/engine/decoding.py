@@ -38,6 +38,8 @@ class Decoder(Protocol):
 class PlainDecoder:
     """A tensor whose stored numbers are the numbers that count."""
 
+    __slots__ = ("_big_endian", "_dtype", "info", "summed")
+
     def __init__(self, info: TensorInfo, entry: Entry) -> None:
         self.info = info
         self.summed = "" if entry.big_endian or entry.dtype not in SUMMED_TYPES else entry.dtype

@@ -149,12 +149,12 @@ class _Gather:
                 if before is None
                 else join(unit.checksum, before, part.checksum, unit.extent.nbytes if unit.extent else 0)
             )
+        if part.results:
+            self._results[unit.tensor] = part.results
         have = self._folds.setdefault(unit.tensor, part.folds)
         if have is not part.folds:
             for statistic, fold in part.folds.items():
                 have[statistic].merge(fold)
-        if part.results:
-            self._results[unit.tensor] = dict(part.results)
 
     def finish(self) -> Measurement:
         result = Measurement(failures=self._failures)
@@ -162,7 +162,8 @@ class _Gather:
             name = self._subjects[number].info.name
             if name not in self._failures:
                 results = self._results.get(number, {})
-                results.update((statistic, fold.finish()) for statistic, fold in folds.items())
+                for statistic, fold in folds.items():
+                    results[statistic] = fold.finish()
                 result.stats[name] = Stats(results)
         result.defects.extend(self._checksum_defects())
         return result

@@ -24,9 +24,9 @@ GAP_BYTES = 16 << 10
 """Small units that lie side by side, or nearly so, are read at once and handed to a worker together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each tensor, and that takes twice as long to make
 class Unit:
-    """A stretch of work; it holds numbers only, so it can travel to another process.
+    """A stretch of work; it holds numbers only, so it can travel to another process. Nothing changes it.
 
     Attributes:
         tensor: Number of the tensor in the model, or -1 for bytes between tensors.
@@ -72,8 +72,8 @@ class Run:
 def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
     """Cut tensors and regions into units, in the order in which they lie in the files.
 
-    Every byte of an extent is in one unit, and every byte of a region too, unless its tensors
-    overlap or are tiled: then the region is read a second time for its checksum alone.
+    Every byte of an extent is in one unit, and every byte of a region too, unless its tensors overlap,
+    are tiled, or are checksummed elsewhere: those bytes are read a second time for the region alone.
     """
     covered = _coverage(entries, regions)
     owner = {number: region for region, numbers in covered.items() for number in numbers}
@@ -88,7 +88,10 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
                 if entry.checksum
                 else ""
             )
-            units += _tensor_units(number, entry, region, kind)
+            if isinstance(entry.storage, Extent) and entry.storage.nbytes <= UNIT_BYTES:
+                units.append(Unit(number, 0, prod(entry.shape), entry.storage, region, kind))
+            else:
+                units += _tensor_units(number, entry, region, kind)
     for index, one in enumerate(regions):
         units += _gap_units(index, one, [_extent(entries[number]) for number in covered[index]])
     return sorted(units, key=_place)
@@ -113,6 +116,9 @@ def runs(units: Sequence[Unit]) -> Iterator[Run]:
 
 def _follows(unit: Unit, last: Unit, begin: int, end: int) -> bool:
     """Say whether a unit can be read together with those before it."""
+    # What is left of a large tensor looks like a small one, but is no whole tensor: it is folded alone.
+    if unit.start or last.start:
+        return False
     if unit.extent is None or last.extent is None:
         return unit.extent is last.extent and end + unit.weight - begin <= RUN_BYTES
     gap = unit.extent.offset - end
@@ -145,8 +151,12 @@ def _tensor_units(number: int, entry: Entry, region: int, kind: str) -> Iterator
 
 
 def _coverage(entries: Sequence[Entry], regions: Sequence[Region]) -> dict[int, list[int]]:
-    """Return for each region the tensors that lie in it; none if two of them overlap."""
+    """Return for each region the tensors that lie in it; none if two of them overlap.
+
+    A tensor counts once, so it belongs to one region at most, and to none if it has a checksum of its own.
+    """
     covered: dict[int, list[int]] = {}
+    taken: set[int] = set()
     # A partitioned checkpoint has a region per slice, so looking at every tensor for each takes too long.
     ordered = sorted(
         (entry.storage.file, entry.storage.offset, index)
@@ -157,7 +167,9 @@ def _coverage(entries: Sequence[Entry], regions: Sequence[Region]) -> dict[int, 
         first = (region.extent.file, region.extent.offset, -1)
         last = (region.extent.file, region.extent.offset + region.extent.nbytes, -1)
         near = ordered[bisect_left(ordered, first) : bisect_left(ordered, last)]
-        inside = [index for _, _, index in near if _is_inside(entries[index], region.extent)]
+        inside = [
+            index for _, _, index in near if index not in taken and _is_inside(entries[index], region.extent)
+        ]
         place = region.extent.offset
         for index in inside:
             extent = _extent(entries[index])
@@ -166,6 +178,7 @@ def _coverage(entries: Sequence[Entry], regions: Sequence[Region]) -> dict[int, 
                 break
             place = extent.offset + extent.nbytes
         covered[number] = inside
+        taken.update(inside)
     return covered
 
 
@@ -179,6 +192,7 @@ def _is_inside(entry: Entry, region: Extent) -> bool:
     extent = entry.storage
     return (
         isinstance(extent, Extent)
+        and entry.checksum is None
         and itemsize(entry.dtype) > 0
         and extent.nbytes > 0
         and extent.file == region.file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ class Subject:
     statistics: tuple[Statistic[Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Unit`
 class Part:
     """What came of one unit.
 
@@ -66,7 +66,7 @@ class Part:
 
     unit: Unit
     folds: Folds
-    results: Mapping[Statistic[Any], Any]
+    results: dict[Statistic[Any], Any]
     checksum: int = 0
     failure: str = ""
 

@@ -1,4 +1,4 @@
-"""HDF5 files: the list of tensors comes from a confined process, their bytes are read by us."""
+"""HDF5 files: our own parser lists the tensors, or a confined process what that does not know."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Hdf5Data:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the confined process found, checked against the file.
+    """What the file holds, checked against its size.
 
     Attributes:
         entries: Tensors; keys are HDF5 paths without a leading slash.

@@ -188,8 +188,8 @@ class Lister:
 
     def count_metadata(self, path: str, nbytes: int) -> None:
         self.metadata += nbytes
-        if self.metadata > self.request["max_metadata"]:
-            most = self.request["max_metadata"]
+        most = self.request["max_metadata"]
+        if self.metadata > most:
             raise RefusedError(f"has more than {most} bytes of names and attributes, at {path[:80] or '/'}")
 
     def add_dataset(self, path: str, dataset: Any) -> None:
@@ -202,13 +202,14 @@ class Lister:
         if plist.get_layout() == h5py.h5d.VIRTUAL:
             raise RefusedError(f"assembles {path} from other datasets, which is not followed")
         dtype, big_endian = self.dtype(path, dataset)
-        entry = {"path": path, "shape": shape, "dtype": dtype, "big_endian": big_endian}
+        entry: dict[str, Any] = {"path": path, "shape": shape, "dtype": dtype, "big_endian": big_endian}
         entry["header"] = self.user_block + _address(dataset)[1]
         # A dataspace without extent (H5S_NULL) has no shape and no elements.
         if shape is None:
             entry |= {"shape": [0], "fill": ""}
         else:
             entry.update(_storage(path, dataset, plist))
+            self.count_metadata(path, len(entry.get("inline", "")))
             self.chunks += len(entry.get("chunks", ()))
             if self.chunks > self.request["max_tensors"]:
                 raise RefusedError(

@@ -23,6 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.errors import ReadError
+from weightaudit.formats.hdf5_native import allowance
 
 if TYPE_CHECKING:
     from weightaudit.limits import Limits
@@ -134,7 +135,7 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
         "base": base,
         "size": size,
         "max_tensors": limits.max_tensors,
-        "max_metadata": limits.max_metadata,
+        "max_metadata": min(limits.max_metadata, allowance(size)),
         "max_depth": limits.max_depth,
         "memory": limits.parser_memory,
         "cpu_seconds": int(limits.timeout) + 1,

@@ -75,7 +75,7 @@ def read_fields(data: bytes, what: str) -> Iterator[tuple[int, int, bytes]]:
 def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     position, end = 0, len(data)
     while position < end:
-        # Most tags and lengths are one byte, and a large object graph has millions: no call for those.
+        # Most numbers are one byte, and a large object graph has millions: no call for those.
         tag = data[position]
         position += 1
         if tag > 127:
@@ -83,7 +83,10 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         kind = tag & 7
         number, chunk = 0, b""
         if kind == VARINT:
-            number, position = read_varint(data, position)
+            number = data[position]
+            position += 1
+            if number > 127:
+                number, position = read_varint(data, position - 1)
         elif kind == CHUNK:
             length, start = data[position], position + 1
             if length > 127:

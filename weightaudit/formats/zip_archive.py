@@ -181,10 +181,16 @@ def find_directory(file: LocalFile) -> tuple[int, int, int]:
         raise ReadError(f"{file.label} is truncated: its zip directory is missing.")
     _, disk, first_disk, here, count, size, offset, comment = _END.unpack_from(tail, place)
     end = file.size - tail_size + place
-    if end + _END.size + comment != file.size or b"PK" in tail[place + 4 :]:
+    if end + _END.size + comment != file.size or b"PK" in tail[place + _END.size :]:
         raise ReadError(f"{file.label} has data after its zip directory; readers disagree on what it holds.")
     if 0xFFFF in (here, count) or 0xFFFFFFFF in (size, offset):
         return _find_directory64(file, end)
+    if tail[max(0, place - _END64_LOCATOR.size) : place].startswith(b"PK\x06\x07"):
+        # Python's zipfile adds these records from 2 GiB on, where the old ones still hold the truth.
+        wide = _find_directory64(file, end)
+        if (disk, first_disk, here, count, size, offset) != (0, 0, wide[0], *wide):
+            raise ReadError(f"{file.label} has two zip directories; readers disagree on what it holds.")
+        return wide
     if disk or first_disk or here != count:
         raise ReadError(f"{file.label} is one part of a split zip archive, which is not read.")
     if offset + size != end:

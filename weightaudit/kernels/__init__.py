@@ -70,7 +70,7 @@ def _load() -> Native | None:
         module = import_module("_weightaudit_kernels")
     except ImportError:
         return None
-    return cast("Native", module) if module.INTERFACE == _INTERFACE else None
+    return cast("Native", module) if getattr(module, "INTERFACE", None) == _INTERFACE else None
 
 
 native = _load()

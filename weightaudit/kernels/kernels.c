@@ -1,7 +1,7 @@
 /* The inner loops of an audit: read a block, checksum it, and sum it up, while it is in the CPU's cache.
  *
- * One call does all three and lets other threads run meanwhile. Everything here has an equivalent in Python
- * (kernels/reference.py), which is used where this file was not compiled, and which tests compare it with.
+ * One call does all three and lets other threads run meanwhile. Everything here has an equivalent in numpy
+ * or in a library, which is used where this file was not compiled, and which tests compare it with.
  *
  * Plain loops over LANES independent accumulators: compilers turn them into SIMD code for whatever the CPU has,
  * and the order of the additions, so every bit of the result, is the same for all of them.
@@ -14,6 +14,10 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Elements are little-endian: on this CPU the package works without this module."
+#endif
 
 #define LANES 32
 #define CHUNK (256 << 10) /* bytes that are read before they are summed up: they fit the L2 cache of a core */
@@ -75,7 +79,6 @@ static const Summary EMPTY = {0, 0, INFINITY, -INFINITY, INFINITY};
     }
 
 DEFINE_WIDE(float32, float, fabsf)
-DEFINE_WIDE(float64, double, fabs)
 
 static inline float bits_to_float(uint32_t bits) {
     float x;
@@ -113,6 +116,19 @@ static inline float second_float16(uint32_t word) {
 }
 static inline float first_float16(uint32_t word) { return second_float16(word << 16); }
 DEFINE_NARROW(any_float16, first_float16, second_float16)
+
+/* Squares of the types above are exact in float64, so it makes no difference whether a compiler joins the
+ * multiplication and the addition into one instruction. Here it does, and not every CPU has that instruction. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+DEFINE_WIDE(float64, double, fabs)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 static void summarize_float16(const unsigned char *p, size_t count, Summary *sum) {
     Summary own = EMPTY;

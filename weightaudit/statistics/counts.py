@@ -39,6 +39,9 @@ class NonFiniteCount:
         return self.nan + self.infinite
 
 
+_ALL_FINITE = NonFiniteCount()
+
+
 @dataclass(frozen=True, slots=True)
 class NonFinite(Statistic[NonFiniteCount]):
     """Count of NaN, +Inf and -Inf."""
@@ -48,7 +51,7 @@ class NonFinite(Statistic[NonFiniteCount]):
 
     def answer(self, info: TensorInfo, known: Stats) -> NonFiniteCount | Unknown:
         summary = known.get(OVERVIEW)
-        return NonFiniteCount() if summary is not None and summary.is_finite else UNKNOWN
+        return _ALL_FINITE if summary is not None and summary.is_finite else UNKNOWN
 
 
 class NonFiniteFold:
@@ -163,6 +166,9 @@ class AboveCount:
     largest: float = 0.0
 
 
+_NONE_ABOVE = AboveCount()
+
+
 @dataclass(frozen=True, slots=True)
 class Above(Statistic[AboveCount]):
     """Count of finite elements with ``|x| >= limit``, and the largest of them."""
@@ -176,7 +182,7 @@ class Above(Statistic[AboveCount]):
         summary = known.get(OVERVIEW)
         if summary is None or not summary.is_finite or summary.peak >= self.limit:
             return UNKNOWN
-        return AboveCount()
+        return _NONE_ABOVE
 
 
 class AboveFold:
@@ -221,6 +227,9 @@ class TinyCount:
     subnormal: int = 0
 
 
+_NONE_TINY = TinyCount()
+
+
 @dataclass(frozen=True, slots=True)
 class Tiny(Statistic[TinyCount]):
     """Count and energy of the finite elements that fall below the range of a narrower float.
@@ -245,8 +254,9 @@ class Tiny(Statistic[TinyCount]):
         summary = known.get(OVERVIEW)
         if summary is None or not summary.is_finite:
             return UNKNOWN
-        is_clear = summary.smallest >= self.normal or _is_negligible(self, summary.count, summary.squares)
-        return TinyCount() if is_clear else UNKNOWN
+        is_clear = summary.smallest >= self.normal or not summary.peak
+        is_clear = is_clear or _is_negligible(self, summary.count, summary.squares)
+        return _NONE_TINY if is_clear else UNKNOWN
 
 
 def _is_negligible(what: Tiny, count: int, squares: float) -> bool:
@@ -263,7 +273,8 @@ class TinyFold:
 
     def update(self, block: Block) -> None:
         # The sums are shared with `Moments`, so that healthy blocks cost nothing here.
-        if _is_negligible(self._what, block.size, block.sums[1]):
+        # Optimizer slots that were never used are zero throughout, and large.
+        if not block.peak or _is_negligible(self._what, block.size, block.sums[1]):
             return
         magnitude = block.finite_absolute
         below = int(np.count_nonzero(magnitude < _least(magnitude, self._what.normal)))

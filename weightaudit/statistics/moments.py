@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isfinite, nan, sqrt
 from typing import TYPE_CHECKING, Self
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
@@ -38,10 +38,10 @@ class MomentSums:
 
     @property
     def std(self) -> float:
-        """Population standard deviation; NaN if nothing is finite."""
-        if not self.count:
-            return nan
-        return sqrt(max(0.0, self.squares / self.count - self.mean**2))
+        """Population standard deviation; NaN if nothing is finite, infinite where the squares overflow."""
+        if not self.count or not isfinite(self.squares):
+            return self.squares if self.count else nan
+        return sqrt(max(0.0, self.squares / self.count - self.mean * self.mean))
 
     @property
     def l2(self) -> float:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each tensor, and that takes twice as long to make
 class Summary:
-    """Sums and extremes of all elements of a tensor, if every one of them is finite.
+    """Sums and extremes of all elements of a tensor, if every one of them is finite. Nothing changes it.
 
     Attributes:
         count: Number of elements.

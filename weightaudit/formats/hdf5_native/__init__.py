@@ -17,6 +17,7 @@ from weightaudit.formats.hdf5_native.reader import (
     LimitError,
     Reader,
     UnfamiliarError,
+    allowance,
 )
 from weightaudit.formats.hdf5_native.superblock import Superblock, find_superblock
 from weightaudit.formats.hdf5_native.walk import list_natively
@@ -30,6 +31,7 @@ __all__ = [
     "Reader",
     "Superblock",
     "UnfamiliarError",
+    "allowance",
     "chunk_index",
     "each_message",
     "find_superblock",

@@ -37,6 +37,7 @@ def read_links(reader: Reader, superblock: Superblock, table: bytes, most: int) 
 
     Raises:
         DamagedError: The group contradicts itself.
+        LimitError: Its names are many times as long as the data.
         UnfamiliarError: It holds other links than hard ones, or names that are paths.
     """
     if len(table) < _TABLE.size:
@@ -44,15 +45,18 @@ def read_links(reader: Reader, superblock: Superblock, table: bytes, most: int) 
     root, place = _TABLE.unpack_from(table)
     heap = _read_heap(reader, place)
 
-    def order(fields: Entry) -> bytes:
-        return _name(heap, fields[0])
+    def name_of(fields: Entry) -> bytes:
+        name = _name(heap, fields[0])
+        # Names may share the bytes of the heap, so that many long ones fit into little.
+        reader.spend(len(name))
+        return name
 
-    kind = Kind(0, superblock.group_rank, _KEY, _ENTRY, order)
+    kind = Kind(0, superblock.group_rank, _KEY, _ENTRY, name_of)
     links: list[tuple[bytes, int]] = []
     for fields, _, before, last in leaves(reader, root, kind):
         previous = before
-        for name_at, address, cached in _symbols(reader, fields[-1], superblock.leaf_rank):
-            name = _name(heap, name_at)
+        for symbol in _symbols(reader, fields[-1], superblock.leaf_rank):
+            name, (_, address, cached) = name_of(symbol), symbol
             if not previous < name <= last:
                 raise DamagedError(f"the links of the group with the B-tree at {root} are not in order")
             if cached not in _HARD:

@@ -18,8 +18,17 @@ _OVERLAP = 1 << 10
 _CACHED = 256
 """Blocks that are kept: less than 5 MiB."""
 
+_ALLOWANCE, _TIMES = 16 << 20, 4
+"""Bytes that may be gone through in any data, and besides them for every byte of it. Models of Keras
+take at most 1.5 for every byte; more, by far, only those whose structures share their bytes."""
+
 UNDEFINED = (1 << 64) - 1
 """The address of what is not there."""
+
+
+def allowance(size: int) -> int:
+    """Return how many bytes of structures and names may be gone through in HDF5 data of `size` bytes."""
+    return _ALLOWANCE + _TIMES * size
 
 
 class UnfamiliarError(Exception):
@@ -52,6 +61,7 @@ class Reader:
         self._read, self._largest, self._seconds = read, largest, seconds
         self._deadline = monotonic() + seconds
         self._blocks: dict[int, bytes] = {}
+        self._allowance = self._left = allowance(size)
 
     def part(self, origin: int, size: int) -> Reader:
         """Return a reader of the same file whose address 0 is at `origin`, with the same deadline."""
@@ -64,9 +74,10 @@ class Reader:
 
         Raises:
             DamagedError: They are not all inside the data.
-            LimitError: They are more than a structure may have.
+            LimitError: They are more than a structure may have, or than may be left to go through.
             TimeoutError: Reading has taken too long.
         """
+        self.spend(nbytes)
         block = self._blocks.get(address >> _SHIFT)
         if block is None:
             block = self._load(address >> _SHIFT)
@@ -82,6 +93,19 @@ class Reader:
             raise LimitError(f"has a structure of {nbytes} bytes, where {self._largest} are the limit")
         self.check_time()
         return self._read(self.origin + address, nbytes)
+
+    def spend(self, nbytes: int) -> None:
+        """Count bytes that are gone through or copied, so that a small file cannot make much of either.
+
+        Raises:
+            LimitError: They are many times what the data holds.
+        """
+        self._left -= nbytes
+        if self._left < 0:
+            raise LimitError(
+                "leads to the same structures too often: "
+                f"more than {self._allowance} bytes of them in {self.size}"
+            )
 
     def check(self, address: int, nbytes: int) -> None:
         """Raise DamagedError unless the `nbytes` from `address` on are inside the data."""

@@ -96,6 +96,7 @@ class _Walk:
 
     def _count(self, nbytes: int) -> None:
         """Count bytes of names and attributes, and refuse what is more than the limit."""
+        self._reader.spend(nbytes)
         self._metadata += nbytes
         if self._metadata > self._limits.max_metadata:
             raise LimitError(f"has more than {self._limits.max_metadata} bytes of names and attributes")
