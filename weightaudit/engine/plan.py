@@ -88,10 +88,7 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
                 if entry.checksum
                 else ""
             )
-            if isinstance(entry.storage, Extent) and entry.storage.nbytes <= UNIT_BYTES:
-                units.append(Unit(number, 0, prod(entry.shape), entry.storage, region, kind))
-            else:
-                units += _tensor_units(number, entry, region, kind)
+            units += _tensor_units(number, entry, region, kind)
     for index, one in enumerate(regions):
         units += _gap_units(index, one, [_extent(entries[number]) for number in covered[index]])
     return sorted(units, key=_place)
@@ -135,19 +132,22 @@ def _run(units: list[Unit], begin: int, end: int) -> Run:
     return Run(tuple(units), Extent(extent.file, begin, end - begin) if extent else None)
 
 
-def _tensor_units(number: int, entry: Entry, region: int, kind: str) -> Iterator[Unit]:
+def _tensor_units(number: int, entry: Entry, region: int, kind: str) -> list[Unit]:
     size = itemsize(entry.dtype)
     total = prod(entry.shape)
+    if isinstance(entry.storage, Extent) and total * size == entry.storage.nbytes <= UNIT_BYTES:
+        return [Unit(number, 0, total, entry.storage, region, kind)]
     row = max(1, row_step(entry))
     step = max(1, UNIT_BYTES // size // row) * row
     if not isinstance(entry.storage, Extent):
         # One worker unpacks a tiled tensor from front to back, so that no tile is unpacked twice.
-        yield Unit(number, 0, total)
-        return
+        return [Unit(number, 0, total)]
+    units: list[Unit] = []
     for start in range(0, total, step) if total else (0,):
         count = min(step, total - start)
         extent = Extent(entry.storage.file, entry.storage.offset + start * size, count * size)
-        yield Unit(number, start, count, extent, region, kind)
+        units.append(Unit(number, start, count, extent, region, kind))
+    return units
 
 
 def _coverage(entries: Sequence[Entry], regions: Sequence[Region]) -> dict[int, list[int]]:

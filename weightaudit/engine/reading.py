@@ -40,6 +40,8 @@ def read_pieces(
     """
     storage = entry.storage
     size = itemsize(entry.dtype)
+    if not size:
+        raise ReadError(f"{entry.key} holds no numbers but {entry.dtype}, whose bytes are not known here.")
     if isinstance(storage, Extent):
         for first in range(start, start + count, PIECE_BYTES // size):
             buffer = take(min(PIECE_BYTES // size, start + count - first) * size)

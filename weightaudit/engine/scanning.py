@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -154,7 +154,7 @@ class Scanner:
                 results[statistic] = result
         folds = _start(open_ones, info)
         if folds:
-            self._update(folds, self._summed_block(decoder.summed, unit.start, partial(_view, raw), summary))
+            self._update(folds, self._summed_block(decoder.summed, unit.start, raw, summary))
         return Part(unit, folds, results, value)
 
     def _scan_alone(self, unit: Unit) -> Scanned:
@@ -185,37 +185,56 @@ class Scanner:
         return value
 
     def _fold_summed(self, dtype: str, storage: Extent, unit: Unit, folds: Folds) -> int:
-        """Sum up blocks on the way through a small buffer; what has to be looked at is read again.
+        """Fold a stretch of a type that is summed up as it is stored, and return the checksum of its bytes.
 
-        The first block is short and kept: some statistics have to see a few elements of every
-        channel, and then seldom any more.
+        The first block is short: some statistics have to see a few elements of every channel, and
+        then seldom any more. The rest is summed up on the way through a small buffer, and read again
+        for those that want to see elements all the same.
         """
-        file, size, value = self._files[storage.file], itemsize(dtype), 0
-        end, first, step, keep = unit.start + unit.count, unit.start, FIRST_ELEMENTS, True
-        while first < end:
-            count = min(step, end - first)
-            offset, nbytes = storage.offset + first * size, count * size
-            keep = keep or not has_one_pass(unit.checksum)
-            raw = self._buffer(nbytes if keep else min(nbytes, THROUGH_BYTES))
-            value, sums = self._scan(file, offset, nbytes, raw, dtype=dtype, kind=unit.checksum, value=value)
-            bring = partial(_view, raw) if keep else partial(self._read_again, file, offset, nbytes)
-            block = self._summed_block(dtype, first, bring, Summary(count, *sums or ()))
-            self._update(folds, block)
-            first, step, keep = first + count, BLOCK_ELEMENTS, block.is_decoded
+        start, end, kind = unit.start, unit.start + unit.count, unit.checksum
+        middle = min(end, start + FIRST_ELEMENTS)
+        value = self._fold_blocks(dtype, storage, range(start, middle), folds, kind=kind)
+        rest = range(middle, end)
+        if not rest or not has_one_pass(kind) or not all(one.lazy for one in folds):
+            return self._fold_blocks(dtype, storage, rest, folds, kind=kind, value=value)
+        file, size, raw = self._files[storage.file], itemsize(dtype), self._buffer(THROUGH_BYTES)
+        place, nbytes = storage.offset + middle * size, len(rest) * size
+        value, sums = self._scan(file, place, nbytes, raw, dtype=dtype, kind=kind, value=value)
+        outline = Block(
+            _no_elements, middle, self._scratch, size=len(rest), summary=Summary(len(rest), *sums or ())
+        )
+        wanting = {
+            statistic: fold
+            for statistic, fold in folds.items()
+            if not self._suffices(outline, {statistic: fold})
+        }
+        if wanting:
+            self._fold_blocks(dtype, storage, rest, wanting)
         return value
 
-    def _summed_block(self, dtype: str, first: int, bring: Callable[[], Bytes], summary: Summary) -> Block:
+    def _suffices(self, outline: Block, folds: Folds) -> bool:
+        try:
+            self._update(folds, outline)
+        except _ElementsWantedError:
+            return False
+        return True
+
+    def _fold_blocks(
+        self, dtype: str, storage: Extent, elements: range, folds: Folds, *, kind: str = "", value: int = 0
+    ) -> int:
+        """Fold elements block by block, and return the checksum of their bytes, gone on from `value`."""
+        file, size = self._files[storage.file], itemsize(dtype)
+        for first in elements[::BLOCK_ELEMENTS]:
+            raw = self._buffer(min(BLOCK_ELEMENTS, elements.stop - first) * size)
+            place = storage.offset + first * size
+            value, sums = self._scan(file, place, raw.size, raw, dtype=dtype, kind=kind, value=value)
+            self._update(folds, self._summed_block(dtype, first, raw, Summary(raw.size // size, *sums or ())))
+        return value
+
+    def _summed_block(self, dtype: str, first: int, raw: Bytes, summary: Summary) -> Block:
         """Make a block whose sums are known; it is decoded when a fold asks for the elements."""
-
-        def values() -> NDArray[Any]:
-            return decode(bring(), dtype)
-
+        values = partial(decode, raw, dtype)
         return Block(values, first, self._scratch, size=summary.count, summary=summary)
-
-    def _read_again(self, file: LocalFile, offset: int, nbytes: int) -> Bytes:
-        raw = self._buffer(nbytes)
-        file.read_into(offset, raw.data)
-        return raw
 
     def _checksum_gap(self, unit: Unit) -> int:
         if unit.extent is None:
@@ -280,8 +299,12 @@ class TimedScanner(Scanner):
                 fold.update(block)
 
 
-def _view(raw: Bytes) -> Bytes:
-    return raw
+class _ElementsWantedError(Exception):
+    """A fold wants to see elements of a block of which only sums and extremes are at hand."""
+
+
+def _no_elements() -> NDArray[Any]:
+    raise _ElementsWantedError
 
 
 def _start(statistics: Sequence[Statistic[Any]], info: TensorInfo) -> Folds:

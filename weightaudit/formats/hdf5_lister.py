@@ -53,11 +53,8 @@ FLOATS = {
 LARGEST_ELEMENT = 16
 """Bytes of the largest number, complex128; what is larger is no number, and may be gigabytes."""
 
-FILTERS = {
-    h5py.h5z.FILTER_DEFLATE: "deflate",
-    h5py.h5z.FILTER_SHUFFLE: "shuffle",
-    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
-}
+_Z = h5py.h5z
+FILTERS = {_Z.FILTER_DEFLATE: "deflate", _Z.FILTER_SHUFFLE: "shuffle", _Z.FILTER_FLETCHER32: "fletcher32"}
 
 
 class RefusedError(Exception):

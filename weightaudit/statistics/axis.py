@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, prod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,8 @@ class WeakGroups(Statistic[NDArray[np.float64]]):
     axes: tuple[int, ...] | None = None
     relative: float = 1e-6
     floor: float = 0.0
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> WeakGroupsFold:
         return WeakGroupsFold(info, self)

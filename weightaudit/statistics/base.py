@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,14 @@ class Statistic(ABC, Generic[T]):
 
     Elements that are NaN or infinite are left out of every statistic but `NonFinite`, so
     that one bad value does not hide what the others say.
+
+    Attributes:
+        lazy: Whether most blocks of a healthy tensor can be taken in without a look at their elements,
+            and `Fold.update` changes nothing before it asks for those. Such a fold is first shown
+            what is known of a long stretch, and then its blocks one by one if that did not suffice.
     """
+
+    lazy: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, info: TensorInfo) -> Fold[T]:

@@ -117,11 +117,6 @@ class Block:
         """Return a block of `size` elements from place `start`; other views stay valid."""
         return Block(self.values[start : start + size], self.start + start)
 
-    @property
-    def is_decoded(self) -> bool:
-        """Whether the elements themselves were asked for."""
-        return "values" in self.__dict__
-
     @_View
     def _sums(self) -> Summary | None:
         """Sums and extremes in one pass, where there are compiled kernels."""

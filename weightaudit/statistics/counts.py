@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import inf, nan
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -45,6 +45,8 @@ _ALL_FINITE = NonFiniteCount()
 @dataclass(frozen=True, slots=True)
 class NonFinite(Statistic[NonFiniteCount]):
     """Count of NaN, +Inf and -Inf."""
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> NonFiniteFold:
         return NonFiniteFold()
@@ -107,6 +109,8 @@ class CountFold(ABC):
 class Zeros(Statistic[int]):
     """Count of elements that are exactly 0 or -0."""
 
+    lazy: ClassVar[bool] = True
+
     def start(self, info: TensorInfo) -> CountFold:
         return _ZeroFold()
 
@@ -135,6 +139,8 @@ class Below(Statistic[int]):
     """Count of finite elements with ``|x| < limit``, zeros included."""
 
     limit: float
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> CountFold:
         return _BelowFold(self.limit)
@@ -174,6 +180,8 @@ class Above(Statistic[AboveCount]):
     """Count of finite elements with ``|x| >= limit``, and the largest of them."""
 
     limit: float
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> AboveFold:
         return AboveFold(self.limit)
@@ -247,6 +255,8 @@ class Tiny(Statistic[TinyCount]):
     normal: float
     share: float = 0.0
 
+    lazy: ClassVar[bool] = True
+
     def start(self, info: TensorInfo) -> TinyFold:
         return TinyFold(self)
 
@@ -316,6 +326,8 @@ class NegativeCount:
 @dataclass(frozen=True, slots=True)
 class Negative(Statistic[NegativeCount]):
     """Count of finite elements below zero, and the smallest finite element."""
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> NegativeFold:
         return NegativeFold()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, nan
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
 from weightaudit.statistics.summary import OVERVIEW
@@ -25,6 +25,8 @@ class Range:
 @dataclass(frozen=True, slots=True)
 class Extremes(Statistic[Range]):
     """Smallest and largest finite value."""
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> ExtremesFold:
         return ExtremesFold()
@@ -62,6 +64,8 @@ class ExtremesFold:
 class Peak(Statistic[float]):
     """Largest finite absolute value; 0 if there is none."""
 
+    lazy: ClassVar[bool] = True
+
     def start(self, info: TensorInfo) -> PeakFold:
         return PeakFold()
 
@@ -92,6 +96,8 @@ class PeakFold:
 @dataclass(frozen=True, slots=True)
 class Uniform(Statistic[float | None]):
     """The one value that every element has, or None if they differ or are not finite."""
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> UniformFold:
         return UniformFold()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite, nan, sqrt
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
 from weightaudit.statistics.summary import OVERVIEW
@@ -52,6 +52,8 @@ class MomentSums:
 @dataclass(frozen=True, slots=True)
 class Moments(Statistic[MomentSums]):
     """Count, sum and sum of squares of the finite elements, in float64."""
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> MomentsFold:
         return MomentsFold()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
 
@@ -63,6 +63,8 @@ NOTHING_KNOWN = Summary(squares=nan)
 @dataclass(frozen=True, slots=True)
 class Overview(Statistic[Summary]):
     """The sums and extremes from which other statistics can be answered (`Statistic.answer`)."""
+
+    lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> OverviewFold:
         return OverviewFold()
