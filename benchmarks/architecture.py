@@ -21,6 +21,12 @@ WIDTHS = (4096, 4096, 1024, 1024, 64, 64, 64, 1024)
 CONVOLUTION = 3
 """Which layer of a period is a Conv1D; the others are Dense."""
 
+GIANT = (1 << 18, 4096)
+"""Shape of the one tensor of 4 GiB (float32) of models whose memory is measured."""
+
+PIECE_ELEMENTS = 1 << 24
+"""How much of a tensor is drawn at once, 64 MiB of float32."""
+
 PERIODS = 4
 """How many periods a model has at least; smaller models have narrower layers instead of fewer."""
 
@@ -60,6 +66,18 @@ def layers_of(nbytes: int) -> tuple[Layer, ...]:
     return tuple(_named(layers))
 
 
+def with_giant(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers behind an embedding of 4 GiB, to measure memory: Keras could not run them."""
+    config = {"input_dim": GIANT[0], "output_dim": GIANT[1]}
+    return (Layer("embedding", "Embedding", config, {"embeddings": GIANT}), *layers)
+
+
+def small_layers() -> tuple[Layer, ...]:
+    """Return two Dense layers that make a `.keras` file of about 100 KB."""
+    config, shapes = {"units": 104}, {"kernel": (104, 104), "bias": (104,)}
+    return tuple(Layer(name, "Dense", config, shapes) for name in ("dense", "dense_1"))
+
+
 def model_config(layers: Sequence[Layer]) -> str:
     """Return the configuration of the Sequential model as Keras 3 stores it, in JSON."""
     width = next(iter(layers[0].shapes.values()))[-2]
@@ -74,7 +92,18 @@ def weights_of(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str, NDArray[np
     generator = np.random.default_rng(0)
     for layer in layers:
         for name, shape in layer.shapes.items():
-            yield layer, name, _values(generator, name, shape)
+            yield layer, name, np.concatenate(list(_pieces(generator, name, shape)))
+
+
+def pieces_of(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str, int, NDArray[np.float32]]]:
+    """Yield the values of `weights_of` as (layer, name, first row, rows), at most 64 MiB at a time."""
+    generator = np.random.default_rng(0)
+    for layer in layers:
+        for name, shape in layer.shapes.items():
+            first = 0
+            for piece in _pieces(generator, name, shape):
+                yield layer, name, first, piece
+                first += len(piece)
 
 
 def _period(shrink: int) -> list[Layer]:
@@ -106,8 +135,18 @@ def _serialized(class_name: str, config: dict[str, Any], module: str = "keras.la
     return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
 
 
-def _values(generator: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    values = generator.standard_normal(shape, dtype=np.float32)
+def _pieces(
+    generator: np.random.Generator, name: str, shape: tuple[int, ...]
+) -> Iterator[NDArray[np.float32]]:
+    rows = max(1, PIECE_ELEMENTS // prod(shape[1:]))
+    for first in range(0, shape[0], rows):
+        yield _values(generator, name, shape, min(rows, shape[0] - first))
+
+
+def _values(
+    generator: np.random.Generator, name: str, shape: tuple[int, ...], rows: int
+) -> NDArray[np.float32]:
+    values = generator.standard_normal((rows, *shape[1:]), dtype=np.float32)
     if name == "kernel":
         values *= np.float32(prod(shape[:-1]) ** -0.5)
     elif name == "moving_variance":

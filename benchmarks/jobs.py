@@ -1,82 +1,136 @@
-"""What is measured, each in a process of its own: ``python -m benchmarks.jobs JOB PATH``.
+"""What is measured inside a process of its own: ``python -m benchmarks.jobs JOB PATH``.
 
-The last line of the output is a JSON object. Times leave out the imports; sizes are bytes.
+The last line of the output is a JSON object. Times are lists of [wall, CPU] seconds, one for each
+round, and leave out the imports; sizes are bytes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, sleep, time
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.references import files_of, inflating, reading
+from weightaudit.__main__ import collect_seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BLOCK = 1 << 20
+    from weightaudit.report import ModelReport
+
+OTHER_THRESHOLDS = """
+[rules.exploding-scale]
+warning = 200.0
+error = 900.0
+[rules.dead-channels]
+severity = "note"
+"""
+"""The policy of a second check."""
 
 
-def audit(path: Path) -> dict[str, float]:
-    """Audit a model with all default rules; a first audit that is not timed brings in all modules."""
+SETTLED = 2.1
+"""Seconds for which a file is left alone before a cache keeps anything of it."""
+
+
+def audit(path: Path, rounds: int) -> dict[str, Any]:
+    """Audit a model with all default rules, and read its files, in turn."""
+    return _in_turn(path, rounds, reading)
+
+
+def unpack(path: Path, rounds: int) -> dict[str, Any]:
+    """Audit a packed model, and inflate what it holds, in turn."""
+    return _in_turn(path, rounds, inflating)
+
+
+def again(path: Path, rounds: int) -> dict[str, Any]:
+    """Audit a model, and once more with other thresholds, with a cache that is new in each round."""
     import weightaudit
+    from weightaudit.policy import read_policy
 
-    weightaudit.audit(path)
-    begin = perf_counter()
-    report = weightaudit.audit(path)
-    seconds = perf_counter() - begin
-    (model,) = report.models
-    if model.failure or model.skipped or not model.coverage.audited:
-        sys.exit(f"{path} was not audited whole: {model.failure or model.skipped}")
-    return {"seconds": seconds, "bytes": model.coverage.nbytes, "tensors": model.coverage.audited}
-
-
-def memory(path: Path) -> dict[str, float]:
-    """Audit a model, and return the peak memory of this process and of its largest child."""
-    import weightaudit
-    from weightaudit.formats.lister import discard
-
-    weightaudit.audit(path)
-    # A child counts once it has ended.
-    discard()
-    unit = 1 if sys.platform == "darwin" else 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"own": own, "child": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit}
+    _whole(weightaudit.audit(path).models[0])
+    # Nothing is kept of a file that was written within the last two seconds.
+    sleep(max(0, SETTLED + max(file.stat().st_mtime for file in files_of(path)) - time()))
+    first: list[list[float]] = []
+    second: list[list[float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        document = Path(folder, "weightaudit.toml")
+        document.write_text(OTHER_THRESHOLDS)
+        policy = read_policy(document)
+        for number in range(rounds):
+            cache = Path(folder, str(number))
+            first.append(_timed(partial(weightaudit.audit, path, cache=cache)))
+            if not any(cache.rglob("*.stats")):
+                sys.exit(f"Nothing was kept of {path}.")
+            second.append(_timed(partial(weightaudit.audit, path, cache=cache, policy=policy)))
+    return {"first": first, "second": second}
 
 
-def read_one(path: Path) -> dict[str, float]:
-    """Read the model's files once on one thread."""
-    return _read(path, 1)
+def read(path: Path, rounds: int) -> dict[str, Any]:
+    """Read the files of a model."""
+    run = reading(path)
+    return {"read": [_timed(run.work) for _ in range(rounds)], "bytes": run.nbytes}
 
 
-def read_all(path: Path) -> dict[str, float]:
-    """Read the model's files once on as many threads as the audit uses."""
-    from weightaudit.engine.numpy_engine import available_cpus
-
-    return _read(path, min(8, available_cpus()))
-
-
-def usual(path: Path) -> dict[str, float]:
+def usual(path: Path, rounds: int) -> dict[str, Any]:
     """Load a model with TensorFlow or Keras, and look at every tensor with numpy."""
     load = _load_keras if path.suffix in {".keras", ".h5"} else _load_checkpoint
     weights = load(path)
-    begin = perf_counter()
-    count = sum(1 for values in weights() if _is_sound(values))
-    return {"seconds": perf_counter() - begin, "tensors": count}
+    count = 0
+
+    def look() -> None:
+        nonlocal count
+        count = sum(1 for values in weights() if _is_sound(values))
+
+    return {"usual": [_timed(look) for _ in range(rounds)], "tensors": count}
+
+
+def _in_turn(path: Path, rounds: int, refer: Callable[[Path], Any]) -> dict[str, Any]:
+    import weightaudit
+
+    reference = refer(path)
+    model = _whole(weightaudit.audit(path).models[0])  # Brings in all modules.
+    reference.work()
+    audits: list[list[float]] = []
+    references: list[list[float]] = []
+    for _ in range(rounds):
+        references.append(_timed(reference.work))
+        audits.append(_timed(lambda: weightaudit.audit(path)))
+    return {
+        "audit": audits,
+        "reference": references,
+        "bytes": model.coverage.nbytes,
+        "tensors": model.coverage.audited,
+        "threads": reference.threads,
+    }
+
+
+def _whole(model: ModelReport) -> ModelReport:
+    if model.failure or model.skipped or not model.coverage.audited:
+        sys.exit(f"{model.path} was not audited whole: {model.failure or model.skipped}")
+    return model
+
+
+def _timed(work: Callable[[], object]) -> list[float]:
+    wall, cpu = perf_counter(), process_time()
+    work()
+    return [perf_counter() - wall, process_time() - cpu]
 
 
 def _load_checkpoint(path: Path) -> Callable[[], Iterator[Any]]:
     tf: Any = import_module("tensorflow")
+    prefix = path / "variables" / "variables" if path.is_dir() else path
 
     def weights() -> Iterator[Any]:
-        reader = tf.train.load_checkpoint(str(path))
-        for name in reader.get_variable_to_shape_map():
-            yield reader.get_tensor(name)
+        reader = tf.train.load_checkpoint(str(prefix))
+        for name, dtype in reader.get_variable_to_dtype_map().items():
+            if dtype.is_floating:
+                yield reader.get_tensor(name)
 
     return weights
 
@@ -103,22 +157,7 @@ def _is_sound(values: Any) -> bool:
     return not np.isnan(values).any() and bool(np.isfinite(figures).all())
 
 
-def _read(path: Path, threads: int) -> dict[str, float]:
-    files = [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.*"))
-    descriptors = [os.open(file, os.O_RDONLY) for file in files]
-    blocks = [(fd, place) for fd in descriptors for place in range(0, os.fstat(fd).st_size, BLOCK)]
-
-    def work(first: int) -> int:
-        buffer = bytearray(BLOCK)
-        return sum(os.preadv(fd, [buffer], place) for fd, place in blocks[first::threads])
-
-    begin = perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        nbytes = sum(pool.map(work, range(threads)))
-    return {"seconds": perf_counter() - begin, "bytes": nbytes, "threads": threads}
-
-
-JOBS = {"audit": audit, "memory": memory, "read-one": read_one, "read-all": read_all, "usual": usual}
+JOBS = {"audit": audit, "unpack": unpack, "again": again, "read": read, "usual": usual}
 
 
 def main() -> None:
@@ -126,8 +165,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
     parser.add_argument("job", choices=JOBS)
     parser.add_argument("path", type=Path)
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    figures = JOBS[options.job](options.path)
+    collect_seldom()  # as the command line does
+    figures = JOBS[options.job](options.path, options.rounds)
     print()
     print(json.dumps(figures))
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.formats import ALL
+from benchmarks.results import processor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from benchmarks.measure import Memory, Speed, Startup
+    from benchmarks.measure import Goal, Usual
+    from benchmarks.others import Other
+    from benchmarks.results import Peak, Results, Setting
 
-BEGIN = "<!-- results: begin -->"
-END = "<!-- results: end -->"
+RESULTS = ("<!-- results: begin -->", "<!-- results: end -->")
+STATISTICS = ("<!-- statistics: begin -->", "<!-- statistics: end -->")
 PROJECTIONS = ("<!-- projections: begin -->", "<!-- projections: end -->")
 
 
@@ -34,97 +36,105 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
 
 
-def speed_table(results: Mapping[str, Speed]) -> str:
-    """Return the table of audits beside plain reads and the usual way."""
-    threads = next(iter(results.values())).threads
+def report(results: Results) -> str:
+    """Return the tables of everything that was measured, each under its title."""
+    sections = {
+        "Goals": goal_table(results.goals) if results.goals else "",
+        "The usual ways": usual_table(results.usual) if results.usual else "",
+        "Peak memory": memory_table(results.peaks) if results.peaks else "",
+        "Other tools": others_table(results.others) if results.others else "",
+    }
+    tables = [f"### {title}\n\n{table}" for title, table in sections.items() if table]
+    return "\n\n".join([_sentence(results.setting), *tables])
+
+
+def goal_table(goals: Sequence[Goal]) -> str:
+    """Return the table of goals, each beside what was measured."""
+    header = ("what", "goal", "measured", "by CPU time", "met", "figures")
+    return markdown(header, [_goal_row(goal) for goal in goals])
+
+
+def _goal_row(goal: Goal) -> tuple[str, ...]:
+    def number(value: float) -> str:
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+    unit = f" {goal.unit}" if goal.unit else ""
+    return (
+        goal.what,
+        f"{goal.limit:g}{unit}",
+        f"{number(goal.measured)}{unit}",
+        "" if goal.cpu is None else f"{number(goal.cpu)}{unit}",
+        "yes" if goal.is_met else "no",
+        goal.detail,
+    )
+
+
+def usual_table(results: Sequence[Usual]) -> str:
+    """Return the table of models that were looked at the usual way, beside their audits."""
     header = (
         "format",
         "MB",
-        "tensors",
-        "audit, GB/s",
-        "read on 1 thread, GB/s",
-        f"read on {threads}, GB/s",
-        "audit / read on 1",
-        f"audit / read on {threads}",
-        "usual way, GB/s",
-        "audit / usual way",
+        "audit, s",
+        "usual way, s",
+        "process: check, s",
+        "usual way, s",
+        "usual / check",
+        "peak: check",
+        "usual way",
     )
-    return markdown(header, [_speed_row(ALL[kind], speed) for kind, speed in results.items()])
-
-
-def _speed_row(label: str, speed: Speed) -> tuple[str, ...]:
-    def rate(time: str) -> str:
-        return f"{speed.nbytes / speed.best(time) / 1e9:.2f}"
-
-    return (
-        label,
-        f"{speed.nbytes / 1e6:.0f}",
-        str(speed.tensors),
-        rate("audit"),
-        rate("read_one"),
-        rate("read_all"),
-        f"{speed.ratio('read_one', 'audit'):.2f}",
-        f"{speed.ratio('read_all', 'audit'):.2f}",
-        rate("usual"),
-        f"{speed.ratio('usual', 'audit'):.1f}",
-    )
-
-
-def process_table(results: Mapping[str, Speed]) -> str:
-    """Return the table of whole processes: imports, start and end included."""
-    header = ("format", "`weightaudit check`, s", "its CPU, s", "usual way, s", "usual way / check")
     rows = [
         (
-            ALL[kind],
-            f"{speed.typical('check'):.2f}",
-            f"{speed.typical('check_cpu'):.2f}",
-            f"{speed.typical('usual_process'):.2f}",
-            f"{speed.ratio('usual_process', 'check'):.1f}",
+            one.label,
+            f"{one.megabytes:.0f}",
+            f"{one.audit:.3f}",
+            f"{one.seconds:.2f}",
+            f"{one.check:.2f}",
+            f"{one.wall:.2f}",
+            f"{one.ratio:.1f}",
+            f"{one.check_peak / 1e6:.0f} MB",
+            f"{one.peak / 1e6:.0f} MB",
         )
-        for kind, speed in results.items()
+        for one in results
     ]
     return markdown(header, rows)
 
 
-def memory_table(results: Mapping[str, Mapping[int, Memory]]) -> str:
-    """Return the table of peak memory: formats by sizes in MB."""
-    sizes = sorted({size for by_size in results.values() for size in by_size})
-    header = ("format", *(f"{size} MB model" for size in sizes), "largest child")
+def memory_table(peaks: Sequence[Peak]) -> str:
+    """Return the table of peak memory: formats by sizes."""
+    sizes = sorted({round(one.megabytes) for one in peaks})
+    known = {(one.label, round(one.megabytes)): f"{one.peak / 1e6:.0f} MB" for one in peaks}
     rows = [
-        (
-            ALL[kind],
-            *(f"{by_size[size].own / 1e6:.0f} MB" for size in sizes),
-            f"{max(memory.child for memory in by_size.values()) / 1e6:.0f} MB",
-        )
-        for kind, by_size in results.items()
+        (label, *(known.get((label, size), "") for size in sizes))
+        for label in dict.fromkeys(one.label for one in peaks)
     ]
-    return markdown(header, rows)
+    return markdown(("format", *(f"{size} MB model" for size in sizes)), rows)
 
 
-def startup_table(results: Mapping[str, Startup]) -> str:
-    """Return the table of start-up times."""
-    header = ("first / second", "best, s", "median, s", "second, s", "ratio")
-    rows = [
-        (label, f"{one.best:.3f}", f"{one.typical:.3f}", f"{one.other:.3f}", f"{one.ratio:.2f}")
-        for label, one in results.items()
-    ]
-    return markdown(header, rows)
+def others_table(others: Sequence[Other]) -> str:
+    """Return the table of other tools."""
+    header = ("tool", "given", "looks at", "process, s", "peak", "check, s", "tool / check")
+    return markdown(header, [_other_row(one) for one in others])
+
+
+def _other_row(one: Other) -> tuple[str, ...]:
+    if one.failure:
+        return one.tool, one.model, f"failed here: {one.failure}", "", "", "", ""
+    times = (f"{one.wall:.2f}", f"{one.peak / 1e6:.0f} MB", f"{one.check:.2f}", f"{one.wall / one.check:.0f}")
+    return one.tool, one.model, one.looks_at, *times
 
 
 def machine() -> str:
     """Return one sentence on what the figures were measured with."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "h5py", "tensorflow", "keras"))
-    return f"{_processor()}; Python {platform.python_version()}, {packages}."
+    return f"{processor()}; Python {platform.python_version()}, {packages}."
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
+def _sentence(setting: Setting) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in setting.versions.items())
+    return f"{setting.date}; {setting.machine}; {versions}; load average {setting.load} when it began."
 
 
-def write_results(document: Path, results: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
+def write_results(document: Path, results: str, marks: tuple[str, str] = RESULTS) -> None:
     """Put the results between the two marker comments of a document.
 
     Raises:

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +33,13 @@ class Run:
     Attributes:
         wall: Seconds from the start of the process to its end.
         cpu: Seconds of processor time, its children's included.
+        peak: Bytes of memory that were resident at most, in it or in the largest of its children.
         output: What it wrote to its standard output.
     """
 
     wall: float
     cpu: float
+    peak: int
     output: str
 
 
@@ -47,18 +49,17 @@ def run_python(*arguments: str) -> Run:
     Raises:
         CommandError: It exited with another code than 0.
     """
-    return _run([sys.executable, *arguments])
+    return run_command([sys.executable, *arguments])
 
 
-def run_job(job: str, path: Path) -> dict[str, float]:
-    """Run one of `benchmarks.jobs`; to its figures add ``wall`` and ``cpu`` of the whole process.
+def run_job(job: str, path: Path, *arguments: str) -> tuple[dict[str, Any], Run]:
+    """Run one of `benchmarks.jobs`, and return its figures and those of the whole process.
 
     Raises:
         CommandError: It failed.
     """
-    run = run_python("-m", "benchmarks.jobs", job, str(path))
-    figures = cast("dict[str, float]", json.loads(run.output.splitlines()[-1]))
-    return {**figures, "wall": run.wall, "cpu": run.cpu}
+    run = run_python("-m", "benchmarks.jobs", job, str(path), *arguments)
+    return cast("dict[str, Any]", json.loads(run.output.splitlines()[-1])), run
 
 
 def settle(folder: Path) -> None:
@@ -69,27 +70,40 @@ def settle(folder: Path) -> None:
     """
     os.sync()
     if hasattr(os, "posix_fadvise"):
-        for file in folder.iterdir():
+        for file in (path for path in folder.rglob("*") if path.is_file()):
             with file.open("rb") as stream:
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _run(command: Sequence[str]) -> Run:
-    # Without compiled bytecode every start would be a compilation.
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+def run_command(command: Sequence[str], accepted: Sequence[int] = (0,)) -> Run:
+    """Run a command in the checkout and measure it.
+
+    Raises:
+        CommandError: It exited with a code that is not accepted, or could not be started.
+    """
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         begin = perf_counter()
-        process = subprocess.Popen(
-            command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        try:
+            process = subprocess.Popen(
+                command, cwd=CHECKOUT, env=_environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        except OSError as error:
+            raise CommandError(f"{command[0]} could not be started: {error}") from error
         with process:
             output = process.stdout.read() if process.stdout else ""
             _, status, usage = os.wait4(process.pid, 0)
             wall = perf_counter() - begin
             process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if process.returncode not in accepted:
             errors.seek(0)
-            tail = errors.read()[-2000:].strip()
+            tail = f"{output[-500:]}{errors.read()[-1500:]}".strip()
             raise CommandError(f"{' '.join(command)} exited with {process.returncode}: {tail}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, output)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, output)
+
+
+def _environment() -> dict[str, str]:
+    # Without compiled bytecode every start would be a compilation.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    # What is compared must not be held up by messages, nor by telling somebody that it was started.
+    return environment | {"TF_CPP_MIN_LOG_LEVEL": "3", "DO_NOT_TRACK": "1", "NO_ANALYTICS": "1"}
