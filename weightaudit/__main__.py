@@ -27,12 +27,19 @@ NOT_READ = 141
 """Exit code where nobody read the help: 128 and the number of SIGPIPE."""
 
 
+def collect_seldom() -> None:
+    """Have Python look for cycles of objects less often, in a process that does nothing but audit.
+
+    A large model is a million objects that all live to the end; by default, time and again all of
+    them are searched: a third of the time that 100,000 small tensors take.
+    """
+    gc.set_threshold(500_000, 20, 20)
+
+
 def main() -> int:
     """Run the command line and return its exit code."""
     _reserve_streams()
-    # A large model is a million objects that all live to the end; by default, time and again all of them
-    # are searched for cycles: a third of the time that 100,000 small tensors take.
-    gc.set_threshold(500_000, 20, 20)
+    collect_seldom()
     # The end of the process frees everything; looking for cycles before it takes 20 ms.
     atexit.register(gc.freeze)
     # A name that the terminal's encoding lacks must not stop a report half-way.

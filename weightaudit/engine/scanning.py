@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -233,7 +232,11 @@ class Scanner:
 
     def _summed_block(self, dtype: str, first: int, raw: Bytes, summary: Summary) -> Block:
         """Make a block whose sums are known; it is decoded when a fold asks for the elements."""
-        values = partial(decode, raw, dtype)
+        size = itemsize(dtype)
+
+        def values(start: int, end: int) -> NDArray[Any]:
+            return decode(raw[start * size : end * size], dtype)
+
         return Block(values, first, self._scratch, size=summary.count, summary=summary)
 
     def _checksum_gap(self, unit: Unit) -> int:
@@ -303,7 +306,7 @@ class _ElementsWantedError(Exception):
     """A fold wants to see elements of a block of which only sums and extremes are at hand."""
 
 
-def _no_elements() -> NDArray[Any]:
+def _no_elements(start: int, end: int) -> NDArray[Any]:  # noqa: ARG001 - whichever are asked for
     raise _ElementsWantedError
 
 

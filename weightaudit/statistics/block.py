@@ -81,7 +81,7 @@ class Block:
 
     def __init__(
         self,
-        values: Real | Callable[[], Real],
+        values: Real | Callable[[int, int], Real],
         start: int,
         scratch: Scratch | None = None,
         *,
@@ -91,7 +91,8 @@ class Block:
         """Make a block.
 
         Args:
-            values: One-dimensional float32 or float64 array, or what decodes it.
+            values: One-dimensional float32 or float64 array, or what gives such an array of the
+                elements from one place to before another.
             start: Index of the first element.
             scratch: Memory for the views.
             size: Number of elements, where `values` is a function.
@@ -101,7 +102,7 @@ class Block:
         self._scratch = scratch or Scratch()
         if callable(values):
             self.size = size
-            self._decode = values
+            self._bring = values
         else:
             self.size = values.size
             self.__dict__["values"] = values
@@ -111,11 +112,13 @@ class Block:
     @_View
     def values(self) -> Real:
         """One-dimensional float32 or float64 array, as stored (NaN and Inf included)."""
-        return self._decode()
+        return self._bring(0, self.size)
 
     def part(self, start: int, size: int) -> Block:
-        """Return a block of `size` elements from place `start`; other views stay valid."""
-        return Block(self.values[start : start + size], self.start + start)
+        """Return a block of `size` elements from place `start`; only those are decoded."""
+        if "values" in self.__dict__:
+            return Block(self.values[start : start + size], self.start + start)
+        return Block(self._bring(start, start + size), self.start + start)
 
     @_View
     def _sums(self) -> Summary | None:
