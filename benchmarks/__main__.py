@@ -77,12 +77,16 @@ def _compare_engines(options: argparse.Namespace) -> int:
 
 def _projections_table(options: argparse.Namespace) -> str:
     work = ("tiny",) if options.quick else ("small", "resnet", "large")
-    return projections.comparison_table(projections.compare(work, options.rounds or 3, _say))
+    return projections.comparison_table(
+        projections.compare(work, options.rounds or (1 if options.quick else 3), _say)
+    )
 
 
 def _statistics_table(options: argparse.Namespace) -> str:
     work = ("tiny", "spectral-tiny") if options.quick else (*statistics.PLAIN, *statistics.SPECTRAL)
-    return statistics.statistics_tables(statistics.compare(work, options.rounds or 3, _say))
+    return statistics.statistics_tables(
+        statistics.compare(work, options.rounds or (1 if options.quick else 3), _say)
+    )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
