@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit import eigenvalues
+from weightaudit.eigenvalues import gram, is_bounded, lanczos
 from weightaudit.projections.base import Phase, Projection
 from weightaudit.projections.demands import require_norm
 from weightaudit.projections.grid import grid_of, nearest
@@ -19,17 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SMALL = 1024
-"""Rows of a Gram matrix up to which all of its eigenvalues are computed: 0.05 s."""
-
-_STEPS = 300
-"""Steps of the Lanczos method at most."""
-
 _CONVERGED = 1e-9
 """Relative residual at which it ends."""
-
-_ELEMENTS = 1 << 23
-"""Elements of a kernel that are multiplied at once."""
 
 
 def spectral_norm(values: NDArray[Any], max_value: float = 1.0, *, dtype: str | None = None) -> NDArray[Any]:
@@ -88,18 +81,18 @@ class SpectralNorm(Projection):
         squares = float(total(whole, np.square, unit).flat[0])
         if not limit < squares < np.inf:
             return values
-        gram = _gram(values, unit)
-        if _is_bounded(gram, limit):
+        product = _gram(values, unit)
+        if is_bounded(product, limit):
             return values
-        factor = self.max_value / np.sqrt(_largest_eigenvalue(gram))
+        factor = self.max_value / np.sqrt(_largest_eigenvalue(product))
         everything = np.ones(1, np.bool_)
         rounding = partial(nearest, grid=grid)
         # Rounding may raise singular values a little, also where it lowers every magnitude.
         attempts = (
             scaled(whole, np.array([one]), unit, everything, rounding).reshape(values.shape)
-            for one in _smaller_and_smaller(factor, max(grid.epsilon / 2, len(gram) * 2.0**-50))
+            for one in _smaller_and_smaller(factor, max(grid.epsilon / 2, len(product) * 2.0**-50))
         )
-        return next(one for one in attempts if _is_bounded(_gram(one, unit), limit))
+        return next(one for one in attempts if is_bounded(_gram(one, unit), limit))
 
 
 def _smaller_and_smaller(factor: float, share: float) -> Iterator[float]:
@@ -108,65 +101,15 @@ def _smaller_and_smaller(factor: float, share: float) -> Iterator[float]:
 
 
 def _gram(values: NDArray[Any], unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the smaller Gram matrix of a kernel times its unit."""
-    matrix = values.reshape(-1, values.shape[-1])
-    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    size = tall.shape[1]
-    gram = np.zeros((size, size))
-    rows = max(1, _ELEMENTS // size)
-    for first in range(0, len(tall), rows):
-        block = tall[first : first + rows].astype(np.float64) * unit
-        gram += block.T @ block
-    return gram
+    return gram(values.reshape(-1, values.shape[-1]), float(unit.flat[0]))
 
 
-def _is_bounded(gram: NDArray[np.float64], limit: float) -> bool:
-    """Say whether no eigenvalue is above the limit."""
-    if len(gram) <= _SMALL:
-        return bool(np.linalg.eigvalsh(gram)[-1] <= limit)
-    if not gram.any():
-        return True
-    difference = -gram
-    difference.flat[:: len(gram) + 1] += limit
-    try:
-        np.linalg.cholesky(difference)
-    except np.linalg.LinAlgError:
-        return False
-    return True
-
-
-def _largest_eigenvalue(gram: NDArray[np.float64]) -> float:
+def _largest_eigenvalue(product: NDArray[np.float64]) -> float:
     """Return the largest eigenvalue, or a close upper bound."""
-    if len(gram) <= _SMALL:
-        return float(np.linalg.eigvalsh(gram)[-1])
-    value, residual = _krylov(gram)
+    if len(product) <= eigenvalues.SMALL:
+        return float(np.linalg.eigvalsh(product)[-1])
+    value, residual = lanczos(product, _CONVERGED)
     excess = max(residual, value * 2.0**-40)
-    while not _is_bounded(gram, value + excess):
+    while not is_bounded(product, value + excess):
         excess *= 4
     return value + excess
-
-
-def _krylov(gram: NDArray[np.float64]) -> tuple[float, float]:
-    """Return a lower bound of the largest eigenvalue and its residual (Lanczos, orthogonalized twice)."""
-    vector = np.random.default_rng(0).standard_normal(len(gram))
-    vector /= np.linalg.norm(vector)
-    steps = min(_STEPS, len(gram))
-    basis = np.zeros((steps, len(gram)))
-    small = np.zeros((steps + 1, steps + 1))
-    step = -1
-    while True:
-        step += 1
-        basis[step] = vector
-        known = basis[: step + 1]
-        image = gram @ vector
-        small[step, step] = vector @ image
-        for _ in range(2):
-            image -= (known @ image) @ known
-        beta = float(np.linalg.norm(image))
-        if step % 10 == 9 or step + 1 == steps or beta == 0:
-            values, vectors = np.linalg.eigh(small[: step + 1, : step + 1])
-            value, residual = float(values[-1]), beta * abs(float(vectors[-1, -1]))
-            if residual <= _CONVERGED * value or step + 1 == steps:
-                return value, residual
-        small[step, step + 1] = small[step + 1, step] = beta
-        vector = image / beta

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightaudit.dtypes import kind_of
+from weightaudit.eigenvalues import gram, largest_eigenvalue
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.eigenvalues import gram, largest_eigenvalue
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block

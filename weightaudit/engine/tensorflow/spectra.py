@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.engine.tensorflow.limits import MOST_ELEMENTS
+from weightaudit.projections.tensorflow.eigenvalues import SMALL, all_eigenvalues, lanczos
 from weightaudit.projections.tensorflow.library import Tensor, tf
 from weightaudit.statistics.spectral import SpectralNorm, Spectrum, matrix_shape, reason_against, spectrum_of
 
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 
 STACK_ELEMENTS = 1 << 23
 """Elements of kernels that wait for others of their shape, 32 MiB of float32, before some are sent."""
-
-_SMALL = 512
-"""Columns up to which all eigenvalues of the Gram matrix are computed; above, Lanczos is faster."""
-
-_STRIDE = 16
-_STEPS = 320
-_CONVERGED = 1e-10
-"""The Lanczos method looks after every stride whether the value grew by more than this, relatively."""
 
 _ORDINARY = 2.0**-64, 2.0**400
 """Largest magnitudes of kernels that TensorFlow measures: subnormal numbers, which it takes for zero, do not
@@ -124,54 +117,17 @@ def measure_kernels(kernels: NDArray[Any]) -> list[Spectrum]:
         kernels: float32 or float64 array of shape (kernels, rows, columns), with at least as many rows as
             columns, finite, and of ordinary magnitude.
     """
-    values, squares = _traced(is_small=kernels.shape[2] <= _SMALL, dtype=kernels.dtype.name)(kernels)
+    values, squares = _traced(is_small=kernels.shape[2] <= SMALL, dtype=kernels.dtype.name)(kernels)
     norms = np.sqrt(np.maximum(values.numpy(), 0))
     return [Spectrum(*one) for one in zip(norms.tolist(), squares.numpy().tolist(), strict=True)]
 
 
 @lru_cache
 def _traced(*, is_small: bool, dtype: str) -> Any:
-    measure = partial(_measure, _decomposed if is_small else _lanczos)
+    measure = partial(_measure, all_eigenvalues if is_small else lanczos)
     return tf.function(measure, [tf.TensorSpec((None, None, None), dtype)], autograph=False)
 
 
 def _measure(largest: Callable[[Tensor], Tensor], kernels: Tensor) -> tuple[Tensor, Tensor]:
     wide = tf.cast(kernels, tf.float64)
     return largest(wide), tf.reduce_sum(tf.square(wide), (1, 2))
-
-
-def _decomposed(kernels: Tensor) -> Tensor:
-    return tf.linalg.eigvalsh(tf.matmul(kernels, kernels, transpose_a=True))[:, -1]
-
-
-def _lanczos(kernels: Tensor) -> Tensor:
-    """Return the largest eigenvalue of each Gram matrix, without computing the matrix.
-
-    As in `weightaudit.projections.tensorflow.spectral`, but for kernels of any shape.
-    """
-    count, width = tf.shape(kernels)[0], tf.shape(kernels)[2]
-    start = tf.random.stateless_normal((1, width, 1), (1, 2), dtype=tf.float64)
-    vector = tf.tile(start / tf.norm(start), (count, 1, 1))
-
-    def stride(*state: Tensor) -> tuple[Tensor, ...]:
-        step, value, _, before, vector, beta, small = state
-        for _number in range(_STRIDE):
-            image = tf.matmul(kernels, tf.matmul(kernels, vector), transpose_a=True)
-            alpha = tf.reduce_sum(image * vector, 1, keepdims=True)
-            image -= alpha * vector + beta * before
-            beta = tf.norm(image, axis=1, keepdims=True)
-            before, vector = vector, tf.math.divide_no_nan(image, beta)
-            small = tf.concat([small, tf.concat([alpha, beta], 2)], 1)
-        diagonal, beside = small[:, :, 0], small[:, :-1, 1]
-        matrix = tf.linalg.diag(diagonal) + tf.linalg.diag(beside, k=1) + tf.linalg.diag(beside, k=-1)
-        return step + _STRIDE, tf.linalg.eigvalsh(matrix)[:, -1], value, before, vector, beta, small
-
-    def grows(step: Tensor, value: Tensor, before: Tensor, *_: Tensor) -> Tensor:
-        return (step < _STEPS) & tf.reduce_any(value > before * (1 + _CONVERGED))
-
-    zero = tf.zeros((count,), tf.float64)
-    nothing, small = tf.zeros((count, 1, 1), tf.float64), tf.zeros((count, 0, 2), tf.float64)
-    state = (tf.constant(0), zero + 1, zero, tf.zeros_like(vector), vector, nothing, small)
-    lengths = ((), (None,), (None,), (None, None, 1), (None, None, 1), (None, 1, 1), (None, None, 2))
-    shapes = tuple(tf.TensorShape(one) for one in lengths)
-    return tf.while_loop(grows, stride, state, shape_invariants=shapes)[1]
