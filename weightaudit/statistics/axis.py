@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from weightaudit.dtypes import components
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import OVERVIEW
+from weightaudit.statistics.summary import proven
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,8 +71,8 @@ class WeakGroups(Statistic[NDArray[np.float64]]):
         return WeakGroupsFold(info, self)
 
     def answer(self, info: TensorInfo, known: Stats) -> NDArray[np.float64] | Unknown:
-        summary = known.get(OVERVIEW)
-        if not (summary and summary.is_finite and summary.count and fits(self.axes, len(info.shape))):
+        summary = proven(known)
+        if summary is None or not summary.count or not fits(self.axes, len(info.shape)):
             return UNKNOWN
         # Were all elements of a group as small as the smallest of all, it would still be strong.
         if summary.smallest < max(self.floor, self.relative * summary.peak):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import OVERVIEW
+from weightaudit.statistics.summary import proven
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,8 +52,8 @@ class NonFinite(Statistic[NonFiniteCount]):
         return NonFiniteFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> NonFiniteCount | Unknown:
-        summary = known.get(OVERVIEW)
-        return _ALL_FINITE if summary is not None and summary.is_finite else UNKNOWN
+        summary = proven(known)
+        return _ALL_FINITE if summary is not None else UNKNOWN
 
 
 class NonFiniteFold:
@@ -115,8 +115,8 @@ class Zeros(Statistic[int]):
         return _ZeroFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> int | Unknown:
-        summary = known.get(OVERVIEW)
-        return 0 if summary is not None and summary.is_finite and summary.smallest > 0 else UNKNOWN
+        summary = proven(known)
+        return 0 if summary is not None and summary.smallest > 0 else UNKNOWN
 
 
 class _ZeroFold(CountFold):
@@ -146,8 +146,8 @@ class Below(Statistic[int]):
         return _BelowFold(self.limit)
 
     def answer(self, info: TensorInfo, known: Stats) -> int | Unknown:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite:
+        summary = proven(known)
+        if summary is None:
             return UNKNOWN
         if summary.smallest >= self.limit:
             return 0
@@ -187,8 +187,8 @@ class Above(Statistic[AboveCount]):
         return AboveFold(self.limit)
 
     def answer(self, info: TensorInfo, known: Stats) -> AboveCount | Unknown:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite or summary.peak >= self.limit:
+        summary = proven(known)
+        if summary is None or summary.peak >= self.limit:
             return UNKNOWN
         return _NONE_ABOVE
 
@@ -261,8 +261,8 @@ class Tiny(Statistic[TinyCount]):
         return TinyFold(self)
 
     def answer(self, info: TensorInfo, known: Stats) -> TinyCount | Unknown:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite:
+        summary = proven(known)
+        if summary is None:
             return UNKNOWN
         is_clear = summary.smallest >= self.normal or not summary.peak
         is_clear = is_clear or _is_negligible(self, summary.count, summary.squares)
@@ -333,8 +333,8 @@ class Negative(Statistic[NegativeCount]):
         return NegativeFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> NegativeCount | Unknown:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite or summary.minimum < 0:
+        summary = proven(known)
+        if summary is None or summary.minimum < 0:
             return UNKNOWN
         return NegativeCount(0, summary.minimum if summary.count else nan)
 

@@ -7,7 +7,7 @@ from math import inf, nan
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import OVERVIEW
+from weightaudit.statistics.summary import proven
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
@@ -32,8 +32,8 @@ class Extremes(Statistic[Range]):
         return ExtremesFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> Range | Unknown:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite:
+        summary = proven(known)
+        if summary is None:
             return UNKNOWN
         return Range(summary.minimum, summary.maximum) if summary.count else Range(nan, nan)
 
@@ -70,8 +70,8 @@ class Peak(Statistic[float]):
         return PeakFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> float | Unknown:
-        summary = known.get(OVERVIEW)
-        return UNKNOWN if summary is None or not summary.is_finite else summary.peak
+        summary = proven(known)
+        return UNKNOWN if summary is None else summary.peak
 
 
 class PeakFold:
@@ -103,8 +103,8 @@ class Uniform(Statistic[float | None]):
         return UniformFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> float | Unknown | None:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite:
+        summary = proven(known)
+        if summary is None:
             return UNKNOWN
         same = summary.count and summary.minimum == summary.maximum
         return summary.minimum + 0.0 if same else None

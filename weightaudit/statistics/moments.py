@@ -7,7 +7,7 @@ from math import isfinite, nan, sqrt
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import OVERVIEW
+from weightaudit.statistics.summary import proven
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
@@ -59,8 +59,8 @@ class Moments(Statistic[MomentSums]):
         return MomentsFold()
 
     def answer(self, info: TensorInfo, known: Stats) -> MomentSums | Unknown:
-        summary = known.get(OVERVIEW)
-        if summary is None or not summary.is_finite:
+        summary = proven(known)
+        if summary is None:
             return UNKNOWN
         return MomentSums(summary.count, summary.total, summary.squares)
 
