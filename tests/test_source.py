@@ -76,3 +76,52 @@ def test_change_while_open_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(b"01234")
         with pytest.raises(ReadError, match="changed while it was read"):
             files.check_unchanged()
+
+
+def test_a_directory_put_in_its_place(tmp_path: Path) -> None:
+    """Names are resolved in the directory that was opened, not in one that takes its name meanwhile."""
+    for name in ("model", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index").write_text(name)
+        (tmp_path / name / "shard").write_text(name)
+    (tmp_path / "other" / "more").touch()
+    with Files(tmp_path / "model") as files:
+        files.open("index")
+        (tmp_path / "model").rename(tmp_path / "away")
+        (tmp_path / "other").rename(tmp_path / "model")
+        assert files[files.open("shard")].read(0, 5) == b"model"
+        assert files.listing() == ["index", "shard"]
+        assert not files.exists("more")
+        files.check_unchanged()
+
+
+def test_one_of_several_files_is_replaced(tmp_path: Path) -> None:
+    """A model of several files is refused when a name leads to another file by its end; one file is whole."""
+    for name in ("variables", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index").write_text(name)
+    (tmp_path / "model").touch()
+    with Files(tmp_path) as files:
+        files.open("variables/index")
+        (tmp_path / "variables").rename(tmp_path / "away")
+        (tmp_path / "other").rename(tmp_path / "variables")
+        files.check_unchanged()
+        files.open("model")
+        with pytest.raises(ReadError, match="variables/index was replaced while the model was read"):
+            files.check_unchanged()
+
+
+def test_what_exists(tmp_path: Path) -> None:
+    """A link that leads nowhere is there but leads to nothing, and odd names are no files."""
+    (tmp_path / "link").symlink_to("nowhere")
+    with Files(tmp_path) as files:
+        assert not files.exists("link")
+        assert files.exists("link", even_dangling=True)
+        assert not files.exists("a\0b")
+        assert files.listing("link") == files.listing("nowhere") == []
+
+
+def test_no_such_directory(tmp_path: Path) -> None:
+    """A model below a directory that is not there is refused by the directory's name."""
+    with pytest.raises(ReadError, match="gone cannot be opened: No such file"):
+        Files(tmp_path / "gone")

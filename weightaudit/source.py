@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Buffer = bytearray | memoryview
 
+# To be searched is enough, where the system tells that from being listed.
+_DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+
 
 class ByteSource(Protocol):
     """Bytes that can be read by position from several threads at once."""
@@ -48,15 +51,23 @@ class LocalFile:
 
     The file is not mapped: one that shrinks under a map kills the process, where a
     positioned read of missing bytes is an error that can be reported.
+
+    Args:
+        path: Where it is.
+        label: Its name in messages; the last part of `path` by default.
+        folder: Descriptor of the directory that a relative `path` begins at; the working directory
+            by default.
+
+    Raises:
+        ReadError: It is missing, may not be read, or is not a regular file.
     """
 
-    def __init__(self, path: Path, *, label: str | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, label: str | None = None, folder: int | None = None) -> None:
         self.label = label or path.name
         # O_NONBLOCK: opening a FIFO would otherwise wait for a writer for ever.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            self.fd = os.open(path, flags)
+            self.fd = os.open(path, flags, dir_fd=folder)
         except OSError as error:
             raise ReadError(f"{self.label} cannot be opened: {error.strerror or error}.") from error
         status = os.fstat(self.fd)
@@ -144,7 +155,6 @@ class SpooledFile(LocalFile):
     def __init__(self, fd: int, label: str) -> None:
         self.fd = os.dup(fd)
         self.label = label
-        self.path = Path(label)
         status = os.fstat(self.fd)
         self.size = status.st_size
         self._identity = _identity(status)
@@ -157,15 +167,25 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 class Files:
     """The open files of one model, numbered in the order in which they were opened.
 
+    The directory is held open and all names are resolved in it, so that a directory that is put in
+    its place meanwhile gives no file to a model that was begun in the old one.
+
     Args:
         root: Directory of the model, or of its main file. A symbolic link inside it is
             followed only to a place inside it.
+
+    Raises:
+        ReadError: There is no such directory.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
         self._open: list[LocalFile] = []
         self._numbers: dict[str, int] = {}
+        try:
+            self._folder = os.open(self.root, _DIRECTORY)
+        except OSError as error:
+            raise ReadError(f"{self.root.name} cannot be opened: {error.strerror or error}.") from error
 
     def open(self, relative: str) -> int:
         """Open a file below the root once and return its number.
@@ -175,12 +195,31 @@ class Files:
         """
         if relative in self._numbers:
             return self._numbers[relative]
-        real = Path(os.path.realpath(self.root / relative))
-        if not real.is_relative_to(self.root):
-            raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
-        number = self.adopt(LocalFile(real, label=relative))
+        number = self.adopt(self._find(relative))
         self._numbers[relative] = number
         return number
+
+    def exists(self, relative: str, *, even_dangling: bool = False) -> bool:
+        """Say whether there is something of that name below the root.
+
+        Args:
+            relative: The name.
+            even_dangling: Whether a symbolic link that leads nowhere is something.
+        """
+        return self._status(relative, follow=not even_dangling) is not None
+
+    def listing(self, relative: str = "") -> list[str]:
+        """Return the sorted names in a directory below the root; none if it is no readable directory."""
+        try:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            folder = os.open(relative or ".", flags, dir_fd=self._folder)
+        except OSError:
+            return []
+        try:
+            with os.scandir(folder) as found:
+                return sorted(entry.name for entry in found)
+        finally:
+            os.close(folder)
 
     @contextmanager
     def borrow(self, relative: str) -> Generator[LocalFile]:
@@ -192,10 +231,7 @@ class Files:
         if relative in self._numbers:
             yield self._open[self._numbers[relative]]
             return
-        real = Path(os.path.realpath(self.root / relative))
-        if not real.is_relative_to(self.root):
-            raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
-        file = LocalFile(real, label=relative)
+        file = self._find(relative)
         try:
             yield file
             file.check_unchanged()
@@ -219,13 +255,36 @@ class Files:
         return len(self._open)
 
     def check_unchanged(self) -> None:
-        """Raise ReadError if any file was written to since it was opened."""
+        """Raise ReadError if any file was written to, or one of several replaced, since it was opened.
+
+        A model that is one file is whole as it was opened, whatever its name leads to now. Of several
+        files the first may have been of an old model, and the next of the one that replaced it.
+        """
         for file in self._open:
             file.check_unchanged()
+        for relative, number in self._numbers.items() if len(self._numbers) > 1 else ():
+            status = self._status(relative)
+            if status is None or not os.path.samestat(status, os.fstat(self._open[number].fd)):
+                raise ReadError(f"{relative} was replaced while the model was read; audit it again.")
 
     def close(self) -> None:
         while self._open:
             self._open.pop().close()
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def _find(self, relative: str) -> LocalFile:
+        real = Path(os.path.realpath(self.root / relative))
+        if not real.is_relative_to(self.root):
+            raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
+        return LocalFile(real.relative_to(self.root), label=relative, folder=self._folder)
+
+    def _status(self, relative: str, *, follow: bool = True) -> os.stat_result | None:
+        try:
+            return os.stat(relative, dir_fd=self._folder, follow_symlinks=follow)
+        except (OSError, ValueError):  # ValueError: a name with a null character
+            return None
 
     def __enter__(self) -> Self:
         return self

@@ -63,7 +63,7 @@ def catalog_keras_directory(files: Files, limits: Limits) -> Catalog:
     """
     documents: dict[str, Any] = {}
     for document in (CONFIG, METADATA):
-        if (files.root / document).exists():
+        if files.exists(document):
             file = files[files.open(document)]
             if file.size > limits.max_metadata:
                 raise ReadError(

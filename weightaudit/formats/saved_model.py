@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from weightaudit.catalog import Catalog, Defect, Flaw, Json, Layout
 from weightaudit.errors import UnsupportedFormatError
@@ -42,14 +41,14 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
         ReadError: saved_model.pb or the checkpoint's index is missing or damaged.
         UnsupportedFormatError: The model is stored as text, or in pieces.
     """
-    _refuse_other_forms(files.root)
+    _refuse_other_forms(files)
     source = files[files.open(_MODEL)]
     graphs = read_meta_graphs(source, limits)
     objects = next((graph.objects for graph in graphs if graph.objects), ())
     documents: dict[str, Json] = {"saved_model": _summary(graphs)}
     keras = (
         read_keras_metadata(files[files.open(_KERAS)], limits)
-        if (files.root / _KERAS).exists()
+        if files.exists(_KERAS)
         else from_objects(objects, source.label, limits)
     )
     if keras:
@@ -63,11 +62,11 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
     )
 
 
-def _refuse_other_forms(root: Path) -> None:
-    if (root / _MODEL).exists():
+def _refuse_other_forms(files: Files) -> None:
+    if files.exists(_MODEL):
         return
     for name, form in (("saved_model.pbtxt", "as text"), ("saved_model.cpb", "in pieces")):
-        if (root / name).exists():
+        if files.exists(name):
             raise UnsupportedFormatError(
                 f"{name} holds the model {form}, which is not read; save it again with tf.saved_model.save."
             )
@@ -83,9 +82,11 @@ def _summary(graphs: Sequence[MetaGraph]) -> Json:
 
 def _checkpoint(files: Files, graphs: Sequence[MetaGraph], limits: Limits) -> Catalog:
     """Return the catalog of the checkpoint below ``variables/``, or an empty one that says why."""
-    if (files.root / f"{_PREFIX}.index").exists():
+    if files.exists(f"{_PREFIX}.index"):
         return catalog_tensor_bundle(files, _PREFIX, limits)
-    shards = _v1_shards(files.root)
+    # SavedModels of 2016 have the table files of a version 1 checkpoint.
+    names = files.listing("variables")
+    shards = [f"variables/{name}" for name in names if _V1_SHARD.fullmatch(name)]
     if shards:
         return catalog_checkpoint_v1(files, shards, limits)
     wanted = sum(len(graph.restored) or sum(1 for _ in _variables(graph)) for graph in graphs)
@@ -94,13 +95,6 @@ def _checkpoint(files: Files, graphs: Sequence[MetaGraph], limits: Limits) -> Ca
         return Catalog(CONTAINER, Layout.TENSORFLOW, (), notes=(note,))
     message = f"{_PREFIX}.index is missing, so none of the model's {wanted} variables can be read."
     return Catalog(CONTAINER, Layout.TENSORFLOW, (), defects=(Defect(Flaw.MISSING_DATA, message),))
-
-
-def _v1_shards(root: Path) -> list[str]:
-    """Return the table files of a version 1 checkpoint, which SavedModels of 2016 have."""
-    folder = root / "variables"
-    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(f"variables/{name}" for name in names if _V1_SHARD.fullmatch(name))
 
 
 def _missing(graphs: Sequence[MetaGraph], catalog: Catalog) -> Iterator[Defect]:

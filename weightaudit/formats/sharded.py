@@ -36,7 +36,7 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
     found: dict[str, Catalog] = {}
     defects: list[Defect] = []
     for shard in shards:
-        if not (files.root / shard).exists():
+        if not files.exists(shard):
             groups = sum(shard in where for where in placed.values())
             message = f"The shard {shard} is missing; {name} places weights of {groups} layers in it."
             defects.append(Defect(Flaw.MISSING_DATA, message))

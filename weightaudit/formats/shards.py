@@ -82,7 +82,7 @@ class Shards:
         """Return a sentence on shards of other saves that lie beside the checkpoint, if there are any."""
         folder, base = os.path.split(self._prefix)
         shape = re.compile(re.escape(base) + r"\.data-\d{5}-of-(\d{5})")
-        found = [shape.fullmatch(path.name) for path in (self._files.root / folder).iterdir()]
+        found = [shape.fullmatch(name) for name in self._files.listing(folder)]
         stale = sorted(match[0] for match in found if match and int(match[1]) != self._count)
         if not stale:
             return ()
@@ -97,7 +97,7 @@ class Shards:
 
     def _open(self, shard: int) -> None:
         name = self._name(shard)
-        if not os.path.lexists(self._files.root / name):
+        if not self._files.exists(name, even_dangling=True):
             self._damage[shard] = _Damage(f"{name} is missing")
             return
         try:

@@ -133,10 +133,12 @@ class _Donors:
         return self._open
 
     def _is_current(self, donor: Checkpoint) -> bool:
-        file = donor.files[0]
+        files = donor.files
+        name = files.names[0]
         try:
             donor.check_unchanged()
-            return os.path.samestat(os.fstat(file.fd), file.path.stat())
+            # By its path: the directory that is held open may have been replaced.
+            return os.path.samestat(os.fstat(files[files.open(name)].fd), (files.root / name).stat())
         except (ReadError, OSError):
             return False
 
