@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 Json = Any
 """A parsed JSON document of a stranger's file: nothing about its shape is promised."""
@@ -91,6 +93,9 @@ class Checksum:
     value: int
 
 
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One stored tensor.
@@ -113,7 +118,7 @@ class Entry:
     storage: Storage
     big_endian: bool = False
     checksum: Checksum | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES)
     header: Extent | None = None
 
 
@@ -151,6 +156,41 @@ class Defect:
     tensor: str = ""
 
 
+class Variable(NamedTuple):
+    """What an object graph says about an object with a value: its number, key, and full name."""
+
+    node: int
+    key: str
+    full_name: str
+
+
+class Slot(NamedTuple):
+    """A value that an optimizer keeps for a variable: the numbers of both objects, and its name."""
+
+    variable: int
+    name: str
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectGraph:
+    """The objects of a TensorFlow 2 checkpoint, by number; most are variables, which hold nothing.
+
+    Attributes:
+        size: How many there are.
+        children: Number of each child by local name, for every object that has children.
+        variables: The objects that have a value under a key of the checkpoint.
+        slots: What optimizers keep for them.
+        others: Objects that have something else stored, such as a table.
+    """
+
+    size: int
+    children: Mapping[int, Mapping[str, int]] = field(default_factory=dict[int, "Mapping[str, int]"])
+    variables: Sequence[Variable] = ()
+    slots: Sequence[Slot] = ()
+    others: AbstractSet[int] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All tensors of a saved model, and what is needed to know what each one is.
@@ -161,8 +201,9 @@ class Catalog:
         entries: Its tensors, in the container's order.
         regions: Byte ranges under a checksum.
         defects: Damage seen while the catalog was made.
-        documents: Parsed configuration, by name: ``config``, ``metadata``, ``object_graph``, ...
+        documents: Parsed configuration, by name: ``config``, ``metadata``, ``names``, ...
         notes: Sentences for the user that are no findings, such as stale shards.
+        graph: Which object each key belongs to, where the container says so.
     """
 
     container: str
@@ -172,3 +213,4 @@ class Catalog:
     defects: tuple[Defect, ...] = ()
     documents: Mapping[str, Json] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
+    graph: ObjectGraph | None = None

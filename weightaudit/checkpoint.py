@@ -57,11 +57,9 @@ class Checkpoint:
         # The second copy of a variable is not measured; that it is the same is for its checksum to prove.
         self.regions = (*catalog.regions, *_regions(identified.copies.values()))
         self._entries = {info.name: entry for info, entry in identified.tensors}
-        self._infos = {info.name: info for info in self.tensors}
         self._copies = identified.copies
-        # Of the documents only the configuration is asked for again; an object graph is larger than all else.
-        documents = {name: one for name, one in catalog.documents.items() if name != "object_graph"}
-        self._catalog = replace(catalog, entries=(), documents=documents)
+        # Only the configuration is asked for again; an object graph is larger than all else.
+        self._catalog = replace(catalog, entries=(), graph=None)
         found = _by_name(catalog.defects, self._by_key) if catalog.defects else ()
         self.defects: tuple[Defect, ...] = tuple(
             sorted({*found, *identified.defects, *_aliases(identified.tensors, self.files)})
@@ -133,6 +131,10 @@ class Checkpoint:
         info = self[name]
         pieces = read_pieces(self.files, self.entry(info), 0, info.size)
         return b"".join(raw.tobytes() for _, raw in pieces)
+
+    @cached_property
+    def _infos(self) -> dict[str, TensorInfo]:
+        return {info.name: info for info in self.tensors}
 
     @cached_property
     def _by_key(self) -> dict[str, TensorInfo]:

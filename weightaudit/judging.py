@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.errors import RuleError
 from weightaudit.report import Skipped
-from weightaudit.rule import Finding, Measured, Severity
+from weightaudit.rule import Finding, Measured, Rule, Severity
 
 if TYPE_CHECKING:
     from weightaudit.registry import Judge, RuleSet
@@ -97,23 +97,51 @@ def judge(
     for info in model.tensors:
         stats = model.stats.get(info.name)
         if stats is not None:
-            for one in tasks[info.name].judges:
-                findings += _on_tensor(one, info, stats, skipped)
+            _on_tensor(tasks[info.name].judges, info, stats, findings, skipped)
     for one in rules.judges:
         findings += _on_model(one, model, rules, skipped)
+    for one in _variants(model, rules):
+        findings += _on_model(one, model, rules, skipped, everywhere=False)
     return tuple(sorted(findings, key=_order)), skipped
 
 
-def _on_tensor(judge: Judge, info: TensorInfo, stats: Stats, skipped: list[Skipped]) -> list[Finding]:
-    try:
-        found = list(judge.rule.check(info, stats))
-        return [_settle(judge, info, finding) for finding in _checked(found)] if found else found
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-        skipped.append(Skipped(info.name, _crash(judge, error)))
-        return []
+def _on_tensor(
+    judges: tuple[Judge, ...],
+    info: TensorInfo,
+    stats: Stats,
+    findings: list[Finding],
+    skipped: list[Skipped],
+) -> None:
+    """Let all rules judge a tensor, nearly always to find nothing."""
+    for one in judges:
+        try:
+            found = [*one.rule.check(info, stats)]
+            if found:
+                findings += [_settle(one, info, finding) for finding in _checked(found)]
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and each for itself
+            skipped.append(Skipped(info.name, _crash(one, error)))
 
 
-def _on_model(judge: Judge, model: Measured, rules: RuleSet, skipped: list[Skipped]) -> Iterator[Finding]:
+def _variants(model: Measured, rules: RuleSet) -> list[Judge]:
+    """Return rules that judge whole models with other options, as a policy gives them for some tensors."""
+    known = {id(judges): judges for judges in map(rules.judges_for, model.tensors)}
+    default = {one.rule.code: one.rule for one in rules.judges}
+    found: list[Judge] = []
+    for one in (one for judges in known.values() for one in judges):
+        judges_models = type(one.rule).check_model is not Rule.check_model
+        if (
+            judges_models
+            and default.get(one.rule.code) != one.rule
+            and all(one.rule != other.rule for other in found)
+        ):
+            found.append(one)
+    return found
+
+
+def _on_model(
+    judge: Judge, model: Measured, rules: RuleSet, skipped: list[Skipped], *, everywhere: bool = True
+) -> Iterator[Finding]:
+    """Let a rule judge a whole model; of its tensors it speaks of those that it has these options for."""
     try:
         found = list(_checked(judge.rule.check_model(model)))
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
@@ -123,11 +151,12 @@ def _on_model(judge: Judge, model: Measured, rules: RuleSet, skipped: list[Skipp
     for finding in found:
         info = infos.get(finding.tensor or "")
         if info is None:
-            yield _settle(judge, None, finding)
+            if everywhere:
+                yield _settle(judge, None, finding)
             continue
-        # A policy can leave out a rule, or change its severity, for some tensors only.
+        # A policy can leave out a rule, or change its severity or options, for some tensors only.
         for own in rules.judges_for(info):
-            if own.rule.code == judge.rule.code:
+            if own.rule.code == judge.rule.code and own.rule == judge.rule:
                 yield _settle(own, info, finding)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from weightaudit.rule import Rule
 from weightaudit.statistics import Moments
@@ -37,32 +37,21 @@ class GainRule(Rule):
         return (_MOMENTS,)
 
 
-class Gain(NamedTuple):
-    """A measured gain, and the factor by which its bounds are wider than those of a kernel.
+def gain_of(info: TensorInfo, stats: Stats) -> tuple[float, float]:
+    """Return a measured gain, and the factor by which its bounds are wider than those of a kernel.
 
-    Attributes:
-        value: Dimensionless gain; NaN if no element is finite.
-        wider: 1 for kernels whose fan-in is known, else 100.
-        fan_in: The fan-in, if it is part of the gain.
-    """
-
-    value: float
-    wider: float
-    fan_in: int | None = None
-
-    @property
-    def label(self) -> str:
-        """What was measured, in words."""
-        return "root mean square" if self.fan_in is None else f"gain sqrt({self.fan_in}) * rms"
-
-
-def gain_of(info: TensorInfo, stats: Stats) -> Gain:
-    """Return sqrt(fan_in) * rms for kernels (He et al. 2015, equation 7), else the rms alone.
-
-    By that definition the initial gain is 1 with Glorot (square kernels), LeCun and orthogonal
-    initializers, and sqrt(2) with He's.
+    The gain is sqrt(fan_in) * rms for kernels (He et al. 2015, equation 7), else the rms alone; NaN if
+    no element is finite. By that definition the initial gain is 1 with Glorot (square kernels), LeCun
+    and orthogonal initializers, and sqrt(2) with He's. The factor is 1 for kernels whose fan-in is
+    known, else 100.
     """
     rms = stats[_MOMENTS].rms
-    if info.role in _KERNELS and info.fan_in:
-        return Gain(sqrt(info.fan_in) * rms, 1.0, info.fan_in)
-    return Gain(rms, _WIDER)
+    if info.fan_in and info.role in _KERNELS:
+        return sqrt(info.fan_in) * rms, 1.0
+    return rms, _WIDER
+
+
+def label_of(info: TensorInfo) -> str:
+    """Return what `gain_of` measures of a tensor, in words."""
+    has_fan_in = info.fan_in and info.role in _KERNELS
+    return f"gain sqrt({info.fan_in}) * rms" if has_fan_in else "root mean square"

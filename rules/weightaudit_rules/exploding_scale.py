@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
-from weightaudit_rules._gain import GainRule, gain_of
+from weightaudit_rules._gain import GainRule, gain_of, label_of
 from weightaudit_rules._options import require
 
 if TYPE_CHECKING:
@@ -75,17 +75,17 @@ class ExplodingScale(GainRule):
         require(0 < self.warning <= self.error, "warning must be above 0 and not above error")
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        gain = gain_of(info, stats)
-        if not gain.value > self.warning * gain.wider:
+        gain, wider = gain_of(info, stats)
+        if not gain > self.warning * wider:
             return
         for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
-            if gain.value > bound * gain.wider:
+            if gain > bound * wider:
                 yield self.finding(
                     info,
-                    f"The {gain.label} is {gain.value:.3g}, above {bound * gain.wider:g}; "
+                    f"The {label_of(info)} is {gain:.3g}, above {bound * wider:g}; "
                     "what passes through grows until it saturates or overflows.",
                     severity,
-                    gain=gain.value,
-                    bound=bound * gain.wider,
+                    gain=gain,
+                    bound=bound * wider,
                 )
                 return

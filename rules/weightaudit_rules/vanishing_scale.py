@@ -9,7 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.tensor import Role
-from weightaudit_rules._gain import GainRule, gain_of
+from weightaudit_rules._gain import GainRule, gain_of, label_of
 from weightaudit_rules._options import require
 
 if TYPE_CHECKING:
@@ -84,17 +84,17 @@ class VanishingScale(GainRule):
         require(0 <= self.error <= self.warning, "error must not be negative, nor above warning")
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        gain = gain_of(info, stats)
-        if not 0 < gain.value < self.warning / gain.wider:
+        gain, wider = gain_of(info, stats)
+        if not 0 < gain < self.warning / wider:
             return
         for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
-            if 0 < gain.value < bound / gain.wider:
+            if 0 < gain < bound / wider:
                 yield self.finding(
                     info,
-                    f"The {gain.label} is {gain.value:.3g}, below {bound / gain.wider:g}; "
+                    f"The {label_of(info)} is {gain:.3g}, below {bound / wider:g}; "
                     "next to nothing passes through.",
                     Severity.WARNING if info.role is Role.NORM_SCALE else severity,
-                    gain=gain.value,
-                    bound=bound / gain.wider,
+                    gain=gain,
+                    bound=bound / wider,
                 )
                 return

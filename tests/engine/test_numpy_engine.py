@@ -116,6 +116,18 @@ def _many(generator: np.random.Generator) -> dict[str, NDArray[Any]]:
     return small | {f"middle{n}": generator.normal(size=(n * 150_000, 1)).astype("f4") for n in (1, 2, 3)}
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_crash_of_any_worker_ends_the_measurement(tmp_path: Path, workers: int) -> None:
+    """An error in a statistic is raised to who asked, and no other worker waits for the lost results."""
+    arrays = {f"t{number}": np.zeros((3, 100_003), np.float32) for number in range(40)}
+    entries = _write(tmp_path / "data", arrays)
+    with Files(tmp_path) as files:
+        files.open("data")
+        subjects = [_subject(entry, [AxisNorm((7,))] if entry.key == "t9" else ALL) for entry in entries]
+        with pytest.raises(ValueError, match="t9"):
+            measure(files, subjects, workers=workers)
+
+
 def test_same_bits_whatever_is_read_together(tmp_path: Path) -> None:
     """A tensor that is measured alone has the results, to the last bit, of one among others."""
     entries = _write(tmp_path / "data", _many(np.random.default_rng(1)))

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from tests.formats.tensorflow_files import chunk, number, varint
 from weightaudit.errors import ReadError
-from weightaudit.formats.protobuf import MalformedError, Message, read_fields, read_varint, signed, walk
+from weightaudit.formats.protobuf import (
+    CHUNK,
+    MalformedError,
+    Message,
+    read_fields,
+    read_once,
+    read_varint,
+    signed,
+    walk,
+)
 from weightaudit.source import LocalFile
 
 
@@ -54,6 +63,8 @@ def test_malformed_messages_are_refused(data: bytes) -> None:
     """Cut-off fields, groups, field number 0 and numbers beyond 64 bits are errors that name the file."""
     with pytest.raises(ReadError, match=r"^the file is damaged"):
         list(read_fields(data, "the file"))
+    with pytest.raises(ReadError, match=r"^the file is damaged"):
+        read_once(data, "the file")
 
 
 @given(st.binary(max_size=60))
@@ -64,6 +75,38 @@ def test_no_bytes_crash_the_decoder(data: bytes) -> None:
     except ReadError:
         return
     assert bool(fields) == bool(data)
+
+
+_FIELDS = st.builds(number, st.integers(1, 40), st.integers(0, 1 << 40)) | st.builds(
+    chunk, st.integers(1, 40), st.binary(max_size=200)
+)
+
+
+@given(st.lists(_FIELDS, max_size=6).map(b"".join) | st.binary(max_size=60))
+def test_small_messages_give_the_same_fields_at_once(data: bytes) -> None:
+    """Both decoders tell the same of any bytes, except that one of them refuses repeated fields."""
+    try:
+        listed = [
+            (tag, value if tag & 7 == CHUNK else held) for tag, held, value in read_fields(data, "file")
+        ]
+    except ReadError:
+        listed = []
+        refused = bool(data)
+    else:
+        refused = len(dict(listed)) < len(listed)
+    if refused:
+        with pytest.raises(ReadError, match=r"^file is damaged"):
+            read_once(data, "file")
+    else:
+        assert list(read_once(data, "file").items()) == listed
+
+
+def test_one_field_of_a_small_message_may_be_repeated() -> None:
+    """The field that is named gives a list of all its chunks, and every other must be there once."""
+    data = chunk(7, b"a") + number(1, 5) + chunk(7, b"")
+    assert read_once(data, "file", many=7 << 3 | CHUNK) == {7 << 3 | CHUNK: [b"a", b""], 1 << 3: 5}
+    with pytest.raises(ReadError, match="field 7 occurs more than once"):
+        read_once(data, "file")
 
 
 def test_a_repeated_singular_field_is_refused() -> None:

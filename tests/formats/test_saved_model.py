@@ -82,7 +82,7 @@ def test_an_object_model_equals_tensorflow(object_model: Path) -> None:
     }
     assert described["frozen"]["trainable"] is False
     assert described["listed"]["shape"] == [3]
-    assert "object_graph" in found.documents
+    assert found.graph is not None
     assert "keras_metadata" not in found.documents
 
 
@@ -165,8 +165,8 @@ def test_keras_metadata(tmp_path: Path) -> None:
     number_of_fc, item = layers["fc"]
     assert (item["identifier"], item["metadata"]["class_name"]) == ("_tf_keras_layer", "Dense")
     assert item["metadata"]["config"]["kernel_constraint"]["config"]["max_value"] == 3
-    children = found.documents["object_graph"][int(number_of_fc)]["children"]
-    assert {"kernel", "bias"} <= children.keys()
+    assert found.graph is not None
+    assert {"kernel", "bias"} <= found.graph.children[int(number_of_fc)].keys()
 
 
 def test_old_keras_metadata_is_found_in_the_model_itself(zoo: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.formats.tensorflow_files import bundle_catalog, read_pairs, simple_table
 from tests.formats.tensorflow_oracle import assert_equals_tensorflow, save_bundle, tensorflow
-from weightaudit.catalog import Absent, Catalog, Flaw, Layout, Tiles
+from weightaudit.catalog import Absent, Catalog, Flaw, Layout, Tiles, Variable
 from weightaudit.formats.tensor_bundle import catalog_tensor_bundle
 from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.source import Files
@@ -75,14 +75,10 @@ def test_an_object_checkpoint_equals_tensorflow(tmp_path: Path) -> None:
     tf.train.Checkpoint(root).write(str(tmp_path / "ckpt"))
     catalog, compared = checked(tmp_path)
     assert compared >= 3
-    graph = catalog.documents["object_graph"]
-    inner = graph[graph[0]["children"]["inner"]]
-    weight = graph[inner["children"]["weight"]]["attributes"][0]
-    assert weight == {
-        "name": "VARIABLE_VALUE",
-        "full_name": "weight",
-        "key": "inner/weight/.ATTRIBUTES/VARIABLE_VALUE",
-    }
+    graph = catalog.graph
+    assert graph is not None
+    weight = graph.children[graph.children[0]["inner"]]["weight"]
+    assert Variable(weight, "inner/weight/.ATTRIBUTES/VARIABLE_VALUE", "weight") in graph.variables
     assert all(item.key != "_CHECKPOINTABLE_OBJECT_GRAPH" for item in catalog.entries)
 
 
@@ -95,10 +91,10 @@ def test_slots_of_the_object_graph(tmp_path: Path) -> None:
     optimizer.apply_gradients([(tf.constant([1.0, 1.0]), variable)])
     tf.train.Checkpoint(v=variable, optimizer=optimizer).write(str(tmp_path / "ckpt"))
     catalog, _ = checked(tmp_path)
-    graph = catalog.documents["object_graph"]
-    slots = graph[graph[0]["children"]["optimizer"]]["slots"]
-    assert {slot["name"] for slot in slots} == {"m", "v"}
-    assert {slot["variable"] for slot in slots} == {graph[0]["children"]["v"]}
+    graph = catalog.graph
+    assert graph is not None
+    assert {slot.name for slot in graph.slots} == {"m", "v"}
+    assert {slot.variable for slot in graph.slots} == {graph.children[0]["v"]}
 
 
 def test_partitioned_variables_become_tiles(tmp_path: Path) -> None:
@@ -198,7 +194,7 @@ def test_a_damaged_object_graph_is_a_defect(tmp_path: Path) -> None:
     data[data.index(b"VARIABLE_VALUE")] ^= 1
     shard.write_bytes(data)
     catalog = bundle_catalog(tmp_path)
-    assert "object_graph" not in catalog.documents
+    assert catalog.graph is None
     assert [defect.flaw for defect in catalog.defects] == [Flaw.CHECKSUM]
     assert [item.key for item in catalog.entries] == ["v/.ATTRIBUTES/VARIABLE_VALUE"]
 

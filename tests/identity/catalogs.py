@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.catalog import Catalog, Entry, Fill, Layout
+from weightaudit.catalog import Catalog, Entry, Fill, Layout, ObjectGraph
 from weightaudit.identity import Identified, identify
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def legacy(
     return Catalog("Keras HDF5", Layout.KERAS_LEGACY, tuple(entries), documents=documents)
 
 
-def tensorflow(stored: Stored, **documents: Any) -> Catalog:
+def tensorflow(stored: Stored, graph: ObjectGraph | None = None, **documents: Any) -> Catalog:
     """Return a catalog of a checkpoint or SavedModel."""
-    return Catalog("checkpoint", Layout.TENSORFLOW, _entries(stored), documents=documents)
+    return Catalog("checkpoint", Layout.TENSORFLOW, _entries(stored), documents=documents, graph=graph)
 
 
 def by_name(catalog: Catalog) -> dict[str, TensorInfo]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.identity.catalogs import functional, keras3, layer
-from weightaudit.catalog import Catalog, Entry, Fill, Layout
+from weightaudit.catalog import Catalog, Entry, Fill, Layout, ObjectGraph, Slot, Variable
 from weightaudit.identity import identify
 
 WORDS = st.sampled_from(
@@ -36,14 +36,6 @@ WORDS = st.sampled_from(
         "equation",
         "ab,bc->ac",
         "strides",
-        "children",
-        "attributes",
-        "slots",
-        "variable",
-        "slot",
-        "key",
-        "full_name",
-        "VARIABLE_VALUE",
         "kernel",
         "x_W",
     ]
@@ -71,8 +63,14 @@ KEYS = st.sampled_from(
         ":0",
     ]
 )
-DOCUMENTS = st.sampled_from(
-    ["config", "metadata", "names", "training_config", "object_graph", "keras_metadata"]
+DOCUMENTS = st.sampled_from(["config", "metadata", "names", "training_config", "keras_metadata"])
+NODES = st.integers(0, 5)
+GRAPHS = st.builds(
+    ObjectGraph,
+    st.just(6),
+    st.dictionaries(NODES, st.dictionaries(WORDS, NODES, max_size=3), max_size=4),
+    st.lists(st.builds(Variable, NODES, KEYS, KEYS | WORDS), max_size=6),
+    st.lists(st.builds(Slot, NODES, WORDS, NODES), max_size=4),
 )
 
 
@@ -87,7 +85,8 @@ def catalogs(draw: st.DrawFn) -> Catalog:
         Entry(key, draw(shapes), draw(dtypes), Fill(), attributes=draw(attributes)) for key in keys
     )
     documents = draw(st.dictionaries(DOCUMENTS, JSON, max_size=4))
-    return Catalog("strange", draw(st.sampled_from(list(Layout))), entries, documents=documents)
+    layout, graph = draw(st.sampled_from(list(Layout))), draw(st.none() | GRAPHS)
+    return Catalog("strange", layout, entries, documents=documents, graph=graph)
 
 
 @settings(max_examples=400, deadline=None)

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.identity.catalogs import by_name, result, tensorflow
-from weightaudit.catalog import Flaw
+from weightaudit.catalog import Flaw, ObjectGraph, Slot, Variable
 from weightaudit.identity import is_second_moment
 from weightaudit.tensor import Declared, Evidence, Role
 
 END = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def variable(key: str, full_name: str) -> dict[str, Any]:
-    """Return a node of the object graph that stands for a variable."""
-    return {
-        "children": {},
-        "attributes": [{"name": "VARIABLE_VALUE", "full_name": full_name, "key": key + END}],
-        "slots": [],
-    }
+def graph_of(*variables: tuple[str, str]) -> ObjectGraph:
+    """Return an object graph of nothing but variables, given as key and full name."""
+    listed = [Variable(node, key + END, full) for node, (key, full) in enumerate(variables)]
+    return ObjectGraph(len(listed), variables=listed)
 
 
 def test_metadata_and_slots_of_a_saved_model() -> None:
     """Keras metadata gives class, role and constraint; the graph gives each slot its variable."""
-    graph = [
-        {"children": {"layer_with_weights-0": 1, "optimizer": 3}, "attributes": [], "slots": []},
-        {"children": {"kernel": 2}, "attributes": [], "slots": []},
-        variable("layer_with_weights-0/kernel", "fc/kernel"),
-        {"children": {"iter": 5}, "attributes": [], "slots": [{"variable": 2, "name": "v", "slot": 4}]},
-        variable("layer_with_weights-0/kernel/.OPTIMIZER_SLOT/optimizer/v", "Adam/fc/kernel/v"),
-        variable("optimizer/iter", "Adam/iter"),
+    variables = [
+        Variable(2, f"layer_with_weights-0/kernel{END}", "fc/kernel"),
+        Variable(4, f"layer_with_weights-0/kernel/.OPTIMIZER_SLOT/optimizer/v{END}", "Adam/fc/kernel/v"),
+        Variable(5, f"optimizer/iter{END}", "Adam/iter"),
     ]
+    children = {0: {"layer_with_weights-0": 1, "optimizer": 3}, 1: {"kernel": 2}, 3: {"iter": 5}}
+    graph = ObjectGraph(6, children, variables, [Slot(2, "v", 4)])
     config = {"name": "fc", "kernel_constraint": {"class_name": "UnitNorm", "config": {"axis": 0}}}
     metadata = {"class_name": "Dense", "name": "fc", "config": config}
     item = {"path": "root.layer_with_weights-0", "identifier": "_tf_keras_layer", "metadata": metadata}
-    keys = [attribute["key"] for node in graph for attribute in node["attributes"]]
+    keys = [variable.key for variable in variables]
     stored = dict(zip(keys, [(3, 4), (3, 4), ()], strict=True))
-    infos = by_name(tensorflow(stored, object_graph=graph, keras_metadata={"1": item}))
+    infos = by_name(tensorflow(stored, graph, keras_metadata={"1": item}))
     kernel = infos["fc/kernel"]
     assert (kernel.role, kernel.evidence, kernel.layer_class) == (Role.KERNEL, Evidence.CONFIG, "Dense")
     assert kernel.constraint is not None
@@ -49,17 +43,17 @@ def test_metadata_and_slots_of_a_saved_model() -> None:
 
 def test_the_second_copy_of_an_export_is_dropped() -> None:
     """Keras 3 exports list every variable twice: it is audited once, and a note says so."""
-    graph = [
-        variable("variables/0", "fc/kernel"),
-        variable("_all_variables/0", "fc/kernel"),
-        variable("_all_variables/1", "seed_generator/seed_generator_state"),
-    ]
+    graph = graph_of(
+        ("variables/0", "fc/kernel"),
+        ("_all_variables/0", "fc/kernel"),
+        ("_all_variables/1", "seed_generator/seed_generator_state"),
+    )
     stored = {
         f"variables/0{END}": (3, 4),
         f"_all_variables/0{END}": (3, 4),
         f"_all_variables/1{END}@int64": (2,),
     }
-    identified = result(tensorflow(stored, object_graph=graph))
+    identified = result(tensorflow(stored, graph))
     roles = {info.name: info.role for info, _ in identified.tensors}
     assert roles == {"fc/kernel": Role.KERNEL, "seed_generator/seed_generator_state": Role.SEED}
     assert len(identified.notes) == 1
@@ -67,8 +61,8 @@ def test_the_second_copy_of_an_export_is_dropped() -> None:
 
 def test_a_variable_that_the_graph_lists_is_missed() -> None:
     """A key of the object graph that the index lacks is a defect."""
-    graph = [variable("a/kernel", "a/kernel"), variable("a/bias", "a/bias")]
-    defects = result(tensorflow({f"a/kernel{END}": (2, 2)}, object_graph=graph)).defects
+    graph = graph_of(("a/kernel", "a/kernel"), ("a/bias", "a/bias"))
+    defects = result(tensorflow({f"a/kernel{END}": (2, 2)}, graph)).defects
     assert [(defect.flaw, defect.tensor) for defect in defects] == [(Flaw.MISSING_TENSOR, "a/bias")]
 
 
@@ -120,9 +114,9 @@ def test_a_quantized_kernel_keeps_its_name_beside_the_one_from_before() -> None:
         "model/_operations/3/kernel_scale": ("dense/kernel_scale", "float32", (4,)),
         "model/optimizer/_trainable_variables/0": ("dense/kernel", "float32", (8, 4)),
     }
-    graph = [variable(key, full) for key, (full, _, _) in keys.items()]
+    graph = graph_of(*((key, full) for key, (full, _, _) in keys.items()))
     stored = {f"{key}{END}@{dtype}": shape for key, (_, dtype, shape) in keys.items()}
-    infos = by_name(tensorflow(stored, object_graph=graph))
+    infos = by_name(tensorflow(stored, graph))
     kernel = infos["dense/kernel"]
     assert kernel.quantization is not None
     assert kernel.quantization.scale == f"model/_operations/3/kernel_scale{END}"
@@ -132,9 +126,9 @@ def test_a_quantized_kernel_keeps_its_name_beside_the_one_from_before() -> None:
 def test_states_and_adapters_are_known_by_name() -> None:
     """The states of a stateful RNN are no weights, and the second half of an adapter starts at zero."""
     names = {"rnn/rnn_state": (2, 8), "dense/lora_kernel_a": (8, 4), "dense/lora_kernel_b": (4, 8)}
-    graph = [variable(f"variables/{index}", name) for index, name in enumerate(names)]
+    graph = graph_of(*((f"variables/{index}", name) for index, name in enumerate(names)))
     stored = {f"variables/{index}{END}": shape for index, shape in enumerate(names.values())}
-    infos = by_name(tensorflow(stored, object_graph=graph))
+    infos = by_name(tensorflow(stored, graph))
     assert infos["rnn/rnn_state"].role is Role.STATE
     assert infos["dense/lora_kernel_b"].initializer == Declared("Zeros")
     assert infos["dense/lora_kernel_a"].initializer is None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf, isfinite, nan
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import google_crc32c
@@ -16,12 +20,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from weightaudit.dtypes import decode, itemsize
-from weightaudit.kernels import SUMMED_TYPES, native
+from weightaudit.kernels import SUMMED_TYPES, Native, native
 
 if native is None:
     pytest.skip("the kernels were not compiled", allow_module_level=True)
 
 TYPES = sorted(SUMMED_TYPES)
+HALVES = {"float16": 0x7C00, "bfloat16": 0x7F80}
+"""Codes of infinity: those above are NaN, and the sign is the highest bit."""
+HIGHEST = 9
+"""More than there are levels: the highest of this CPU."""
 CRC = {"crc32": zlib.crc32, "crc32c": lambda data, value: google_crc32c.extend(value, data)}
 
 
@@ -38,6 +46,23 @@ def expected(values: NDArray[Any]) -> tuple[float, ...]:
     wide = values.astype(np.float64)
     least = float(np.abs(wide).min(initial=inf))
     return float(wide.sum()), float((wide * wide).sum()), wide.min(initial=inf), wide.max(initial=-inf), least
+
+
+@contextmanager
+def using(level: int) -> Iterator[Native]:
+    """Compute sums with the instructions of a level, or a lower one where this CPU has no others."""
+    assert native is not None
+    try:
+        assert native.use_level(level) <= level
+        yield native
+    finally:
+        native.use_level(HIGHEST)
+
+
+def at_level(level: int, raw: bytes | memoryview, dtype: str) -> tuple[float, ...]:
+    """Sum up elements with the instructions of one level."""
+    with using(level) as kernels:
+        return kernels.summarize(raw, dtype)
 
 
 @settings(deadline=None)
@@ -58,41 +83,93 @@ def test_sums_equal_numpy(dtype: str, count: int, seed: int, skip: int) -> None:
 
 def test_squares_are_rounded_before_they_are_added() -> None:
     """The sum of two squares of float64 has no bits that a CPU with fused additions alone would give."""
-    assert native is not None
     values = np.random.default_rng(5).standard_normal((400, 33))
     values[:, 1:32] = 0  # elements 0 and 32 go to one sum, before the others are added to it
-    for row in values:
-        assert native.summarize(row, "float64")[1] == row[0] * row[0] + row[32] * row[32]
+    for number, row in enumerate(values):
+        squares = at_level(number % 3, row.tobytes(), "float64")[1]
+        assert squares == row[0] * row[0] + row[32] * row[32]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_every_half_is_read_exactly(dtype: str) -> None:
-    """Each of the 65,536 codes counts as what it stands for, and none that is not finite passes."""
-    assert native is not None
-    codes = np.arange(1 << 16, dtype="<u2")
-    for code, value in zip(
-        codes.view(np.uint8).reshape(-1, 2), decode(codes.view(np.uint8), dtype), strict=True
-    ):
-        total, squares, minimum, maximum, smallest = native.summarize(code, dtype)
-        if isfinite(value):
-            assert (total, squares) == (value, float(value) ** 2)
-            assert (minimum, maximum, smallest) == (value, value, abs(value))
+@settings(deadline=None, max_examples=300)
+@given(
+    dtype=st.sampled_from(TYPES),
+    count=st.integers(0, 400),
+    seed=st.integers(0, 10**6),
+    skip=st.integers(0, 9),
+    mask=st.sampled_from([0xFFFFFFFF, 0x80008000, 0x80FF80FF, 0x7FFF7FFF, 0xBFFFBFFF]),
+    sign=st.sampled_from([0, 0x80008000]),
+)
+def test_every_level_gives_the_same_bits(
+    *, dtype: str, count: int, seed: int, skip: int, mask: int, sign: int
+) -> None:
+    """Any bits, subnormal numbers, NaN and zeros of both signs among them, give one result on all CPUs."""
+    words = np.random.default_rng(seed).integers(0, 2**32, (count * itemsize(dtype) + 3) // 4, np.uint32)
+    raw = ((words & mask) | sign).astype("<u4").tobytes()[: count * itemsize(dtype)]
+    plain, *others = (at_level(level, memoryview(bytes(skip) + raw)[skip:], dtype) for level in range(3))
+    for got in others:
+        if isfinite(plain[1]):
+            assert struct.pack("5d", *got) == struct.pack("5d", *plain)
         else:
-            assert not isfinite(squares)
+            assert got[1] == plain[1] == inf
 
 
+@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 200])
+@pytest.mark.parametrize("dtype", sorted(HALVES))
+def test_extremes_of_halves(dtype: str, count: int, level: int) -> None:
+    """Extremes are exact where all elements have one sign, and with zeros and subnormal numbers."""
+    every = np.arange(HALVES[dtype], dtype="<u2")
+    draw = np.random.default_rng(count)
+    for start, sign in ((0, 0), (1, 0), (0, 0x8000), (1, 0x8000), (HALVES[dtype] - 300, 0x8000)):
+        for last in (start + 1, start + 300, HALVES[dtype]):
+            codes = draw.choice(every[start:last], count) | np.uint16(sign)
+            mixed = codes ^ (draw.integers(0, 2, count).astype("<u2") << np.uint16(15))
+            for chosen in (codes, mixed):
+                want = expected(decode(chosen.view(np.uint8), dtype))
+                got = at_level(level, chosen.tobytes(), dtype)
+                assert got[2:] == want[2:]
+                assert got[:2] == pytest.approx(want[:2], rel=1e-9, abs=1e-9 * want[1] ** 0.5)
+
+
+@pytest.mark.parametrize("level", range(3))
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("bad", [nan, inf, -inf])
-def test_no_bad_value_hides(dtype: str, bad: float) -> None:
-    """One NaN or Inf anywhere makes the sum of squares NaN or infinite."""
-    assert native is not None
+def test_no_zero_has_a_sign(dtype: str, level: int) -> None:
+    """Zeros of either sign are told as 0, so that it does not matter which of them comes first."""
+    size = itemsize(dtype)
+    zero, minus = bytes(size), bytes(size - 1) + b"\x80"
+    for raw in (zero * 40, minus * 40, (zero + minus) * 40, (minus + zero) * 40, minus * 3):
+        assert struct.pack("5d", *at_level(level, raw, dtype)) == bytes(40)
+
+
+@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize("dtype", sorted(HALVES))
+def test_every_half_is_read_exactly(dtype: str, level: int) -> None:
+    """Each of the 65,536 codes counts as what it stands for, and none that is not finite passes."""
+    codes = np.arange(1 << 16, dtype="<u2").view(np.uint8)
+    with using(level) as kernels:
+        for code, value in enumerate(decode(codes, dtype).tolist()):
+            count = 1 if code % 2 else 32  # alone, and in every lane
+            raw = codes[2 * code :][:2].tobytes() * count
+            total, squares, minimum, maximum, smallest = kernels.summarize(raw, dtype)
+            if isfinite(value):
+                assert (total, squares) == (count * value, count * value**2)
+                assert (minimum, maximum, smallest) == (value, value, abs(value))
+            else:
+                assert squares == inf
+
+
+@pytest.mark.parametrize("level", range(3))
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("bad", [nan, -nan, inf, -inf])
+def test_no_bad_value_hides(dtype: str, bad: float, level: int) -> None:
+    """One NaN or Inf anywhere makes the sum of squares infinite."""
     for place in (0, 31, 32, 4095, 4096, 4999):
         values = np.ones(5000, np.float32)
         values[place] = bad
         raw = (
             (values.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else values.astype(dtype)
         )
-        assert not isfinite(native.summarize(raw.view(np.uint8), dtype)[1])
+        assert at_level(level, raw.tobytes(), dtype)[1] == inf
 
 
 @settings(deadline=None)
@@ -132,6 +209,33 @@ def test_a_scan_is_the_sum_of_its_parts(dtype: str, room: int, tmp_path: Path) -
         assert native.scan(fd, 4, beyond, memoryview(bytearray(64)), dtype, "", 0)[0] == len(raw)
     finally:
         os.close(fd)
+
+
+@settings(deadline=None)
+@given(
+    dtype=st.sampled_from(TYPES),
+    kind=st.sampled_from(sorted(CRC)),
+    count=st.one_of(st.integers(0, 1500), st.integers(130_000, 140_000)),
+    seed=st.integers(0, 99),
+    offset=st.integers(0, 65),
+    value=st.integers(0, 2**32 - 1),
+)
+def test_checksums_do_not_change_sums(
+    *, dtype: str, kind: str, count: int, seed: int, offset: int, value: int
+) -> None:
+    """A scan that also checksums has the right checksum, and the sums of one that does not."""
+    assert native is not None
+    raw = raw_of(dtype, count, seed)
+    room = memoryview(bytearray(1 << 19))
+    with TemporaryFile() as file:
+        file.write(bytes(offset) + raw)
+        file.flush()
+        arguments = (file.fileno(), offset, len(raw), room, dtype)
+        with using(0) as kernels:
+            _, _, *plain = kernels.scan(*arguments, "", 0)
+        got, checksum, *sums = native.scan(*arguments, kind, value)
+    assert (got, checksum) == (len(raw), CRC[kind](raw, value))
+    assert struct.pack("5d", *sums) == struct.pack("5d", *plain)
 
 
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from weightaudit.dtypes import itemsize
 from weightaudit.statistics import (
+    OVERVIEW,
+    UNKNOWN,
     Above,
     AxisNorm,
     Below,
+    Block,
     Extremes,
     Fold,
     Moments,
@@ -23,6 +26,7 @@ from weightaudit.statistics import (
     NonFinite,
     Peak,
     Statistic,
+    Stats,
     Tiny,
     Uniform,
     WeakGroups,
@@ -250,6 +254,35 @@ def test_an_axis_that_does_not_exist_is_refused() -> None:
     """Asking for axis 2 of a matrix is an error that names the tensor."""
     with pytest.raises(ValueError, match="layer/kernel"):
         measure(np.zeros((2, 3), np.float32), [AxisNorm((2,))])
+
+
+@settings(deadline=None)
+@given(values=arrays(REAL))
+def test_what_follows_from_an_overview_is_what_folds_give(values: NDArray[Any]) -> None:
+    """Where every element is finite, a statistic that is told by sums and extremes is the measured one."""
+    overview = measure(values, [OVERVIEW])[OVERVIEW]
+    if overview.is_finite:
+        for statistic, result in ((one, one.follow(tensor_info(values), overview)) for one in SCALARS):
+            if result is not UNKNOWN:
+                assert repr(result) == repr(measure(values, [statistic])[statistic]), statistic
+
+
+def test_aligned_results_are_looked_up_as_others_are() -> None:
+    """Results that share a table of places are those of their own tensor, and no more than that."""
+    places = {Zeros(): 0, Peak(): 1}
+    one, other = Stats.aligned(places, (3, 0.5)), Stats.aligned(places, (0, 2.0))
+    assert (one[Zeros()], one[Peak()], other[Zeros()], other.get(Peak())) == (3, 0.5, 0, 2.0)
+    assert [*one] == [Zeros(), Peak()]
+    assert Moments() not in one
+    assert one.get(Moments()) is None
+
+
+def test_a_part_leaves_the_views_of_its_block_alone() -> None:
+    """Magnitudes of a block stay what they are while a fold looks at those of a few of its elements."""
+    block = Block(np.array([-1, 2, -3, 4], np.float32), 0)
+    whole = block.absolute
+    assert [*block.part(2, 2).absolute] == [3, 4]
+    assert [*whole] == [1, 2, 3, 4]
 
 
 def test_equal_statistics_are_one() -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Defect, Flaw, Region
 from weightaudit.checksums import join
 from weightaudit.engine.plan import Run, plan, runs
 from weightaudit.engine.scanning import Folds, Part, Scanned, Scanner, Subject, TimedScanner
-from weightaudit.statistics import Statistic, Stats
+from weightaudit.statistics import Stats
 
 if TYPE_CHECKING:
     from weightaudit.profiling import Profile
@@ -63,25 +62,27 @@ def measure(
         profile: Told what took how long.
     """
     gather = _Gather(subjects, regions)
-    threads = workers or min(8, available_cpus())
-    local = threading.local()
 
-    def scan(run: Run) -> list[Scanned]:
-        scanner: Scanner | None = getattr(local, "scanner", None)
-        if scanner is None:
-            if profile is None:
-                scanner = Scanner(files, subjects, compiled=compiled)
-            else:
-                scanner = TimedScanner(files, subjects, profile, compiled=compiled)
-            local.scanner = scanner
-        return scanner.scan(run)
-
-    tasks = runs(plan([subject.entry for subject in subjects], regions))
-    for run, results in _in_order(scan, tasks, threads):
+    def take(run: Run, results: list[Scanned]) -> None:
         for scanned in results:
             gather.take(scanned)
         if progress is not None:
             progress(run.weight)
+
+    threads = workers or min(8, available_cpus())
+    line = _Line(runs(plan([subject.entry for subject in subjects], regions)), take, 4 * threads)
+
+    def work() -> None:
+        if profile is None:
+            line.work(Scanner(files, subjects, compiled=compiled).scan)
+        else:
+            line.work(TimedScanner(files, subjects, profile, compiled=compiled).scan)
+
+    with ThreadPoolExecutor(threads) as pool:
+        others = [pool.submit(work) for _ in range(threads - 1)]
+        work()
+    for other in others:
+        other.result()
     return gather.finish()
 
 
@@ -92,24 +93,52 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _in_order(
-    scan: Callable[[Run], list[Scanned]], tasks: Iterator[Run], threads: int
-) -> Iterator[tuple[Run, list[Scanned]]]:
-    """Scan in parallel and yield results in order, never more than a few of them waiting."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[tuple[Run, Future[list[Scanned]]]] = deque()
+class _Line:
+    """Gives runs to workers, and what they bring back to `take`, in the order of the runs.
+
+    The thread that calls is a worker too: one that only waited for the others would be woken for every
+    run, and keep them waiting for Python's lock.
+
+    Args:
+        tasks: The runs.
+        take: Called with each run and its results, by one thread at a time.
+        most: How many runs may be under way, or waiting for one before them.
+    """
+
+    def __init__(self, tasks: Iterator[Run], take: Callable[[Run, list[Scanned]], None], most: int) -> None:
+        self._tasks = enumerate(tasks)
+        self._take = take
+        self._most = most
+        self._waiting: dict[int, tuple[Run, list[Scanned]]] = {}
+        self._next = 0
+        self._stopped = False
+        self._moved = threading.Condition()
+
+    def work(self, scan: Callable[[Run], list[Scanned]]) -> None:
+        """Scan runs until none is left, or another worker has failed."""
         try:
-            for run in tasks:
-                waiting.append((run, pool.submit(scan, run)))
-                if len(waiting) >= 4 * threads:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
+            while (task := self._given()) is not None:
+                number, run = task
+                self._bring(number, run, scan(run))
         finally:
-            for _, future in waiting:
-                future.cancel()
+            with self._moved:
+                self._stopped = True
+                self._moved.notify_all()
+
+    def _given(self) -> tuple[int, Run] | None:
+        with self._moved:
+            task = None if self._stopped else next(self._tasks, None)
+            if task is not None:
+                self._moved.wait_for(lambda: self._stopped or task[0] < self._next + self._most)
+            return task
+
+    def _bring(self, number: int, run: Run, results: list[Scanned]) -> None:
+        with self._moved:
+            self._waiting[number] = run, results
+            while self._next in self._waiting:
+                self._take(*self._waiting.pop(self._next))
+                self._next += 1
+            self._moved.notify_all()
 
 
 class _Gather:
@@ -118,8 +147,8 @@ class _Gather:
     def __init__(self, subjects: Sequence[Subject], regions: Sequence[Region]) -> None:
         self._subjects = subjects
         self._regions = regions
+        self._stats: list[Stats | None] = [None] * len(subjects)
         self._folds: dict[int, Folds] = {}
-        self._results: dict[int, dict[Statistic[Any], Any]] = {}
         self._tensor_sums: dict[int, int] = {}
         self._region_sums: dict[int, int] = {}
         self._broken: set[int] = set()
@@ -149,24 +178,21 @@ class _Gather:
                 if before is None
                 else join(unit.checksum, before, part.checksum, unit.extent.nbytes if unit.extent else 0)
             )
-        if part.results:
-            self._results[unit.tensor] = part.results
-        have = self._folds.setdefault(unit.tensor, part.folds)
-        if have is not part.folds:
-            for statistic, fold in part.folds.items():
-                have[statistic].merge(fold)
+        if isinstance(part.found, Stats):
+            self._stats[unit.tensor] = part.found
+        elif unit.tensor not in self._folds:
+            self._folds[unit.tensor] = part.found or {}
+        else:
+            for statistic, fold in (part.found or {}).items():
+                self._folds[unit.tensor][statistic].merge(fold)
 
     def finish(self) -> Measurement:
-        result = Measurement(failures=self._failures)
-        for number, folds in sorted(self._folds.items()):
-            name = self._subjects[number].info.name
-            if name not in self._failures:
-                results = self._results.get(number, {})
-                for statistic, fold in folds.items():
-                    results[statistic] = fold.finish()
-                result.stats[name] = Stats(results)
-        result.defects.extend(self._checksum_defects())
-        return result
+        for number, folds in self._folds.items():
+            if self._subjects[number].info.name not in self._failures:
+                self._stats[number] = Stats({what: fold.finish() for what, fold in folds.items()})
+        found = zip(self._subjects, self._stats, strict=True)
+        stats = {subject.info.name: stats for subject, stats in found if stats is not None}
+        return Measurement(stats, self._failures, list(self._checksum_defects()))
 
     def _checksum_defects(self) -> Iterator[Defect]:
         for number, value in sorted(self._tensor_sums.items()):

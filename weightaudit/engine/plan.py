@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Absent, Entry, Extent, Region
@@ -75,7 +76,7 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
     Every byte of an extent is in one unit, and every byte of a region too, unless its tensors overlap,
     are tiled, or are checksummed elsewhere: those bytes are read a second time for the region alone.
     """
-    covered = _coverage(entries, regions)
+    covered = _coverage(entries, regions) if regions else {}
     owner = {number: region for region, numbers in covered.items() for number in numbers}
     units: list[Unit] = []
     for number, entry in enumerate(entries):
@@ -91,7 +92,9 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
             units += _tensor_units(number, entry, region, kind)
     for index, one in enumerate(regions):
         units += _gap_units(index, one, [_extent(entries[number]) for number in covered[index]])
-    return sorted(units, key=_place)
+    whole = [unit for unit in units if unit.extent is not None]
+    whole.sort(key=attrgetter("extent.file", "extent.offset"))
+    return whole + [unit for unit in units if unit.extent is None]
 
 
 def runs(units: Sequence[Unit]) -> Iterator[Run]:
@@ -99,32 +102,29 @@ def runs(units: Sequence[Unit]) -> Iterator[Run]:
     some: list[Unit] = []
     begin = end = 0
     for unit in units:
-        if some and not (_follows(unit, some[-1], begin, end) and len(some) < RUN_UNITS):
+        # What does not lie in one piece is weighed as if it lay behind the unit before it.
+        extent = unit.extent
+        start, nbytes = (extent.offset, extent.nbytes) if extent else (end, unit.count)
+        fits = len(some) < RUN_UNITS and start + nbytes - begin <= RUN_BYTES
+        if some and not (fits and _follows(unit, some[-1], start - end)):
             yield _run(some, begin, end)
             some = []
-        # What does not lie in one piece is weighed as if it lay behind the unit before it.
-        start = unit.extent.offset if unit.extent else end
         begin = begin if some else start
-        end = start + unit.weight
+        end = start + nbytes
         some.append(unit)
     if some:
         yield _run(some, begin, end)
 
 
-def _follows(unit: Unit, last: Unit, begin: int, end: int) -> bool:
-    """Say whether a unit can be read together with those before it."""
+def _follows(unit: Unit, last: Unit, gap: int) -> bool:
+    """Say whether a unit that lies `gap` bytes behind another can be read together with it."""
+    one, other = last.extent, unit.extent
+    if one is None or other is None:
+        is_near = one is other
+    else:
+        is_near = one.file == other.file and 0 <= gap <= (GAP_BYTES if unit.region < 0 else 0)
     # What is left of a large tensor looks like a small one, but is no whole tensor: it is folded alone.
-    if unit.start or last.start:
-        return False
-    if unit.extent is None or last.extent is None:
-        return unit.extent is last.extent and end + unit.weight - begin <= RUN_BYTES
-    gap = unit.extent.offset - end
-    return (
-        unit.extent.file == last.extent.file
-        and unit.region == last.region
-        and 0 <= gap <= (GAP_BYTES if unit.region < 0 else 0)
-        and end + gap + unit.weight - begin <= RUN_BYTES
-    )
+    return is_near and unit.region == last.region and not (unit.start or last.start)
 
 
 def _run(units: list[Unit], begin: int, end: int) -> Run:
@@ -209,9 +209,3 @@ def _gap_units(number: int, region: Region, stretches: list[Extent]) -> Iterator
             yield Unit(-1, 0, 0, Extent(region.extent.file, place, nbytes), number, region.checksum.kind)
             place += nbytes
         place = stop
-
-
-def _place(unit: Unit) -> tuple[int, int, int, int]:
-    if unit.extent is None:
-        return (1 << 30, 0, unit.tensor, unit.start)
-    return (unit.extent.file, unit.extent.offset, unit.tensor, unit.start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from weightaudit.engine.reading import PIECE_BYTES, Bytes, read_pieces
 from weightaudit.errors import ReadError
 from weightaudit.kernels import has_one_pass, native
 from weightaudit.profiling import READING
-from weightaudit.statistics import OVERVIEW, UNKNOWN, Block, Fold, Statistic, Stats, Summary
+from weightaudit.statistics import UNKNOWN, Block, Fold, Statistic, Stats, Summary
 from weightaudit.statistics.block import Scratch
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ THROUGH_BYTES = 256 << 10
 Folds = dict[Statistic[Any], Fold[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Unit`
 class Subject:
-    """A tensor to be measured: what it is, where it is, how it is decoded, what is wanted of it."""
+    """A tensor to be measured: what it is, where it is, how it is decoded, what is wanted of it.
+
+    Nothing changes it. Tensors of one kind share the tuple of their statistics.
+    """
 
     info: TensorInfo
     entry: Entry
@@ -57,15 +60,13 @@ class Part:
 
     Attributes:
         unit: The unit.
-        folds: Measurements under way, of what `results` does not hold.
-        results: Finished statistics; there are none of a stretch of a tensor.
+        found: Finished statistics, or measurements under way; there are none after a failure.
         checksum: Of its bytes, if the tensor has a checksum of its own.
         failure: Why it could not be measured, or empty.
     """
 
     unit: Unit
-    folds: Folds
-    results: dict[Statistic[Any], Any]
+    found: Stats | Folds | None
     checksum: int = 0
     failure: str = ""
 
@@ -102,6 +103,7 @@ class Scanner:
         self._files = files
         self._subjects = subjects
         self._scratch = Scratch(compiled=compiled)
+        self._places: dict[int, Mapping[Statistic[Any], int]] = {}
 
     def scan(self, run: Run) -> list[Scanned]:
         """Measure the units of a run, in their order. What cannot be read is told in the result.
@@ -140,21 +142,28 @@ class Scanner:
             folds = _start(subject.statistics, info)
             for start, values in decoder.blocks(unit.start, raw, BLOCK_ELEMENTS):
                 self._update(folds, Block(values, start, self._scratch))
-            return Part(unit, folds, {}, value)
+            results = [fold.finish() for fold in folds.values()]
+            return Part(unit, self._stats(subject, results), value)
         summary = Summary(unit.count, *native.summarize(raw, decoder.summed))
-        known = Stats({OVERVIEW: summary})
-        results: dict[Statistic[Any], Any] = {}
-        open_ones: list[Statistic[Any]] = []
-        for statistic in subject.statistics:
-            result = statistic.answer(info, known)
-            if result is UNKNOWN:
-                open_ones.append(statistic)
-            else:
-                results[statistic] = result
-        folds = _start(open_ones, info)
-        if folds:
+        if summary.is_finite:
+            results = [statistic.follow(info, summary) for statistic in subject.statistics]
+        else:
+            results = [UNKNOWN] * len(subject.statistics)
+        unknown = [place for place, result in enumerate(results) if result is UNKNOWN]
+        if unknown:
+            folds = _start([subject.statistics[place] for place in unknown], info)
             self._update(folds, self._summed_block(decoder.summed, unit.start, raw, summary))
-        return Part(unit, folds, results, value)
+            for place, fold in zip(unknown, folds.values(), strict=True):
+                results[place] = fold.finish()
+        return Part(unit, self._stats(subject, results), value)
+
+    def _stats(self, subject: Subject, results: list[Any]) -> Stats:
+        """Return the results of a tensor, which come in the order of its statistics."""
+        places = self._places.get(id(subject.statistics))
+        if places is None:
+            places = {statistic: place for place, statistic in enumerate(subject.statistics)}
+            self._places[id(subject.statistics)] = places
+        return Stats.aligned(places, tuple(results))
 
     def _scan_alone(self, unit: Unit) -> Scanned:
         region, nbytes = unit.region, unit.extent.nbytes if unit.extent else 0
@@ -167,9 +176,9 @@ class Scanner:
             folds = _start(subject.statistics, subject.decoder.info)
             value = self._fold(subject, unit, folds)
         except ReadError as error:
-            parts = (Part(unit, {}, {}, failure=str(error)),) if unit.tensor >= 0 else ()
+            parts = (Part(unit, None, failure=str(error)),) if unit.tensor >= 0 else ()
             return Scanned(parts, region, nbytes, failure=str(error))
-        return Scanned((Part(unit, folds, {}, value),), region, nbytes, value)
+        return Scanned((Part(unit, folds, value),), region, nbytes, value)
 
     def _fold(self, subject: Subject, unit: Unit, folds: Folds) -> int:
         """Fold a stretch of a tensor block by block, and return the checksum of its bytes."""

@@ -135,7 +135,7 @@ def is_keras3_key(key: str) -> bool:
 
 def _entry(data: Hdf5Data, item: Mapping[str, Any], limits: Limits) -> Entry:
     key, dtype, shape = item["path"], item["dtype"], tuple(item["shape"])
-    if len(shape) > 32 or any(length < 0 for length in shape):
+    if len(shape) > 32 or min(shape, default=0) < 0:
         raise ReadError(f"{data.file.label}: {key} has an impossible shape.")
     storage = _storage(data, item, key, prod(shape) * itemsize(dtype), limits)
     header = _extent(data, key, item["header"], 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+from weightaudit.catalog import ObjectGraph, Slot, Variable
 from weightaudit.checksums import crc32c
 from weightaudit.errors import ReadError
 from weightaudit.formats.protobuf import (
@@ -14,14 +15,14 @@ from weightaudit.formats.protobuf import (
     Message,
     decode_text,
     read_fields,
+    read_once,
     read_varint,
-    signed,
 )
 from weightaudit.formats.sstable import unmask
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
-Node = dict[str, Any]
+_VALUE = b"VARIABLE_VALUE"
 
 
 def decode_scalar_string(data: bytes, checksum: int) -> bytes:
@@ -53,86 +54,65 @@ def decode_scalar_string(data: bytes, checksum: int) -> bytes:
     return text
 
 
-def parse_object_graph(data: bytes, what: str, most: int) -> list[Node]:
-    """Return the nodes of an encoded TrackableObjectGraph.
+_FIRST, _SECOND, _THIRD = (field << 3 | CHUNK for field in (1, 2, 3))
+_FIRST_NUMBER, _THIRD_NUMBER = (field << 3 | VARINT for field in (1, 3))
+"""Tags. Children, attributes and slots are the first three fields of a node."""
+
+
+def parse_object_graph(data: bytes, what: str, most: int) -> ObjectGraph:
+    """Return what an encoded TrackableObjectGraph says.
 
     Args:
         data: The encoded message.
         what: What it is called in messages.
         most: Most objects, and most of what they refer to; an empty one takes two bytes here and
-            hundreds in memory.
-
-    Returns:
-        One dict per node: ``children`` (local name to node number), ``attributes`` (dicts of
-        ``name``, ``full_name`` and checkpoint ``key``), and ``slots`` (dicts of the node numbers
-        ``variable`` and ``slot``, and the slot's ``name``).
+            many more in memory.
 
     Raises:
         ReadError: It is malformed, too large, or refers to nodes that it does not have.
     """
-    encoded = Message(data, what).chunks(1)
-    nodes: list[Node] = []
-    total = len(encoded)
-    if total > most:
-        raise ReadError(_TOO_MANY.format(what, most))
-    for chunk in encoded:
-        node, total = _node(chunk, what, total, most)
-        nodes.append(node)
-    for node in nodes:
-        references = [*node["children"].values()]
-        references += [slot[end] for slot in node["slots"] for end in ("variable", "slot")]
-        if any(not 0 <= reference < len(nodes) for reference in references):
-            raise ReadError(f"{what} is damaged: its object graph refers to an object that it does not have.")
-    return nodes
-
-
-_FIRST, _SECOND, _THIRD = (field << 3 | CHUNK for field in (1, 2, 3))
-_FIRST_NUMBER, _THIRD_NUMBER = (field << 3 | VARINT for field in (1, 3))
-"""Tags. Children, attributes and slots are the first three fields of a node."""
-_TOO_MANY = "{} has more than {} objects and references, which is the limit."
-
-
-def _node(data: bytes, what: str, total: int, most: int) -> tuple[Node, int]:
-    """Decode a TrackableObject, and add its references to the total, which must not exceed the most."""
-    children: dict[str, int] = {}
-    attributes: list[dict[str, Any]] = []
-    slots: list[dict[str, Any]] = []
-    for tag, _, chunk in read_fields(data, what):
-        if tag in (_FIRST, _SECOND, _THIRD):
-            total += 1
-            if total > most:
-                raise ReadError(_TOO_MANY.format(what, most))
-            item = _fields(chunk, what)
-            if tag == _FIRST:
-                children[_text(item, _SECOND, what)] = signed(item.get(_FIRST_NUMBER, 0))
-            elif tag == _SECOND:
-                attribute = {
-                    "name": _text(item, _FIRST, what),
-                    "full_name": _text(item, _SECOND, what),
-                    "key": _text(item, _THIRD, what),
-                }
-                attributes.append(attribute)
+    children: dict[int, dict[str, int]] = {}
+    variables: list[Variable] = []
+    slots: list[Slot] = []
+    others: set[int] = set()
+    size = count = 0
+    for field, _, node in read_fields(data, what):
+        if field != _FIRST:
+            continue
+        for kind, _, chunk in read_fields(node, what):
+            if kind not in (_FIRST, _SECOND, _THIRD):
+                continue
+            count += 1
+            if count + size > most:
+                break
+            item = read_once(chunk, what)
+            if kind == _FIRST:
+                children.setdefault(size, {})[_text(item, _SECOND, what)] = item.get(_FIRST_NUMBER, 0)
+            elif kind == _THIRD:
+                name = _text(item, _SECOND, what)
+                slots.append(Slot(item.get(_FIRST_NUMBER, 0), name, item.get(_THIRD_NUMBER, 0)))
+            elif item.get(_FIRST) == _VALUE:
+                variables.append(Variable(size, _text(item, _THIRD, what), _text(item, _SECOND, what)))
             else:
-                slot = {
-                    "variable": signed(item.get(_FIRST_NUMBER, 0)),
-                    "name": _text(item, _SECOND, what),
-                    "slot": signed(item.get(_THIRD_NUMBER, 0)),
-                }
-                slots.append(slot)
-    return {"children": children, "attributes": attributes, "slots": slots}, total
+                others.add(size)
+        size += 1
+        if count + size > most:
+            raise ReadError(f"{what} has more than {most} objects and references, which is the limit.")
+    graph = ObjectGraph(size, children, variables, slots, others)
+    if any(not 0 <= number < size for number in _references(graph)):
+        raise ReadError(f"{what} is damaged: its object graph refers to an object that it does not have.")
+    return graph
 
 
-def _fields(data: bytes, what: str) -> dict[int, Any]:
-    """Return the fields of a message by tag. A `Message` takes half as long again, of most of the graph."""
-    found: dict[int, Any] = {}
-    for tag, number, chunk in read_fields(data, what):
-        if tag in found:
-            raise ReadError(f"{what} is damaged: field {tag >> 3} occurs more than once.")
-        found[tag] = chunk if tag & 7 == CHUNK else number
-    return found
+def _references(graph: ObjectGraph) -> Iterator[int]:
+    for children in graph.children.values():
+        yield from children.values()
+    for slot in graph.slots:
+        yield slot.variable
+        yield slot.node
 
 
-def _text(item: dict[int, Any], tag: int, what: str) -> str:
+def _text(item: Mapping[int, Any], tag: int, what: str) -> str:
     return decode_text(item.get(tag, b""), what)
 
 
@@ -157,13 +137,12 @@ def walk_children(children: Sequence[Mapping[str, int]]) -> Iterator[tuple[int, 
                 queue.append((child, f"{path}.{name}"))
 
 
-def missing_variables(nodes: list[Node], keys: Container[str]) -> Iterator[str]:
+def missing_variables(graph: ObjectGraph, keys: Container[str]) -> Iterator[str]:
     """Yield the key of every variable whose value the graph promises and the checkpoint does not have.
 
     Tables and other objects choose keys of their own below the promised one: only plain variables
     are certain.
     """
-    for node in nodes:
-        for attribute in node["attributes"]:
-            if attribute["name"] == "VARIABLE_VALUE" and attribute["key"] not in keys:
-                yield attribute["key"]
+    for variable in graph.variables:
+        if variable.key not in keys:
+            yield variable.key

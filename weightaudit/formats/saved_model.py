@@ -11,7 +11,7 @@ from weightaudit.errors import UnsupportedFormatError
 from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
 from weightaudit.formats.keras_metadata import from_objects, read_keras_metadata
 from weightaudit.formats.meta_graph import MetaGraph, read_meta_graphs
-from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, Node, walk_children
+from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, walk_children
 from weightaudit.formats.tensor_bundle import catalog_tensor_bundle
 from weightaudit.limits import Limits
 from weightaudit.source import Files
@@ -105,10 +105,11 @@ def _missing(graphs: Sequence[MetaGraph], catalog: Catalog) -> Iterator[Defect]:
     for key in sorted(set[str]().union(*(graph.restored for graph in graphs)) - keys):
         message = f"{_PREFIX}.index has no entry {key}, which the model restores when it is loaded."
         yield Defect(Flaw.MISSING_TENSOR, message, key)
-    nodes: list[Node] = catalog.documents.get("object_graph", [])
-    for graph in graphs if nodes else ():
+    stored = catalog.graph
+    held = {variable.node for variable in stored.variables} | stored.others if stored else set[int]()
+    for graph in graphs if stored and stored.size else ():
         for number, name in _variables(graph):
-            if number >= len(nodes) or not nodes[number]["attributes"]:
+            if number not in held:
                 message = f"{_PREFIX}.index has no value for the variable {name}, which {_MODEL} declares."
                 yield Defect(Flaw.MISSING_TENSOR, message, name)
 

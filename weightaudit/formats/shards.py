@@ -34,7 +34,8 @@ class Shards:
         self._prefix = prefix
         self._count = count
         self._claimed = 0
-        self._numbers: dict[int, int] = {}
+        self._open: dict[int, tuple[int, int]] = {}
+        """Number and size of the file of each shard that is there."""
         self._damage: dict[int, _Damage] = {}
 
     def place(self, shard: int, offset: int, nbytes: int) -> Extent | Absent:
@@ -45,22 +46,21 @@ class Shards:
             offset: Position of the first byte in it.
             nbytes: Number of bytes.
         """
-        if shard not in self._numbers and shard not in self._damage:
-            self._open(shard)
-        number = self._numbers.get(shard)
-        if number is not None and offset + nbytes <= self._files[number].size:
+        if shard not in self._open and shard not in self._damage:
+            self._find(shard)
+        number, size = self._open.get(shard, (-1, -1))
+        if offset + nbytes <= size:
             self._claimed += nbytes
             return Extent(number, offset, nbytes)
-        if number is not None:
-            held = self._files[number].size
-            self._damage.setdefault(shard, _Damage(f"{self._name(shard)} is too short ({held} bytes)"))
+        if shard not in self._damage:
+            self._damage[shard] = _Damage(f"{self._name(shard)} is too short ({size} bytes)")
         damage = self._damage[shard]
         damage.tensors += 1
         return Absent(f"{damage.reason}.")
 
     def check_budget(self, limits: Limits) -> None:
         """Raise ReadError if tensors claim the same bytes so often that reading them would never end."""
-        stored = sum(self._files[number].size for number in self._numbers.values())
+        stored = sum(size for _, size in self._open.values())
         if self._claimed > max(limits.min_budget, 2 * stored):
             raise ReadError(
                 f"{self._prefix}.index declares {self._claimed} bytes of tensors in shards of {stored} "
@@ -95,12 +95,13 @@ class Shards:
     def _name(self, shard: int) -> str:
         return f"{self._prefix}.data-{shard:05d}-of-{self._count:05d}"
 
-    def _open(self, shard: int) -> None:
+    def _find(self, shard: int) -> None:
         name = self._name(shard)
         if not self._files.exists(name, even_dangling=True):
             self._damage[shard] = _Damage(f"{name} is missing")
             return
         try:
-            self._numbers[shard] = self._files.open(name)
+            number = self._files.open(name)
+            self._open[shard] = number, self._files[number].size
         except ReadError as error:
             self._damage[shard] = _Damage(str(error).removesuffix("."))

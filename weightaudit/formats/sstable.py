@@ -169,9 +169,13 @@ def _entries(block: bytes) -> Iterator[Pair]:
     position, key = 0, b""
     while position < end:
         start = position
-        shared, position = read_varint(block, position)
-        unshared, position = read_varint(block, position)
-        length, position = read_varint(block, position)
+        # Nearly always three bytes; the restart array keeps them inside the block.
+        shared, unshared, length = block[position : position + 3]
+        position += 3
+        if shared | unshared | length > 127:
+            shared, position = read_varint(block, start)
+            unshared, position = read_varint(block, position)
+            length, position = read_varint(block, position)
         if shared > len(key) or unshared > end - position or length > end - position - unshared:
             raise MalformedError("an entry reaches beyond its block or shares more than there is")
         if start == restart and not shared:

@@ -7,6 +7,7 @@ header and one entry per tensor; an entry says in which shard, and where, the by
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from weightaudit.catalog import (
     Entry,
     Flaw,
     Layout,
+    ObjectGraph,
     Region,
     Tile,
     Tiles,
@@ -26,7 +28,6 @@ from weightaudit.catalog import (
 from weightaudit.errors import ReadError
 from weightaudit.formats.object_graph import (
     OBJECT_GRAPH_KEY,
-    Node,
     decode_scalar_string,
     missing_variables,
     parse_object_graph,
@@ -38,10 +39,10 @@ from weightaudit.formats.protobuf import (
     MalformedError,
     Message,
     decode_text,
-    read_fields,
+    read_once,
 )
 from weightaudit.formats.shards import Shards
-from weightaudit.formats.sstable import read_table, unmask
+from weightaudit.formats.sstable import Pair, read_table, unmask
 from weightaudit.formats.tensor_slice import check_cover, parse_slice
 from weightaudit.formats.tensorflow_types import DataType, data_type, parse_shape
 from weightaudit.limits import Limits
@@ -52,7 +53,7 @@ _MAX_SHARDS = 100_000
 _BIG_ENDIAN = 1
 _DTYPE, _SHARD, _OFFSET, _SIZE = 1 << 3 | VARINT, 3 << 3 | VARINT, 4 << 3 | VARINT, 5 << 3 | VARINT
 _SHAPE, _CRC, _SLICES = 2 << 3 | CHUNK, 6 << 3 | FIXED32, 7 << 3 | CHUNK
-_SINGULAR = frozenset({_DTYPE, _SHARD, _OFFSET, _SIZE, _SHAPE, _CRC})
+_KNOWN = frozenset({_DTYPE, _SHARD, _OFFSET, _SIZE, _SHAPE, _CRC, _SLICES})
 _MAX_OFFSET = (1 << 63) - 1
 
 
@@ -65,17 +66,16 @@ class _Record(NamedTuple):
     offset: int
     nbytes: int
     checksum: int
-    slices: tuple[bytes, ...]
+    slices: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """A decoded index: its tensors by name, and the slices of partitioned ones by their encoded key."""
+    """What the header of an index says, and the slices of partitioned tensors by their encoded key."""
 
     label: str
     shards: int
     big_endian: bool
-    tensors: dict[str, _Record]
     slices: dict[bytes, _Record]
 
 
@@ -89,22 +89,18 @@ def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
 
     Returns:
         Tensors in the order of the index. One whose shard is missing or too short has no bytes, and
-        each such shard is one defect. Documents: ``object_graph``, if the checkpoint has one.
+        each such shard is one defect. It has the object graph, if the checkpoint has one.
 
     Raises:
         ReadError: The index is missing or damaged.
     """
-    index = _read_index(files, f"{prefix}.index", limits)
+    index, pairs = _open_index(files, f"{prefix}.index", limits)
     shards = Shards(files, prefix, index.shards)
-    graph, defects = _object_graph(files, shards, index, limits)
-    entries: list[Entry] = []
     regions: list[Region] = []
-    for name, record in index.tensors.items():
-        entries.append(
-            _partitioned(name, record, index, shards, regions)
-            if record.slices
-            else _whole(name, record, index, shards)
-        )
+    entries, graph_record = _read_entries(pairs, index, shards, regions, limits)
+    graph, defects = _object_graph(files, shards, index, graph_record, limits)
+    if graph:
+        defects += _missing(graph, entries, index)
     shards.check_budget(limits)
     if index.slices:
         raise ReadError(
@@ -116,12 +112,13 @@ def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
         entries=tuple(entries),
         regions=tuple(regions),
         defects=(*shards.defects(), *defects),
-        documents={} if graph is None else {"object_graph": graph},
         notes=shards.notes(),
+        graph=graph,
     )
 
 
-def _read_index(files: Files, label: str, limits: Limits) -> _Index:
+def _open_index(files: Files, label: str, limits: Limits) -> tuple[_Index, Iterator[Pair]]:
+    """Return what the header of an index says, and the pairs behind it."""
     source = files[files.open(label)]
     if source.size > limits.max_metadata:
         raise ReadError(f"{label} has {source.size} bytes; the limit for an index is {limits.max_metadata}.")
@@ -129,17 +126,36 @@ def _read_index(files: Files, label: str, limits: Limits) -> _Index:
     key, value = next(pairs, (b"", b""))
     if key or not value:
         raise ReadError(f"{label} is damaged: its header is missing.")
-    shards, big_endian = _header(Message(value, label))
-    index = _Index(label, shards, big_endian, {}, {})
-    for key, value in pairs:
+    return _Index(label, *_header(Message(value, label)), {}), pairs
+
+
+def _read_entries(
+    pairs: Iterator[Pair], index: _Index, shards: Shards, regions: list[Region], limits: Limits
+) -> tuple[list[Entry], _Record | None]:
+    """Return the tensors of an index, and what it says about the object graph.
+
+    Slices are taken out of ``index.slices`` by the tensor that lists them; their checksums are added to
+    `regions`.
+    """
+    entries: list[Entry] = []
+    graph: _Record | None = None
+    for count, (key, value) in enumerate(pairs):
+        if count >= limits.max_tensors:
+            most = limits.max_tensors
+            raise ReadError(f"{index.label} lists more than {most} tensors, which is the limit.")
         record = _record(value, key, index)
-        if key[0]:
-            index.tensors[decode_text(key, label)] = record
-        else:
+        if not key[0]:
+            # In the order of keys, slices come before all tensors.
             index.slices[key] = record
-        if len(index.tensors) + len(index.slices) > limits.max_tensors:
-            raise ReadError(f"{label} lists more than {limits.max_tensors} tensors, which is the limit.")
-    return index
+            continue
+        name = decode_text(key, index.label)
+        if name == OBJECT_GRAPH_KEY:
+            graph = record
+        elif record.slices:
+            entries.append(_partitioned(name, record, index, shards, regions))
+        else:
+            entries.append(_whole(name, record, index, shards))
+    return entries, graph
 
 
 def _header(header: Message) -> tuple[int, bool]:
@@ -156,47 +172,36 @@ def _header(header: Message) -> tuple[int, bool]:
 
 def _record(data: bytes, key: bytes, index: _Index) -> _Record:
     """Decode and check a BundleEntryProto."""
-    numbers: dict[int, int] = {}
-    shape = b""
-    slices: list[bytes] = []
-    for tag, number, chunk in read_fields(data, index.label):
-        if tag == _SLICES:
-            slices.append(chunk)
-        elif tag in numbers or tag not in _SINGULAR:
-            # An unknown field may change what the others mean, so it is not passed over.
-            raise _damaged(index, key, f"has a field {tag >> 3} that is repeated or not known")
-        else:
-            numbers[tag] = number
-            shape = chunk or shape
-    dtype = data_type(numbers.get(_DTYPE, 0), index.label)
-    shard, offset, nbytes = numbers.get(_SHARD, 0), numbers.get(_OFFSET, 0), numbers.get(_SIZE, 0)
+    found = read_once(data, index.label, many=_SLICES)
+    if not found.keys() <= _KNOWN:
+        # An unknown field may change what the others mean, so it is not passed over.
+        raise _damaged(index, key, f"has a field {max(found.keys() - _KNOWN) >> 3} that is not known")
     record = _Record(
-        dtype,
-        parse_shape(shape, index.label),
-        shard,
-        offset,
-        nbytes,
-        unmask(numbers.get(_CRC, 0)),
-        tuple(slices),
+        data_type(found.get(_DTYPE, 0), index.label),
+        parse_shape(found.get(_SHAPE, b""), index.label),
+        found.get(_SHARD, 0),
+        found.get(_OFFSET, 0),
+        found.get(_SIZE, 0),
+        unmask(found.get(_CRC, 0)),
+        found.get(_SLICES, ()),
     )
-    if shard >= index.shards or offset > _MAX_OFFSET or nbytes > _MAX_OFFSET:
-        raise _damaged(index, key, f"points to byte {offset} of shard {shard}, of {index.shards} shards")
-    _check_size(record, key, index)
+    _check_place(record, key, index)
     return record
 
 
-def _check_size(record: _Record, key: bytes, index: _Index) -> None:
+def _check_place(record: _Record, key: bytes, index: _Index) -> None:
+    shard, offset, nbytes = record.shard, record.offset, record.nbytes
+    if shard >= index.shards or offset > _MAX_OFFSET or nbytes > _MAX_OFFSET:
+        raise _damaged(index, key, f"points to byte {offset} of shard {shard}, of {index.shards} shards")
     elements = prod(record.shape)
     if record.slices:
-        if record.nbytes or key[:1] == b"\0":
+        if nbytes or key[:1] == b"\0":
             raise _damaged(index, key, "is partitioned and also has bytes or partitions of its own")
     elif record.dtype.itemsize:
-        if record.nbytes != elements * record.dtype.itemsize:
-            raise _damaged(
-                index, key, f"has {record.nbytes} bytes for {elements} elements of {record.dtype.name}"
-            )
-    elif record.nbytes < elements:
-        raise _damaged(index, key, f"has {record.nbytes} bytes for {elements} strings or objects")
+        if nbytes != elements * record.dtype.itemsize:
+            raise _damaged(index, key, f"has {nbytes} bytes for {elements} elements of {record.dtype.name}")
+    elif nbytes < elements:
+        raise _damaged(index, key, f"has {nbytes} bytes for {elements} strings or objects")
 
 
 def _damaged(index: _Index, key: bytes, clause: str) -> ReadError:
@@ -239,10 +244,9 @@ def _partitioned(name: str, record: _Record, index: _Index, shards: Shards, regi
 
 
 def _object_graph(
-    files: Files, shards: Shards, index: _Index, limits: Limits
-) -> tuple[list[Node] | None, list[Defect]]:
-    """Take the object graph out of the index; return it, and what is wrong with it."""
-    record = index.tensors.pop(OBJECT_GRAPH_KEY, None)
+    files: Files, shards: Shards, index: _Index, record: _Record | None, limits: Limits
+) -> tuple[ObjectGraph | None, list[Defect]]:
+    """Return the object graph, if there is one, and what is wrong with it."""
     if record is None:
         return None, []
     if record.dtype.name != "string" or record.shape or record.slices or record.nbytes > limits.max_metadata:
@@ -256,10 +260,12 @@ def _object_graph(
     except MalformedError as error:
         message = f"The object graph in {source.label} is damaged: {error}."
         return None, [Defect(Flaw.CHECKSUM, message, OBJECT_GRAPH_KEY)]
-    graph = parse_object_graph(data, f"The object graph in {source.label}", 4 * limits.max_tensors)
-    return graph, [
-        Defect(
-            Flaw.MISSING_TENSOR, f"{index.label} has no entry {key}, which its object graph promises.", key
-        )
-        for key in missing_variables(graph, index.tensors.keys())
-    ]
+    return parse_object_graph(data, f"The object graph in {source.label}", 4 * limits.max_tensors), []
+
+
+def _missing(graph: ObjectGraph, entries: Sequence[Entry], index: _Index) -> Iterator[Defect]:
+    """Yield a defect for each variable that the object graph promises and that the index does not list."""
+    keys = {entry.key for entry in entries}
+    for key in missing_variables(graph, keys):
+        message = f"{index.label} has no entry {key}, which its object graph promises."
+        yield Defect(Flaw.MISSING_TENSOR, message, key)

@@ -90,6 +90,15 @@ def class_of_path(component: str) -> str:
     return _by_snake().get(component.rstrip("_0123456789"), "")
 
 
+def kind_of_name(component: str) -> str:
+    """Return a name that tells what an automatic layer name tells: ``dense_0`` for ``dense_3``.
+
+    Models have many layers and few kinds of them, so what is found out about a kind can be kept. The
+    name keeps a number if it has one: ``query`` may be a projection, and ``query_1`` is not.
+    """
+    return f"{component.rstrip('_0123456789')}_0" if component[-1:].isdigit() else component
+
+
 def path_name(layer_class: str) -> str:
     """Return the component by which Keras 3 addresses a layer of this class in a file."""
     python_name = "GroupedQueryAttention" if layer_class == "GroupQueryAttention" else layer_class

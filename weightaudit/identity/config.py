@@ -119,7 +119,8 @@ def _layer(node: Mapping[str, Any], *, trainable: bool, depth: int, name: str = 
     )
     if "layers" in config and (layer_class in _CONTAINERS or _is_layer_list(config["layers"])):
         return replace(layer, children=tuple(_members(layer, depth)), is_model=True)
-    return replace(layer, children=tuple(_parts(layer, depth)))
+    parts = tuple(_parts(layer, depth))
+    return replace(layer, children=parts) if parts else layer
 
 
 def _is_builtin(node: Mapping[str, Any], layer_class: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.identity.classes import snake
@@ -102,19 +103,27 @@ def declared(config: Mapping[str, Any], layer_class: str, variable: str, kind: s
     if variable in _ADAPTERS:
         # An adapter starts without effect whatever the layer declares; its other half follows He.
         return Declared("Zeros") if kind == "initializer" else None
+    for key in _keys(variable, layer_class, kind):
+        value = config.get(key)
+        parsed = None if value is None else _parse(value)
+        if parsed is not None:
+            return parsed
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _keys(variable: str, layer_class: str, kind: str) -> tuple[str, ...]:
+    """Return the keys under which a configuration may declare something for a variable."""
     stems: tuple[str, ...] = _STEMS.get(variable, (variable,))
     if variable == "kernel" and layer_class.startswith("DepthwiseConv"):
         stems = ("depthwise", "kernel")
     keras1 = _KERAS1_STEMS.get(variable)
     if keras1:
         stems = (*stems, keras1)
-    found = (config.get(f"{stem}_{kind}") for stem in stems)
-    return next((parsed for parsed in map(_parse, found) if parsed is not None), None)
+    return tuple(f"{stem}_{kind}" for stem in stems)
 
 
 def _parse(value: Json) -> Declared | None:
-    if value is None:
-        return None
     if isinstance(value, str):
         return _named(value, {}, builtin=True)
     node = as_mapping(value)

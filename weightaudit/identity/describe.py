@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.catalog import Entry, Json
 from weightaudit.identity.config import Layer, as_mapping, as_text
 from weightaudit.identity.declared import declarations
-from weightaudit.identity.fans import fans
+from weightaudit.identity.fans import NO_FANS, Fans, fans
 from weightaudit.identity.layers import NEVER_TRAINED, role_of
-from weightaudit.tensor import BOOKKEEPING_ROLES, Evidence, Quantization, Role, TensorInfo
+from weightaudit.tensor import BOOKKEEPING_ROLES, Declared, Evidence, Quantization, Role, TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +19,51 @@ if TYPE_CHECKING:
 Described = tuple[TensorInfo, Entry]
 
 _NO_LAYER = Layer("", "")
+
+
+class Nature(NamedTuple):
+    """What is the same for all tensors of a kind.
+
+    Attributes:
+        geometry: Fans, output axes and gates.
+        is_named_by_layer: Whether what stands before the last slash of a name is the path of a layer.
+
+    All others are those of `TensorInfo`.
+    """
+
+    role: Role = Role.UNKNOWN
+    evidence: Evidence = Evidence.UNKNOWN
+    layer_class: str = ""
+    trainable: bool | None = None
+    geometry: Fans = NO_FANS
+    constraint: Declared | None = None
+    regularizer: Declared | None = None
+    initializer: Declared | None = None
+    is_named_by_layer: bool = True
+
+
+def tensor(entry: Entry, name: str, nature: Nature) -> Described:
+    """Describe a tensor of a name and a nature."""
+    role, evidence, layer_class, trainable, geometry, constraint, regularizer, initializer, by_layer = nature
+    info = TensorInfo(
+        name=name,
+        key=entry.key,
+        shape=entry.shape,
+        dtype=entry.dtype,
+        role=role,
+        evidence=evidence,
+        layer=name.rpartition("/")[0] if by_layer else "",
+        layer_class=layer_class,
+        trainable=trainable,
+        fan_in=geometry.fan_in,
+        fan_out=geometry.fan_out,
+        output_axes=geometry.output_axes,
+        gates=geometry.gates,
+        constraint=constraint,
+        regularizer=regularizer,
+        initializer=initializer,
+    )
+    return info, entry
 
 
 def describe(
@@ -39,52 +85,46 @@ def describe(
         evidence: How the layer and the variable are known. It becomes UNKNOWN if the role is.
         role: The role, if the name of the variable and the class of the layer do not tell it.
     """
+    return tensor(entry, name, nature_of(entry.shape, variable, layer, evidence, role))
+
+
+def nature_of(
+    shape: tuple[int, ...], variable: str, layer: Layer | None, evidence: Evidence, role: Role | None = None
+) -> Nature:
+    """Return the nature of a variable of a layer; the arguments are those of `describe`."""
     known = layer or _NO_LAYER
     role = role or role_of(variable, known.layer_class)
-    shape = entry.shape
-    geometry = fans(known.layer_class, variable, role, shape, known.config)
     constraint, regularizer, initializer = (
         declarations(known.config, known.layer_class, variable)
         if known.builtin and variable
         else (None, None, None)
     )
-    info = TensorInfo(
-        name=name,
-        key=entry.key,
-        shape=shape,
-        dtype=entry.dtype,
-        role=role,
-        evidence=Evidence.UNKNOWN if role is Role.UNKNOWN else evidence,
-        layer=name.rpartition("/")[0],
-        layer_class=known.layer_class,
-        trainable=_trainable(role, layer if evidence is Evidence.CONFIG else None),
-        fan_in=geometry.fan_in,
-        fan_out=geometry.fan_out,
-        output_axes=geometry.output_axes,
-        gates=geometry.gates,
-        constraint=constraint,
-        regularizer=regularizer,
-        initializer=initializer,
+    return Nature(
+        role,
+        Evidence.UNKNOWN if role is Role.UNKNOWN else evidence,
+        known.layer_class,
+        _trainable(role, layer if evidence is Evidence.CONFIG else None),
+        fans(known.layer_class, variable, role, shape, known.config),
+        constraint,
+        regularizer,
+        initializer,
     )
-    return info, entry
 
 
 def bookkeeping(entry: Entry, name: str, role: Role, evidence: Evidence = Evidence.NAME) -> Described:
     """Describe a tensor that inference never reads, such as an optimizer slot or a metric."""
-    info = TensorInfo(
-        name=name, key=entry.key, shape=entry.shape, dtype=entry.dtype,
-        role=role, evidence=evidence, trainable=False,
-    )  # fmt: skip
-    return info, entry
+    return tensor(entry, name, bookkeeping_nature(role, evidence))
+
+
+@cache
+def bookkeeping_nature(role: Role, evidence: Evidence = Evidence.NAME) -> Nature:
+    """Return the nature of tensors that inference never reads."""
+    return Nature(role, evidence, trainable=False, is_named_by_layer=False)
 
 
 def unknown(entry: Entry, name: str, layer_class: str = "") -> Described:
     """Describe a tensor of which only the name is known."""
-    info = TensorInfo(
-        name=name, key=entry.key, shape=entry.shape, dtype=entry.dtype,
-        layer=name.rpartition("/")[0], layer_class=layer_class,
-    )  # fmt: skip
-    return info, entry
+    return tensor(entry, name, Nature(layer_class=layer_class))
 
 
 def quantize(described: Iterable[Described], mode: str) -> list[Described]:
@@ -106,7 +146,11 @@ def quantize_layers(described: Iterable[Described]) -> list[Described]:
     by_layer: dict[str, list[Described]] = {}
     for each in described:
         by_layer.setdefault(each[0].layer, []).append(each)
-    return [each for members in by_layer.values() for each in quantize(members, _mode_shown(members))]
+    connected: list[Described] = []
+    for members in by_layer.values():
+        is_quantized = any(entry.dtype == "int8" for _, entry in members)
+        connected += quantize(members, _mode_shown(members)) if is_quantized else members
+    return connected
 
 
 def _mode_shown(members: Iterable[Described]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ class Fans:
     gates: int = 1
 
 
-_NONE = Fans()
+NO_FANS = Fans()
+"""The geometry of what has none."""
 _WITH_GATES = MATRIX_ROLES | {Role.BIAS}
 
 
@@ -44,13 +46,25 @@ def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapp
         shape: Shape of the kernel that the layer computes with.
         config: Constructor arguments of the layer, as far as known.
     """
+    if config:
+        return _fans(layer_class, variable, role, shape, config)
+    return _usual_fans(layer_class, variable, role, shape)
+
+
+@lru_cache(maxsize=4096)
+def _usual_fans(layer_class: str, variable: str, role: Role, shape: Shape) -> Fans:
+    """Return the geometry where no configuration tells; models have few shapes, and many tensors of each."""
+    return _fans(layer_class, variable, role, shape, {})
+
+
+def _fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapping[str, Any]) -> Fans:
     gates = GATES.get(layer_class, 1) if role in _WITH_GATES else 1
     if gates > 1 and (not shape or shape[-1] % gates):
         gates = 1
     if role is Role.EMBEDDING and len(shape) == 2:
         return Fans(output_axes=(0,))
     if role not in {Role.KERNEL, Role.RECURRENT_KERNEL} or len(shape) < 2:
-        return _NONE if gates == 1 else Fans(gates=gates)
+        return NO_FANS if gates == 1 else Fans(gates=gates)
     ordering = config.get("dim_ordering")
     if len(shape) > 2 and ordering not in {None, "tf", "default"}:
         return _keras1(shape, as_text(ordering))
@@ -63,7 +77,7 @@ def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapp
         field = prod(shape[:-2])
         return Fans(field, field * shape[-1], (last - 1, last))
     if layer_class.startswith("LocallyConnected"):
-        return Fans(shape[-2], shape[-1], (last,)) if last == 2 else _NONE
+        return Fans(shape[-2], shape[-1], (last,)) if last == 2 else NO_FANS
     field = prod(shape[:-2])
     return Fans(field * shape[-2], field * shape[-1] // gates, (last,), gates)
 
@@ -71,7 +85,7 @@ def fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Mapp
 def _keras1(shape: Shape, ordering: str) -> Fans:
     """Keras 1 kept kernels as (out, in, rows, columns) where ``dim_ordering`` is ``th``."""
     if ordering != "th":
-        return _NONE
+        return NO_FANS
     return Fans(prod(shape[1:]), shape[0] * prod(shape[2:]), (0,))
 
 
@@ -90,7 +104,7 @@ def _einsum(equation: str, shape: Shape) -> Fans:
         # int4 kernels are stored flattened: contracted axes first, all others last.
         return Fans(shape[0], shape[1], (1,))
     if len(weights) != len(shape) or not data:
-        return _NONE
+        return NO_FANS
     summed = [size for letter, size in zip(weights, shape, strict=True) if letter not in result]
     outputs = tuple(i for i, letter in enumerate(weights) if letter in result and letter not in data)
     return Fans(prod(summed), prod(shape[axis] for axis in outputs), outputs)

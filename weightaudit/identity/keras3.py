@@ -98,10 +98,14 @@ def _group(entries: Sequence[Entry]) -> tuple[Groups, list[Entry]]:
     for entry in entries:
         # Files written on Windows join their groups with backslashes.
         match = _VARIABLE.match(entry.key.replace("\\", "/"))
-        if match is None or int(match["index"]) in groups.get(match["group"] or "", {}):
+        if match is None:
+            loose.append(entry)
+            continue
+        path, index = match["group"] or "", int(match["index"])
+        if index in groups.setdefault(path, {}):
             loose.append(entry)
         else:
-            groups.setdefault(match["group"] or "", {})[int(match["index"])] = entry
+            groups[path][index] = entry
     return {path: dict(sorted(group.items())) for path, group in groups.items()}, loose
 
 

@@ -23,7 +23,7 @@ from weightaudit.identity.optimizer import flat_names, named, positional
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _NUMBERED = re.compile(r"^param_(\d+)$")
 _ANONYMOUS = re.compile(r"(?:^|/)Variable(?:_\d+)?(?::\d+)?$")
@@ -32,6 +32,8 @@ _ANONYMOUS = re.compile(r"(?:^|/)Variable(?:_\d+)?(?::\d+)?$")
 def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
     """Identify every tensor of a catalog of the layout KERAS_LEGACY."""
     root = read_config(catalog.documents.get("config"))
+    # Of layers that share a name, the first counts.
+    outermost = {child.name: child for child in reversed(root.children)} if root else {}
     tensors: list[Described] = []
     optimizer: list[Entry] = []
     for entry in catalog.entries:
@@ -39,7 +41,7 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
         if section == "optimizer" or (section is None and entry.key.startswith("optimizer_weights/")):
             optimizer.append(entry)
         elif section == "layer":
-            tensors.append(_weight(entry, root))
+            tensors.append(_weight(entry, outermost))
         else:
             tensors.append(_loose(entry))
     tensors = quantize_layers(tensors)
@@ -49,11 +51,11 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
     return tensors + _optimizer(optimizer, tensors, kind), defects
 
 
-def _weight(entry: Entry, root: Layer | None) -> Described:
+def _weight(entry: Entry, outermost: Mapping[str, Layer]) -> Described:
     group = entry.attributes.get("layer", "")
     parts = components(entry.attributes.get("weight", "")) or components(entry.key) or ("",)
     variable = variable_of(parts[-1])
-    outer = next((child for child in root.children if child.name == group), None) if root else None
+    outer = outermost.get(group)
     layer = _owner(outer, group, parts[:-1], variable) if outer else None
     numbered = _NUMBERED.match(parts[-1])
     if numbered and layer is not None and layer.variables is not None:
@@ -97,7 +99,12 @@ def _name(parts: Sequence[str], group: str, variable: str, *, single: bool) -> s
         keras1_owner = parts[-1].removesuffix(f"_{last}") if last != parts[-1] else ""
         nested = keras1_owner and not keras1_owner.startswith(group)
         return f"{group}/{keras1_owner}/{last}" if nested else f"{group}/{last}"
-    if single and len(scope) == 1 and re.fullmatch(re.escape(group) + r"_\d+", scope[0]):
+    if (
+        single
+        and len(scope) == 1
+        and scope[0].startswith(f"{group}_")
+        and scope[0][len(group) + 1 :].isdecimal()
+    ):
         return f"{group}/{last}"
     return "/".join([*scope, variable if _NUMBERED.match(last) else last])
 

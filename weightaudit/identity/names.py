@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from weightaudit.identity.classes import class_of_path
+from weightaudit.identity.classes import class_of_path, kind_of_name
 from weightaudit.identity.config import PROJECTIONS, Layer
 from weightaudit.identity.layers import ROLES, is_leaf, quantized_variables, role_of, variants
 from weightaudit.tensor import Role
@@ -103,7 +103,8 @@ class Guess:
 def components(name: str) -> tuple[str, ...]:
     """Return the path components of a variable name, without TensorFlow's ``:0``."""
     bare = _NUMBERED.sub("", name) if ":" in name else name
-    return tuple(filter(None, bare.split("/")))
+    parts = bare.split("/")
+    return tuple(filter(None, parts) if "" in parts else parts)
 
 
 @lru_cache(maxsize=4096)
@@ -165,13 +166,19 @@ def guess(hint: str, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Guess | 
     """Guess class and variable names of a group of variables that are only numbered.
 
     Args:
-        hint: Automatic name or attribute of the layer, such as ``dense_3`` or ``cell``.
+        hint: Automatic name or attribute of the layer, such as ``dense_3`` or ``cell``; the layer of the
+            guess may have another number.
         shapes: Shapes in stored order.
         dtypes: Storage types in the same order.
 
     Returns:
         The guess, or None if nothing speaks for any.
     """
+    return _guess(kind_of_name(hint), tuple(shapes), tuple(dtypes))
+
+
+@lru_cache(maxsize=4096)
+def _guess(hint: str, shapes: tuple[Shape, ...], dtypes: tuple[str, ...]) -> Guess | None:
     projection = hint.strip("_").removesuffix("_dense").replace("output", "attention_output")
     layer_class = class_of_path(hint)
     if projection in PROJECTIONS:
@@ -179,7 +186,7 @@ def guess(hint: str, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Guess | 
         return _fitting(Layer(projection, "EinsumDense", config), shapes, dtypes)
     if is_leaf(layer_class):
         return _fitting(Layer(hint, layer_class), shapes, dtypes)
-    return _from_shapes(hint, tuple(shapes)) if all("int" not in dtype for dtype in dtypes) else None
+    return _from_shapes(hint, shapes) if all("int" not in dtype for dtype in dtypes) else None
 
 
 def _fitting(layer: Layer, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Guess | None:

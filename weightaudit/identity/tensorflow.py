@@ -8,10 +8,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Json
-from weightaudit.identity.classes import class_of_path
-from weightaudit.identity.config import PROJECTIONS, Layer, as_list, as_mapping, as_text, read_config
-from weightaudit.identity.describe import Described, bookkeeping, describe, quantize_layers, unknown
+from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Json, ObjectGraph
+from weightaudit.identity.classes import class_of_path, kind_of_name
+from weightaudit.identity.config import PROJECTIONS, Layer, as_mapping, as_text, read_config
+from weightaudit.identity.describe import (
+    Described,
+    Nature,
+    bookkeeping,
+    bookkeeping_nature,
+    describe,
+    nature_of,
+    quantize_layers,
+    tensor,
+    unknown,
+)
 from weightaudit.identity.layers import NEVER_TRAINED, ROLES
 from weightaudit.identity.names import components, is_metric, optimizer_role, role_by_name, variable_of
 from weightaudit.identity.optimizer import flat_names, named
@@ -29,7 +39,7 @@ _TF1_SLOT = re.compile(
 )
 _OPTIMIZER_SCOPE = re.compile(r"(?:^|/)training(?:_\d+)?/|(?:^|/)(?:Adam|Ftrl|Adagrad|RMSprop|SGD)(?:_\d+)?/")
 
-_OPTIMIZER_WORDS = ("training", "Adam", "Ftrl", "Adagrad", "RMSprop", "SGD")
+_OPTIMIZER_WORD = re.compile("training|Adam|Ftrl|Adagrad|RMSprop|SGD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     """
     if not any(entry.key.startswith("_all_variables/") for entry in catalog.entries):
         return catalog, {}
-    names = _read_graph(catalog.documents.get("object_graph")).names
+    names = _read_graph(catalog.graph).names
 
     def identity(entry: Entry) -> tuple[object, ...]:
         return names.get(entry.key, ""), entry.shape, entry.dtype, entry.checksum
@@ -79,7 +89,7 @@ def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
 
 def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
     """Identify every tensor of a catalog of the layout TENSORFLOW."""
-    graph = _read_graph(catalog.documents.get("object_graph"))
+    graph = _read_graph(catalog.graph)
     if not graph.names:
         keys = {entry.key for entry in catalog.entries}
         return [_by_tf1_name(entry, keys) for entry in catalog.entries], []
@@ -94,9 +104,10 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
         else:
             tensors.append(_variable(entry, graph, layers, root, ambiguous))
     tensors = quantize_layers(tensors)
-    names = {entry.key: info.name for info, entry in tensors}
-    flat = flat_names(info for info, _ in tensors)
-    tensors += [_training(entry, graph, names, flat) for entry in training]
+    if training:
+        names = {entry.key: info.name for info, entry in tensors}
+        flat = flat_names(info for info, _ in tensors)
+        tensors += [_training(entry, graph, names, flat) for entry in training]
     return tensors, _missing(catalog.entries, graph)
 
 
@@ -121,31 +132,23 @@ def _ambiguous(entries: Sequence[Entry], graph: _Graph) -> set[str]:
     return ambiguous
 
 
-def _read_graph(document: Json) -> _Graph:
-    nodes = [as_mapping(node) for node in as_list(document)]
-    names: dict[str, str] = {}
-    keys: dict[int, str] = {}
-    for index, node in enumerate(nodes):
-        for item in as_list(node.get("attributes")):
-            attribute = as_mapping(item)
-            key = as_text(attribute.get("key"))
-            if key and attribute.get("name") == "VARIABLE_VALUE":
-                names[key] = as_text(attribute.get("full_name"))
-                keys[index] = key
+def _read_graph(graph: ObjectGraph | None) -> _Graph:
+    if graph is None:
+        return _Graph({}, {}, {})
+    variables = [variable for variable in graph.variables if variable.key]
+    names = {variable.key: variable.full_name for variable in variables}
+    keys = {variable.node: variable.key for variable in variables}
     owners: dict[str, list[tuple[int, str]]] = {}
-    slots: dict[str, tuple[str, str]] = {}
-    for index, node in enumerate(nodes):
-        # Most nodes are variables, which hold nothing.
-        if not node.get("children") and not node.get("slots"):
-            continue
-        for name, child in as_mapping(node.get("children")).items():
-            if isinstance(child, int) and child in keys:
-                owners.setdefault(keys[child], []).append((index, name))
-        for item in as_list(node.get("slots")):
-            slot = as_mapping(item)
-            variable, own = slot.get("variable"), slot.get("slot")
-            if isinstance(variable, int) and isinstance(own, int) and own in keys and variable in keys:
-                slots[keys[own]] = (keys[variable], as_text(slot.get("name")))
+    for number, children in graph.children.items():
+        for name, child in children.items():
+            key = keys.get(child)
+            if key is not None:
+                owners.setdefault(key, []).append((number, name))
+    slots = {
+        keys[slot.node]: (keys[slot.variable], slot.name)
+        for slot in graph.slots
+        if slot.node in keys and slot.variable in keys
+    }
     return _Graph(names, owners, slots)
 
 
@@ -173,6 +176,8 @@ def _read_metadata(document: Json) -> dict[int, tuple[str, Layer]]:
 
 
 def _is_optimizer(key: str) -> bool:
+    if "optimizer" not in key:
+        return False
     parts = key.split("/.ATTRIBUTES", 1)[0].split("/")
     if "optimizer" not in parts[:-1]:
         return False
@@ -185,35 +190,35 @@ def _variable(
     ambiguous: AbstractSet[str],
 ) -> Described:  # fmt: skip
     path = entry.key.removesuffix(_SUFFIX)
-    full = "/".join(components(graph.names.get(entry.key, "")))
+    scope = components(graph.names.get(entry.key, ""))
+    full = "/".join(scope)
     parts = path.split("/")
-    special = _special(entry, path, full)
+    special = _special(entry, path, parts, full)
     if special is not None:
         return special
     owners = [(node, name) for node, name in graph.owners.get(entry.key, ()) if not name.isdigit()]
-    owned = [(layers[node], name) for node, name in owners if node in layers]
-    named_owner = owners[0][1] if owners else ""
-    variable = _variable_name(full, named_owner or parts[-1])
-    usable = bool(full) and entry.key not in ambiguous and ("/" in full or not owned)
+    owned = [(layers[node], name) for node, name in owners if node in layers] if layers else []
+    usable = bool(full) and entry.key not in ambiguous and (len(scope) > 1 or not owned)
     if owned:
         (layer_path, layer), attribute = owned[0]
         name = full if usable else "/".join(filter(None, [layer_path, attribute.lstrip("_")]))
-        variable = _variable_name(full, attribute)
+        variable = _variable_name(scope, attribute)
         if layer.variables is not None and variable in _accepted(layer):
             return describe(entry, name, variable, layer, Evidence.CONFIG)
-        role = role_by_name(variable)
         custom = replace(layer, config={}, builtin=False)
-        return _or_unknown(entry, name, variable, custom, role)
+        role = role_by_name(variable)
+        return tensor(entry, name, _nature_or_unknown(entry.shape, variable, custom, role))
+    variable = _variable_name(scope, owners[0][1] if owners else parts[-1])
     name = full if usable else path
-    configured = _configured(root, components(name)[:-1], variable) if root is not None else None
+    named_by = scope if usable else components(path)
+    configured = _configured(root, named_by[:-1], variable) if root is not None else None
     if configured is not None:
         return describe(entry, name, variable, configured, Evidence.CONFIG)
-    return _by_path(entry, name, variable)
+    return _by_path(entry, name, named_by, variable)
 
 
-def _special(entry: Entry, path: str, full: str) -> Described | None:
+def _special(entry: Entry, path: str, parts: Sequence[str], full: str) -> Described | None:
     """Describe what is no weight by its place in the graph: metrics, counters, seeds."""
-    parts = path.split("/")
     if path == "_CHECKPOINTABLE_OBJECT_GRAPH":
         return unknown(entry, path)
     if parts[-1] in {"save_counter", "_save_counter"} or parts[-1].startswith("global_step"):
@@ -226,10 +231,15 @@ def _special(entry: Entry, path: str, full: str) -> Described | None:
     return None
 
 
-def _variable_name(full: str, attribute: str) -> str:
+def _variable_name(scope: Sequence[str], attribute: str) -> str:
     """Return today's name of a variable from its full name, or from the attribute that holds it."""
     own = attribute.lstrip("_")
-    last = (components(full) or (own,))[-1] if ":" in full else full.rpartition("/")[2] or own
+    return _clearer(scope[-1] if scope else own, own)
+
+
+@lru_cache(maxsize=4096)
+def _clearer(last: str, own: str) -> str:
+    """Return today's form of the name of a variable, or of the attribute `own` where that tells more."""
     unclear = role_by_name(last) is Role.UNKNOWN and own in ROLES
     return variable_of(own if unclear else last)
 
@@ -247,29 +257,41 @@ def _configured(root: Layer, scope: Sequence[str], variable: str) -> Layer | Non
     return matches[0] if len(matches) == 1 else None
 
 
-def _by_path(entry: Entry, name: str, variable: str) -> Described:
-    """Describe a variable by the names that the framework wrote for it and for its layer."""
-    parts = components(name)
+def _by_path(entry: Entry, name: str, parts: Sequence[str], variable: str) -> Described:
+    """Describe a variable by the names that the framework wrote for it and for its layer.
+
+    Args:
+        entry: The stored tensor.
+        name: Its canonical name.
+        parts: Components of that name.
+        variable: Today's name of the variable.
+    """
     owner = parts[-2] if len(parts) > 1 else ""
+    return tensor(entry, name, _nature_by_path(kind_of_name(owner), variable, entry.shape))
+
+
+@lru_cache(maxsize=4096)
+def _nature_by_path(owner: str, variable: str, shape: tuple[int, ...]) -> Nature:
+    """Return the nature of a variable by its own name and that of its layer."""
     layer_class = class_of_path(owner)
     config: dict[str, str] = {}
-    if owner in PROJECTIONS and len(entry.shape) == 3:
+    if owner in PROJECTIONS and len(shape) == 3:
         layer_class, config = "EinsumDense", {"equation": PROJECTIONS[owner]}
     layer = Layer(owner, layer_class, config)
     # Variables called "a", "b" and "w" without any axis are no layer's.
-    role = role_by_name(variable, owner) if entry.shape or layer_class else Role.UNKNOWN
-    return _or_unknown(entry, name, variable, layer, role)
+    role = role_by_name(variable, owner) if shape or layer_class else Role.UNKNOWN
+    return _nature_or_unknown(shape, variable, layer, role)
 
 
-def _or_unknown(entry: Entry, name: str, variable: str, layer: Layer, role: Role) -> Described:
+def _nature_or_unknown(shape: tuple[int, ...], variable: str, layer: Layer, role: Role) -> Nature:
     if role is Role.UNKNOWN:
-        return unknown(entry, name, layer.layer_class)
+        return Nature(layer_class=layer.layer_class)
     if role in {Role.COUNTER, Role.SEED} and layer.layer_class != "Normalization":
-        return bookkeeping(entry, name, role)
-    described, _ = describe(entry, name, variable, layer, Evidence.NAME, role=role)
+        return bookkeeping_nature(role)
+    nature = nature_of(shape, variable, layer, Evidence.NAME, role)
     if layer.layer_class and not layer.trainable and role not in NEVER_TRAINED:
-        described = replace(described, trainable=False)
-    return described, entry
+        nature = nature._replace(trainable=False)
+    return nature
 
 
 def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mapping[str, str]) -> Described:
@@ -291,7 +313,8 @@ def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mappi
 
 def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
     """Describe a variable of a checkpoint without an object graph: its key is all there is."""
-    parts = list(components(entry.key)) or [entry.key]
+    own = components(entry.key)
+    parts = list(own) or [entry.key]
     while len(parts) > 1 and parts[-1].startswith("part_") and re.fullmatch(r"part_\d+", parts[-1]):
         parts.pop()
     role = optimizer_role(parts[-1], entry.shape)
@@ -304,8 +327,8 @@ def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
     if not slot and _is_in_optimizer(entry.key):
         return named(entry, entry.key, {})
     if slot is not None:
-        parts = slot["variable"].split("/")
-    return _by_path(entry, entry.key, variable_of(parts[-1])) if not averaged else _averaged(entry, parts)
+        return _averaged(entry, slot["variable"].split("/"))
+    return _by_path(entry, entry.key, own, variable_of(parts[-1]))
 
 
 @lru_cache(maxsize=4096)
@@ -316,12 +339,13 @@ def _ends_as_slot(component: str) -> bool:
 
 def _is_in_optimizer(key: str) -> bool:
     # Looking for plain words first takes half as long, and few keys have one.
-    return any(word in key for word in _OPTIMIZER_WORDS) and _OPTIMIZER_SCOPE.search(key) is not None
+    return _OPTIMIZER_WORD.search(key) is not None and _OPTIMIZER_SCOPE.search(key) is not None
 
 
 def _averaged(entry: Entry, parts: Sequence[str]) -> Described:
     """Describe an average that is stored in place of the variable, for inference."""
-    info, _ = _by_path(entry, "/".join(parts), variable_of(parts[-1]))
+    name = "/".join(parts)
+    info, _ = _by_path(entry, name, components(name), variable_of(parts[-1]))
     return replace(info, name=entry.key), entry
 
 

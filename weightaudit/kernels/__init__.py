@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_INTERFACE = 1
+_INTERFACE = 2
 """What this code expects; a module that was compiled from other sources is not used."""
 
 Sums = tuple[float, float, float, float, float]
-"""Total, sum of squares, minimum, maximum and smallest magnitude: fields of `Summary`, in order."""
+"""Total, sum of squares, minimum, maximum and smallest magnitude: fields of `Summary`, in order.
+
+The sum of squares is Inf, and all else means nothing, if an element is not finite. No zero has a sign.
+"""
 
 SUMMED_TYPES = frozenset({"float32", "float64", "float16", "bfloat16"})
 """Storage types, little-endian, that `native` sums up."""
@@ -62,6 +65,17 @@ class Native(Protocol):
 
     def checksum(self, kind: str, data: object, value: int, /) -> int:
         """Return the checksum of a buffer, going on from `value`."""
+        ...
+
+    def use_level(self, level: int, /) -> int:
+        """Choose the instructions that sums are computed with, for tests: they differ in speed only.
+
+        Args:
+            level: 0 for those that every CPU has, 1 for AVX2, 2 for AVX-512.
+
+        Returns:
+            The level that is used from now on: the highest that this CPU has, if that is lower.
+        """
         ...
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from weightaudit.statistics.block import Block
+    from weightaudit.statistics.summary import Summary
     from weightaudit.tensor import TensorInfo
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Statistic(ABC, Generic[T]):
         """Return the result without looking at the elements, if other statistics of the tensor tell it.
 
         The answer is what a fold over the whole tensor would give, or has the same guarantee
-        where the statistic documents one instead of a value. Most follow from an `Overview`.
+        where the statistic documents one instead of a value.
 
         Args:
             info: The tensor, as `start` sees it.
@@ -71,22 +72,48 @@ class Statistic(ABC, Generic[T]):
         """
         return UNKNOWN
 
+    def follow(self, info: TensorInfo, overview: Summary) -> T | Unknown:
+        """Return the result, as `answer` does, if the overview of a tensor tells it.
+
+        Args:
+            info: The tensor, as `start` sees it.
+            overview: Its sums and extremes; every element is finite.
+        """
+        return UNKNOWN
+
 
 class Stats:
-    """The finished statistics of one tensor, looked up by what was asked for."""
+    """The finished statistics of one tensor, looked up by what was asked for.
+
+    Models have very many tensors of few kinds: those of one kind share the table of places, so that each
+    takes no more memory than its results.
+    """
+
+    __slots__ = ("_places", "_values")
 
     def __init__(self, results: Mapping[Statistic[Any], Any]) -> None:
-        self._results = results
+        self._places: Mapping[Statistic[Any], int] = {what: place for place, what in enumerate(results)}
+        self._values: Sequence[Any] = tuple(results.values())
+
+    @classmethod
+    def aligned(cls, places: Mapping[Statistic[Any], int], values: Sequence[Any]) -> Self:
+        """Return statistics whose results lie at the places that a table tells; both are kept as they are."""
+        stats = cls.__new__(cls)
+        stats._places = places  # noqa: SLF001 - they are its own
+        stats._values = values  # noqa: SLF001
+        return stats
 
     def __getitem__(self, statistic: Statistic[T]) -> T:
-        return cast("T", self._results[statistic])
+        value: T = self._values[self._places[statistic]]
+        return value
 
     def get(self, statistic: Statistic[T]) -> T | None:
         """Return the result, or None if it was not measured."""
-        return cast("T | None", self._results.get(statistic))
+        place = self._places.get(statistic)
+        return None if place is None else self._values[place]
 
     def __contains__(self, statistic: object) -> bool:
-        return statistic in self._results
+        return statistic in self._places
 
-    def __iter__(self) -> Any:
-        return iter(self._results)
+    def __iter__(self) -> Iterator[Statistic[Any]]:
+        return iter(self._places)

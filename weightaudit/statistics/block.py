@@ -50,6 +50,14 @@ class Scratch:
     def __init__(self, *, compiled: bool = True) -> None:
         self.compiled = compiled and native is not None
         self._arrays: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
+        self._for_parts: Scratch | None = None
+
+    @property
+    def for_parts(self) -> Scratch:
+        """Memory for parts of a block, whose own views stay valid meanwhile."""
+        if self._for_parts is None:
+            self._for_parts = Scratch(compiled=self.compiled)
+        return self._for_parts
 
     def take(self, purpose: str, size: int, dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
         """Return an array of `size` elements with undefined content, the same memory each time."""
@@ -115,17 +123,25 @@ class Block:
         return self._bring(0, self.size)
 
     def part(self, start: int, size: int) -> Block:
-        """Return a block of `size` elements from place `start`; only those are decoded."""
-        if "values" in self.__dict__:
-            return Block(self.values[start : start + size], self.start + start)
-        return Block(self._bring(start, start + size), self.start + start)
+        """Return a block of `size` elements from place `start`; only those are decoded.
+
+        Its views are valid until the next part is made.
+        """
+        end = start + size
+        values = self.values[start:end] if "values" in self.__dict__ else self._bring(start, end)
+        part = Block(values, self.start + start, self._scratch.for_parts)
+        if self.is_finite:
+            part.__dict__["is_finite"] = True
+        return part
 
     @_View
     def _sums(self) -> Summary | None:
         """Sums and extremes in one pass, where there are compiled kernels."""
         if native is None or not self._scratch.compiled:
             return None
-        return Summary(self.size, *native.summarize(self.values, self.values.dtype.name))
+        # Asking a dtype for its name takes longer than adding up a small block.
+        dtype = "float32" if self.values.itemsize == 4 else "float64"
+        return Summary(self.size, *native.summarize(self.values, dtype))
 
     @_View
     def summary(self) -> Summary:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import proven
+from weightaudit.statistics.base import UNKNOWN, Unknown
+from weightaudit.statistics.summary import Following
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from weightaudit.statistics.block import Block
+    from weightaudit.statistics.summary import Summary
     from weightaudit.tensor import TensorInfo
 
 
@@ -43,7 +44,7 @@ _ALL_FINITE = NonFiniteCount()
 
 
 @dataclass(frozen=True, slots=True)
-class NonFinite(Statistic[NonFiniteCount]):
+class NonFinite(Following[NonFiniteCount]):
     """Count of NaN, +Inf and -Inf."""
 
     lazy: ClassVar[bool] = True
@@ -51,9 +52,8 @@ class NonFinite(Statistic[NonFiniteCount]):
     def start(self, info: TensorInfo) -> NonFiniteFold:
         return NonFiniteFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> NonFiniteCount | Unknown:
-        summary = proven(known)
-        return _ALL_FINITE if summary is not None else UNKNOWN
+    def follow(self, info: TensorInfo, overview: Summary) -> NonFiniteCount:
+        return _ALL_FINITE
 
 
 class NonFiniteFold:
@@ -106,7 +106,7 @@ class CountFold(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Zeros(Statistic[int]):
+class Zeros(Following[int]):
     """Count of elements that are exactly 0 or -0."""
 
     lazy: ClassVar[bool] = True
@@ -114,9 +114,8 @@ class Zeros(Statistic[int]):
     def start(self, info: TensorInfo) -> CountFold:
         return _ZeroFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> int | Unknown:
-        summary = proven(known)
-        return 0 if summary is not None and summary.smallest > 0 else UNKNOWN
+    def follow(self, info: TensorInfo, overview: Summary) -> int | Unknown:
+        return 0 if overview.smallest > 0 else UNKNOWN
 
 
 class _ZeroFold(CountFold):
@@ -135,7 +134,7 @@ def _least(magnitude: NDArray[np.floating[Any]], limit: float) -> np.floating[An
 
 
 @dataclass(frozen=True, slots=True)
-class Below(Statistic[int]):
+class Below(Following[int]):
     """Count of finite elements with ``|x| < limit``, zeros included."""
 
     limit: float
@@ -145,13 +144,10 @@ class Below(Statistic[int]):
     def start(self, info: TensorInfo) -> CountFold:
         return _BelowFold(self.limit)
 
-    def answer(self, info: TensorInfo, known: Stats) -> int | Unknown:
-        summary = proven(known)
-        if summary is None:
-            return UNKNOWN
-        if summary.smallest >= self.limit:
+    def follow(self, info: TensorInfo, overview: Summary) -> int | Unknown:
+        if overview.smallest >= self.limit:
             return 0
-        return summary.count if summary.peak < self.limit else UNKNOWN
+        return overview.count if overview.peak < self.limit else UNKNOWN
 
 
 class _BelowFold(CountFold):
@@ -176,7 +172,7 @@ _NONE_ABOVE = AboveCount()
 
 
 @dataclass(frozen=True, slots=True)
-class Above(Statistic[AboveCount]):
+class Above(Following[AboveCount]):
     """Count of finite elements with ``|x| >= limit``, and the largest of them."""
 
     limit: float
@@ -186,11 +182,9 @@ class Above(Statistic[AboveCount]):
     def start(self, info: TensorInfo) -> AboveFold:
         return AboveFold(self.limit)
 
-    def answer(self, info: TensorInfo, known: Stats) -> AboveCount | Unknown:
-        summary = proven(known)
-        if summary is None or summary.peak >= self.limit:
-            return UNKNOWN
-        return _NONE_ABOVE
+    def follow(self, info: TensorInfo, overview: Summary) -> AboveCount | Unknown:
+        is_below = overview.maximum < self.limit and -overview.minimum < self.limit
+        return _NONE_ABOVE if is_below else UNKNOWN
 
 
 class AboveFold:
@@ -239,7 +233,7 @@ _NONE_TINY = TinyCount()
 
 
 @dataclass(frozen=True, slots=True)
-class Tiny(Statistic[TinyCount]):
+class Tiny(Following[TinyCount]):
     """Count and energy of the finite elements that fall below the range of a narrower float.
 
     Attributes:
@@ -260,12 +254,9 @@ class Tiny(Statistic[TinyCount]):
     def start(self, info: TensorInfo) -> TinyFold:
         return TinyFold(self)
 
-    def answer(self, info: TensorInfo, known: Stats) -> TinyCount | Unknown:
-        summary = proven(known)
-        if summary is None:
-            return UNKNOWN
-        is_clear = summary.smallest >= self.normal or not summary.peak
-        is_clear = is_clear or _is_negligible(self, summary.count, summary.squares)
+    def follow(self, info: TensorInfo, overview: Summary) -> TinyCount | Unknown:
+        is_clear = overview.smallest >= self.normal or not overview.peak
+        is_clear = is_clear or _is_negligible(self, overview.count, overview.squares)
         return _NONE_TINY if is_clear else UNKNOWN
 
 
@@ -324,7 +315,7 @@ class NegativeCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Negative(Statistic[NegativeCount]):
+class Negative(Following[NegativeCount]):
     """Count of finite elements below zero, and the smallest finite element."""
 
     lazy: ClassVar[bool] = True
@@ -332,11 +323,10 @@ class Negative(Statistic[NegativeCount]):
     def start(self, info: TensorInfo) -> NegativeFold:
         return NegativeFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> NegativeCount | Unknown:
-        summary = proven(known)
-        if summary is None or summary.minimum < 0:
+    def follow(self, info: TensorInfo, overview: Summary) -> NegativeCount | Unknown:
+        if overview.minimum < 0:
             return UNKNOWN
-        return NegativeCount(0, summary.minimum if summary.count else nan)
+        return NegativeCount(0, overview.minimum if overview.count else nan)
 
 
 class NegativeFold:

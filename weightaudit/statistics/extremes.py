@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import inf, nan
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import proven
+from weightaudit.statistics.summary import Following
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
+    from weightaudit.statistics.summary import Summary
     from weightaudit.tensor import TensorInfo
 
 
@@ -23,7 +23,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Extremes(Statistic[Range]):
+class Extremes(Following[Range]):
     """Smallest and largest finite value."""
 
     lazy: ClassVar[bool] = True
@@ -31,11 +31,8 @@ class Extremes(Statistic[Range]):
     def start(self, info: TensorInfo) -> ExtremesFold:
         return ExtremesFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> Range | Unknown:
-        summary = proven(known)
-        if summary is None:
-            return UNKNOWN
-        return Range(summary.minimum, summary.maximum) if summary.count else Range(nan, nan)
+    def follow(self, info: TensorInfo, overview: Summary) -> Range:
+        return Range(overview.minimum, overview.maximum) if overview.count else Range(nan, nan)
 
 
 class ExtremesFold:
@@ -61,7 +58,7 @@ class ExtremesFold:
 
 
 @dataclass(frozen=True, slots=True)
-class Peak(Statistic[float]):
+class Peak(Following[float]):
     """Largest finite absolute value; 0 if there is none."""
 
     lazy: ClassVar[bool] = True
@@ -69,9 +66,8 @@ class Peak(Statistic[float]):
     def start(self, info: TensorInfo) -> PeakFold:
         return PeakFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> float | Unknown:
-        summary = proven(known)
-        return UNKNOWN if summary is None else summary.peak
+    def follow(self, info: TensorInfo, overview: Summary) -> float:
+        return overview.peak
 
 
 class PeakFold:
@@ -94,7 +90,7 @@ class PeakFold:
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform(Statistic[float | None]):
+class Uniform(Following[float | None]):
     """The one value that every element has, or None if they differ or are not finite."""
 
     lazy: ClassVar[bool] = True
@@ -102,12 +98,9 @@ class Uniform(Statistic[float | None]):
     def start(self, info: TensorInfo) -> UniformFold:
         return UniformFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> float | Unknown | None:
-        summary = proven(known)
-        if summary is None:
-            return UNKNOWN
-        same = summary.count and summary.minimum == summary.maximum
-        return summary.minimum + 0.0 if same else None
+    def follow(self, info: TensorInfo, overview: Summary) -> float | None:
+        same = overview.count and overview.minimum == overview.maximum
+        return overview.minimum + 0.0 if same else None
 
 
 class UniformFold:

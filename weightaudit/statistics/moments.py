@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
-from weightaudit.statistics.summary import proven
+from weightaudit.statistics.summary import Following
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
+    from weightaudit.statistics.summary import Summary
     from weightaudit.tensor import TensorInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Summary`
 class MomentSums:
-    """Count, sum and sum of squares of the finite elements.
+    """Count, sum and sum of squares of the finite elements. Nothing changes it.
 
     The relative error of `squares` is at most the number of elements times 1.1e-16, the
     unit roundoff of float64; it overflows to Inf for float64 values beyond 1e154.
@@ -50,7 +50,7 @@ class MomentSums:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments(Statistic[MomentSums]):
+class Moments(Following[MomentSums]):
     """Count, sum and sum of squares of the finite elements, in float64."""
 
     lazy: ClassVar[bool] = True
@@ -58,11 +58,8 @@ class Moments(Statistic[MomentSums]):
     def start(self, info: TensorInfo) -> MomentsFold:
         return MomentsFold()
 
-    def answer(self, info: TensorInfo, known: Stats) -> MomentSums | Unknown:
-        summary = proven(known)
-        if summary is None:
-            return UNKNOWN
-        return MomentSums(summary.count, summary.total, summary.squares)
+    def follow(self, info: TensorInfo, overview: Summary) -> MomentSums:
+        return MomentSums(overview.count, overview.total, overview.squares)
 
 
 class MomentsFold:

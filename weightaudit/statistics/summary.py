@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
 
 if TYPE_CHECKING:
     from weightaudit.statistics.block import Block
     from weightaudit.tensor import TensorInfo
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)  # not frozen: there is one for each tensor, and that takes twice as long to make
@@ -73,14 +75,20 @@ class Overview(Statistic[Summary]):
         summary = known.get(self)
         return UNKNOWN if summary is None or not summary.is_finite else summary
 
+    def follow(self, info: TensorInfo, overview: Summary) -> Summary:
+        return overview
+
 
 OVERVIEW = Overview()
 
 
-def proven(known: Stats) -> Summary | None:
-    """Return the overview of a tensor if it is known and says that every element is finite."""
-    summary = known.get(OVERVIEW)
-    return summary if summary is not None and summary.is_finite else None
+@dataclass(frozen=True, slots=True)
+class Following(Statistic[T]):
+    """A statistic that follows from the overview of most tensors whose elements are all finite."""
+
+    def answer(self, info: TensorInfo, known: Stats) -> T | Unknown:
+        overview = known.get(OVERVIEW)
+        return UNKNOWN if overview is None or not overview.is_finite else self.follow(info, overview)
 
 
 class OverviewFold:

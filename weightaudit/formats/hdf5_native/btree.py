@@ -55,8 +55,33 @@ class Leaf(NamedTuple):
     high: Any
 
 
+class Node(NamedTuple):
+    """A leaf node.
+
+    Attributes:
+        address: Where it is.
+        entries: Its entries, in order.
+        bounds: What its keys stand for, in order: one more than entries.
+        above: Addresses at which the nodes above it store its first key.
+    """
+
+    address: int
+    entries: list[Entry]
+    bounds: list[Any]
+    above: tuple[int, ...]
+
+
 def leaves(reader: Reader, root: int, kind: Kind) -> Iterator[Leaf]:
-    """Yield the entries of all leaves, in order.
+    """Yield the entries of all leaves, in order; raises what `leaf_nodes` raises."""
+    for node in leaf_nodes(reader, root, kind):
+        above, place = node.above, node.address + _NODE.size
+        for fields, low, high in zip(node.entries, node.bounds, node.bounds[1:], strict=False):
+            yield Leaf(fields, (*above, place), low, high)
+            above, place = (), place + kind.entry.size
+
+
+def leaf_nodes(reader: Reader, root: int, kind: Kind) -> Iterator[Node]:
+    """Yield all leaf nodes, in order.
 
     libhdf5 lists a tree by its children, finds an entry by its keys, and measures the tree by its
     siblings; here all three must agree, so that all see the same, and no node is met twice.
@@ -77,15 +102,15 @@ def leaves(reader: Reader, root: int, kind: Kind) -> Iterator[Leaf]:
         if following.setdefault(found, address) != address:
             raise DamagedError(f"the B-tree node at {address} does not follow the one before it")
         following[found] = right
-        first = address + _NODE.size
+        own = above if bounds[0] == low else ()
+        if not found:
+            yield Node(address, entries, bounds, own)
+            continue
         below: list[tuple[int, int | None, Any, Any, tuple[int, ...]]] = []
+        place = address + _NODE.size
         for number, fields in enumerate(entries):
-            place = first + number * kind.entry.size
-            places = (*above, place) if bounds[number] == low else (place,)
-            if found:
-                below.append((fields[-1], found - 1, bounds[number], bounds[number + 1], places))
-            else:
-                yield Leaf(fields, places, bounds[number], bounds[number + 1])
+            below.append((fields[-1], found - 1, bounds[number], bounds[number + 1], (*own, place)))
+            place, own = place + kind.entry.size, ()
         waiting += reversed(below)
     if any(address != UNDEFINED for address in following.values()):
         raise DamagedError(f"the B-tree at {root} goes on beyond its last node")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from weightaudit.formats.hdf5_native.btree import Entry, Kind, leaves
+from weightaudit.formats.hdf5_native.btree import Entry, Kind, leaf_nodes
 from weightaudit.formats.hdf5_native.reader import DamagedError, UnfamiliarError
 
 if TYPE_CHECKING:
@@ -46,27 +46,25 @@ def read_links(reader: Reader, superblock: Superblock, table: bytes, most: int) 
     heap = _read_heap(reader, place)
 
     def name_of(fields: Entry) -> bytes:
-        name = _name(heap, fields[0])
-        # Names may share the bytes of the heap, so that many long ones fit into little.
-        reader.spend(len(name))
-        return name
+        return _name(heap, fields[0], reader)
 
     kind = Kind(0, superblock.group_rank, _KEY, _ENTRY, name_of)
     links: list[tuple[bytes, int]] = []
-    for fields, _, before, last in leaves(reader, root, kind):
-        previous = before
-        for symbol in _symbols(reader, fields[-1], superblock.leaf_rank):
-            name, (_, address, cached) = name_of(symbol), symbol
-            if not previous < name <= last:
-                raise DamagedError(f"the links of the group with the B-tree at {root} are not in order")
-            if cached not in _HARD:
-                raise UnfamiliarError("it holds links that are not hard links")
-            if b"/" in name or name == b".":
-                raise UnfamiliarError("it holds a link whose name is a path")
-            previous = name
-            links.append((name, address))
-        if len(links) > most:
-            break
+    for node in leaf_nodes(reader, root, kind):
+        for (_, symbols), before, last in zip(node.entries, node.bounds, node.bounds[1:], strict=False):
+            previous = before
+            for place, address, cached in _symbols(reader, symbols, superblock.leaf_rank):
+                name = _name(heap, place, reader)
+                if not previous < name <= last:
+                    raise DamagedError(f"the links of the group with the B-tree at {root} are not in order")
+                if cached not in _HARD:
+                    raise UnfamiliarError("it holds links that are not hard links")
+                if b"/" in name or name == b".":
+                    raise UnfamiliarError("it holds a link whose name is a path")
+                previous = name
+                links.append((name, address))
+            if len(links) > most:
+                return links
     return links
 
 
@@ -101,9 +99,11 @@ def _read_heap(reader: Reader, address: int) -> bytes:
     return heap
 
 
-def _name(heap: bytes, place: int) -> bytes:
+def _name(heap: bytes, place: int, reader: Reader) -> bytes:
     """Return the name at a place of a local heap."""
     end = heap.find(b"\0", place)
     if end < 0:
         raise DamagedError("a name in a group has no end")
+    # Names may share the bytes of the heap, so that many long ones fit into little.
+    reader.spend(end - place)
     return heap[place:end]

@@ -78,9 +78,7 @@ class Reader:
             TimeoutError: Reading has taken too long.
         """
         self.spend(nbytes)
-        block = self._blocks.get(address >> _SHIFT)
-        if block is None:
-            block = self._load(address >> _SHIFT)
+        block = self._blocks.get(address >> _SHIFT) or self._load(address >> _SHIFT)
         place = address & (_BLOCK - 1)
         if place + nbytes <= len(block):
             return block, place

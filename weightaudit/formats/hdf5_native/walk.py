@@ -132,18 +132,14 @@ class _Walk:
         kind = parse_datatype(messages[TYPE])
         if kind.is_opaque:
             kind = self._opaque(kind, header)
-        entry = {
-            "path": path,
-            "dtype": kind.name,
-            "big_endian": kind.big_endian,
-            "header": self._superblock.start + address,
-            **storage(
-                self._reader, self._superblock, messages, kind, self._limits.max_tensors - self._chunks
-            ),
-        }
-        self._chunks += len(entry.get("chunks", ()))
-        if self._chunks > self._limits.max_tensors:
-            raise LimitError(f"holds more than {self._limits.max_tensors} chunks, which is the limit")
+        most = self._limits.max_tensors - self._chunks
+        entry = storage(self._reader, self._superblock, messages, kind, most)
+        entry["path"], entry["dtype"], entry["big_endian"] = path, kind.name, kind.big_endian
+        entry["header"] = self._superblock.start + address
+        if "chunks" in entry:
+            self._chunks += len(entry["chunks"])
+            if self._chunks > self._limits.max_tensors:
+                raise LimitError(f"holds more than {self._limits.max_tensors} chunks, which is the limit")
         self._datasets.append(entry)
 
     def _opaque(self, kind: Datatype, header: Header) -> Datatype:
