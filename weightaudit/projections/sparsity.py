@@ -81,7 +81,7 @@ class Prune(Projection):
 
     def project(self, values: NDArray[Any], *, dtype: str | None = None) -> NDArray[Any]:
         grid_of(values, dtype)
-        surplus = self._surplus(values) if values.size else None
+        surplus = self._surplus(values)
         if surplus is None:
             return values
         result = values.copy()
@@ -98,6 +98,8 @@ class Prune(Projection):
             return _smallest(values, self.sparsity)
         kept, length = (int(number) for number in str(self.n_of_m).split(":"))
         (axis,) = reduced_axes(values.shape, self.axis)
+        if not values.size:
+            return None
         view = values.reshape(prod(values.shape[:axis]), values.shape[axis], -1)
         whole = view.shape[1] - view.shape[1] % length
         parts = [

@@ -85,9 +85,10 @@ def project_stack(
     if name not in GRIDS or stack.dtype.name not in _TYPES:
         raise ValueError(f"a projection needs real floating-point numbers, not {name}")
     shape = tuple(stack.shape[1:])
+    # A wrong axis is refused whether or not there is anything to project, as numpy's projections do.
+    layout = layout_of(projection, shape)
     if 0 in shape:
         return stack
-    layout = layout_of(projection, shape)
     if compiled is None:
         compiled = stack.dtype.size * (stack.shape.num_elements() or 0) >= _WORTH_COMPILING
     sizes = layout.shape if layout.is_static else (None,) * len(layout.shape)
