@@ -22,6 +22,8 @@ FAMILIES = {
     "WA2": ("Scale and precision", "Magnitudes are ones that training produces and formats can hold."),
     "WA3": ("Constraints", "Demands that a policy states; silent until it does."),
     "WA4": ("Structure", "Parts of the model that do nothing."),
+    "WA5": ("Training", "What was to be learned was learned, and training can go on."),
+    "WA6": ("Against a reference", "What changed since another checkpoint; silent without `--reference`."),
     "WA9": ("The audit itself", "Reserved."),
 }
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from weightaudit.errors import RuleError
-from weightaudit.judging import duties
+from weightaudit.judging import duties, judge, with_needs_of_model
 from weightaudit.policy import Policy, parse_policy
 from weightaudit.registry import Registry, RuleSet, configure, load_registry
-from weightaudit.rule import Rule, Severity
-from weightaudit.statistics import Extremes, Moments, NonFinite
+from weightaudit.rule import Measured, Rule, Severity
+from weightaudit.statistics import Extremes, Moments, NonFinite, Stats
 from weightaudit.tensor import Declared, Evidence, Quantization, Role, TensorInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from weightaudit.rule import Finding
     from weightaudit.statistics import Statistic
 
 ASKED: Counter[str] = Counter()
@@ -37,6 +40,9 @@ class Named(Rule):
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (Extremes(),) if info.name.endswith("y") else (Moments(),)
 
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        yield self.finding(info, "It has a name.")
+
 
 @dataclass(frozen=True)
 class Kind(Rule):
@@ -55,6 +61,9 @@ class Kind(Rule):
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (Moments(), NonFinite())
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        yield self.finding(info, "It is a kernel.")
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,102 @@ def test_built_in_rules_keep_their_word(twist: dict[str, Any]) -> None:
         for order in (1, -1):
             tensors = [replace(one, name=f"{one.name}/{n}", **twist) for n, one in enumerate(variants())]
             for info, duty in zip(tensors[::order], duties(rules, tensors[::order]).values(), strict=True):
-                judges = tuple(one for one in rules.judges_for(info) if one.rule.applies(info))
+                judges = [one for one in rules.judges_for(info) if one.rule.applies(info)]
                 wanted = dict.fromkeys(need for one in judges for need in one.rule.needs(info))
-                assert (duty.judges, duty.statistics) == (judges, tuple(wanted)), info
+                checking = tuple(one for one in judges if one.on_tensors)
+                assert (duty.judges, duty.statistics) == (checking, tuple(wanted)), info
+
+
+@dataclass(frozen=True)
+class Whole(Rule):
+    """Judges the whole model: names every tensor that it has measured, if it has a limit."""
+
+    code: ClassVar[str] = "TT104"
+    name: ClassVar[str] = "whole"
+    severity: ClassVar[Severity] = Severity.WARNING
+
+    limit: float | None = None
+
+    def is_active(self) -> bool:
+        return self.limit is not None
+
+    def applies(self, info: TensorInfo) -> bool:
+        return False
+
+    def needs_of_model(self, model: Measured) -> Mapping[str, tuple[Statistic[Any], ...]]:
+        return dict.fromkeys((info.name for info in model.tensors), (Extremes(),))
+
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        names = ", ".join(sorted(model.stats))
+        for info in model.tensors:
+            yield self.finding(info, f"Seen are {names} under {self.limit:g}.")
+
+
+def judged(rules: RuleSet, *names: str) -> list[tuple[str, str | None, str]]:
+    """Return what rules find in a model of kernels, all of which were measured."""
+    tensors = [tensor(name) for name in names]
+    stats = {name: Stats({Moments(): None}) for name in names}
+    findings, skipped = judge(Measured(tensors, stats, ()), duties(rules, tensors), rules)
+    assert skipped == []
+    return [(one.code, one.tensor, one.message) for one in findings]
+
+
+def test_a_rule_that_only_an_override_switches_on_sees_and_accuses_its_tensors_alone() -> None:
+    """Of other tensors it was not asked what it needs, so it must not judge by what happens to be there."""
+    rules = rule_set(Named, Whole, overrides=[{"tensors": ["b*"], "rules": {"whole": {"limit": 1}}}])
+    assert judged(rules, "a", "b1", "b2") == [
+        ("TT104", "b1", "Seen are b1, b2 under 1."),
+        ("TT104", "b2", "Seen are b1, b2 under 1."),
+    ]
+
+
+def test_a_rule_in_force_sees_all_tensors_under_each_of_its_options() -> None:
+    """Other options for some tensors judge those in view of the whole model, and each finding comes once."""
+    override = {"tensors": ["b"], "rules": {"whole": {"limit": 2}}}
+    rules = rule_set(Whole, rules={"whole": {"limit": 1}}, overrides=[override])
+    assert judged(rules, "a", "b") == [
+        ("TT104", "a", "Seen are a, b under 1."),
+        ("TT104", "b", "Seen are a, b under 2."),
+    ]
+
+
+def test_a_rule_that_an_override_switches_on_is_asked_what_it_needs_of_the_model() -> None:
+    """What it wants measured is measured, and tensors of one kind go on sharing their duty."""
+    rules = rule_set(Named, Whole, overrides=[{"tensors": ["b*"], "rules": {"whole": {"limit": 1}}}])
+    tensors = [tensor(name) for name in ("b1", "b2")]
+    found = with_needs_of_model(duties(rules, tensors), rules, Measured(tensors, {}, ()))
+    assert found["b1"].statistics == (Extremes(),)
+    assert found["b1"] is found["b2"]
+
+
+@dataclass(frozen=True)
+class Telling(Rule):
+    """Has a finding on each tensor, of the severity of its class."""
+
+    relies_on_role: ClassVar[bool] = False
+
+    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        yield self.finding(info, "It is so.")
+
+
+def superseding(*severities: Severity) -> RuleSet:
+    """Return rules of these severities, of which each says more than all before it."""
+    codes = [f"TT20{number}" for number in range(len(severities))]
+    facts: list[dict[str, Any]] = [
+        {"code": code, "name": f"rule-{number}", "severity": severity, "supersedes": codes[:number]}
+        for number, (code, severity) in enumerate(zip(codes, severities, strict=True))
+    ]
+    return rule_set(*(dataclass(frozen=True)(type("Told", (Telling,), one)) for one in facts))
+
+
+@pytest.mark.parametrize(
+    ("severities", "codes"),
+    [
+        ((Severity.ERROR, Severity.ERROR, Severity.ERROR), ["TT202"]),
+        ((Severity.NOTE, Severity.ERROR, Severity.WARNING), ["TT201"]),
+        ((Severity.ERROR, Severity.WARNING, Severity.WARNING), ["TT200"]),
+    ],
+)
+def test_one_fault_is_told_once(severities: tuple[Severity, ...], codes: list[str]) -> None:
+    """Of rules that say the same of a tensor the worst is heard, and of equals the one that says most."""
+    assert [code for code, _, _ in judged(superseding(*severities), "a")] == codes

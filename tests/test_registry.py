@@ -258,9 +258,25 @@ def test_later_overrides_win_and_add_up() -> None:
         }
     )
     bound, silent = rules.judges_for(tensor("a"))
-    assert bound == Judge(Bound(limit=4.0, label="base"), Severity.NOTE)
+    assert (bound.rule, bound.severity) == (Bound(limit=4.0, label="base"), Severity.NOTE)
     assert silent.rule == Silent(limit=1.0)
     assert codes(rules.judges) == ["TT101"]
+
+
+def test_overrides_for_single_tensors_keep_their_place() -> None:
+    """Names without wildcards, globs and roles apply in the order of the policy, also where all match."""
+    limits = [({"tensors": ["a", "b"]}, 2), ({"roles": ["kernel"]}, 3), ({"tensors": ["b"]}, 4)]
+    limits += [
+        ({"tensors": ["c", "[c]d"], "roles": ["kernel"]}, 5),
+        ({"tensors": ["b"], "roles": ["bias"]}, 6),
+    ]
+    overrides = [{**selectors, "rules": {"bound": {"limit": limit}}} for selectors, limit in limits]
+    rules = rule_set({"overrides": overrides})
+    found = {
+        name: vars(rules.judges_for(tensor(name))[0].rule)["limit"] for name in ("a", "b", "c", "cd", "d")
+    }
+    assert found == {"a": 3.0, "b": 4.0, "c": 5.0, "cd": 5.0, "d": 3.0}
+    assert rules.judges_for(tensor("a", Role.BIAS))[0].rule == Bound(limit=2.0)
 
 
 def test_judges_are_made_once_for_each_set_of_overrides() -> None:

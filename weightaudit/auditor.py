@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from weightaudit.discover import Target, search, stripped
 from weightaudit.engine.choice import NUMPY, Engine, Name
 from weightaudit.engine.scanning import Subject
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
-from weightaudit.judging import Duty, duties, judge
+from weightaudit.judging import Duty, duties, judge, with_needs_of_model
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy
 from weightaudit.profiling import clocked
@@ -26,6 +27,8 @@ from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Extremes, Moments, NonFinite, Statistic, Zeros
 
 if TYPE_CHECKING:
+    from weightaudit.comparison.reference import OpenReference
+    from weightaudit.comparison.result import Comparison
     from weightaudit.engine.numpy_engine import Measurement
     from weightaudit.profiling import Profile
     from weightaudit.registry import RuleSet
@@ -46,6 +49,8 @@ def audit(
     verbose: bool = False,
     cache: str | os.PathLike[str] | None = None,
     engine: Name = "numpy",
+    reference: str | os.PathLike[str] | None = None,
+    config: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Audit one or more saved models.
 
@@ -59,6 +64,9 @@ def audit(
             again; by default none is used. What it promises is in ``docs/cache.md``.
         engine: Who computes statistics: ``numpy``, ``tensorflow`` (``weightaudit[tensorflow]``), or ``auto``,
             which takes TensorFlow where spectral norms make it worth importing.
+        reference: Checkpoint that every model is judged against: a path, or a version such as
+            ``model.keras@3``; by default none, and the rules that need one are silent.
+        config: Configuration of the model, for weights that were saved without one; see `open_checkpoint`.
 
     Returns:
         The report; a model that cannot be read is in it with its reason, not an exception.
@@ -67,21 +75,37 @@ def audit(
         UsageError: A path does not exist, the policy is wrong, or TensorFlow is not installed.
         RuleError: A rule could not be loaded.
         UnsupportedFormatError: A directory holds no saved model.
+        ReadError: The reference cannot be read.
+        StoreError: The reference is a version that is not there.
     """
     policy = policy or Policy()
     names = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     rules = configure(load_registry(policy.plugins), policy)
     found = search([os.fspath(name) for name in names])
     store = None if cache is None else Store(Path(cache))
-    return audit_targets(
-        found.targets,
-        rules,
-        Means(workers, store=store, engine=Engine(engine)),
-        fail_on=policy.fail_on,
-        limits=limits,
-        verbose=verbose,
-        left_out=found.left_out,
-    )
+    with referring(reference, limits) as beside:
+        return audit_targets(
+            found.targets,
+            rules,
+            Means(workers, store=store, engine=Engine(engine)),
+            fail_on=policy.fail_on,
+            limits=limits,
+            verbose=verbose,
+            left_out=found.left_out,
+            reference=beside,
+            config=config,
+        )
+
+
+def referring(
+    reference: str | os.PathLike[str] | None, limits: Limits = DEFAULT_LIMITS
+) -> AbstractContextManager[OpenReference | None]:
+    """Open the checkpoint that models are judged against, if one is named; see `open_reference`."""
+    if reference is None:
+        return nullcontext()
+    from weightaudit.comparison.reference import open_reference
+
+    return open_reference(reference, limits=limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +136,8 @@ def audit_targets(
     limits: Limits = DEFAULT_LIMITS,
     verbose: bool = False,
     left_out: Sequence[LeftOut] = (),
+    reference: OpenReference | None = None,
+    config: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Audit models that were found already; see `audit`."""
     others = list(left_out)
@@ -120,10 +146,18 @@ def audit_targets(
         since = time.time_ns()
         try:
             with clocked(means.profile, "open, list and identify"):
-                checkpoint = open_checkpoint(target.path, limits=limits)
+                checkpoint = open_checkpoint(target.path, limits=limits, config=config)
             with checkpoint:
                 models.append(
-                    audit_checkpoint(checkpoint, target.label, rules, means, verbose=verbose, since=since)
+                    audit_checkpoint(
+                        checkpoint,
+                        target.label,
+                        rules,
+                        means,
+                        verbose=verbose,
+                        since=since,
+                        reference=reference,
+                    )
                 )
         except UnsupportedFormatError as error:
             # What a search turned up and is no model is left alone; what was asked for by name is not.
@@ -133,7 +167,8 @@ def audit_targets(
                 others.append(LeftOut(target.label, stripped(target.path, error)))
         except (ReadError, RuleError) as error:
             models.append(ModelReport(target.label, failure=str(error)))
-    return Report(tuple(models), fail_on, tuple(others))
+    source = None if reference is None else reference.source
+    return Report(tuple(models), fail_on, tuple(others), source)
 
 
 def audit_checkpoint(
@@ -144,6 +179,7 @@ def audit_checkpoint(
     *,
     verbose: bool = False,
     since: int = 0,
+    reference: OpenReference | None = None,
 ) -> ModelReport:
     """Audit a model that is open already; see `audit`.
 
@@ -155,6 +191,7 @@ def audit_checkpoint(
         verbose: Whether every tensor's basic statistics are measured and kept.
         since: Time before the model was opened, in nanoseconds since 1970; with 0, nothing new is kept
             in the store.
+        reference: The checkpoint that it is judged against.
 
     Raises:
         ReadError: A file was written to meanwhile.
@@ -162,24 +199,41 @@ def audit_checkpoint(
     """
     with clocked(means.profile, "ask rules what they need"):
         numeric = (info for info in checkpoint if info.is_numeric)
-        tasks = duties(rules, numeric, PORTRAIT if verbose else ())
+        unmeasured = Measured(checkpoint.tensors, {}, checkpoint.defects, trace=lambda: checkpoint.topology)
+        tasks = with_needs_of_model(duties(rules, numeric, PORTRAIT if verbose else ()), rules, unmeasured)
         subjects, skipped = _subjects(checkpoint, tasks)
     measured = _measured(checkpoint, label, subjects, means, since)
-    model = Measured(checkpoint.tensors, measured.stats, (*checkpoint.defects, *measured.defects))
+    beside = _beside(checkpoint, label, reference, means)
+    defects = (*checkpoint.defects, *measured.defects)
+    model = replace(unmeasured, stats=measured.stats, defects=defects, reference=beside)
     with clocked(means.profile, "judge"):
         findings, unjudged = judge(model, tasks, rules)
     skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
+    if reference is not None and beside is not None:
+        known = {one.tensor for one in skipped}
+        skipped += [one for one in reference.unread(beside) if one.tensor not in known]
     return ModelReport(
         label,
         checkpoint.container,
         findings,
         tuple(sorted(skipped + unjudged, key=lambda one: (one.tensor, one.reason))),
-        notes=checkpoint.notes,
+        notes=(*checkpoint.notes, *(() if reference is None or beside is None else [reference.note(beside)])),
         coverage=_coverage(model),
         tensors=checkpoint.tensors,
         stats=measured.stats,
         defects=model.defects,
+        comparison=beside,
     )
+
+
+def _beside(
+    checkpoint: Checkpoint, label: str, reference: OpenReference | None, means: Means
+) -> Comparison | None:
+    """Compare a model with its reference, if there is one."""
+    if reference is None:
+        return None
+    with clocked(means.profile, "compare with the reference"):
+        return reference.compare(checkpoint, label, workers=means.workers, progress=means.progress)
 
 
 def _measured(

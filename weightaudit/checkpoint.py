@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -17,16 +18,16 @@ from weightaudit.engine.reading import read_pieces
 from weightaudit.errors import ReadError, UsageError
 from weightaudit.formats import Opened, open_catalog
 from weightaudit.identity import identify
-from weightaudit.identity.order import layer_order
+from weightaudit.identity.order import configuration, layer_order
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
+    from weightaudit.identity.topology import Topology
     from weightaudit.source import Files
     from weightaudit.tensor import TensorInfo
 
@@ -145,6 +146,13 @@ class Checkpoint:
         """Paths of all configured layers, in the configuration's order; empty if none was saved."""
         return layer_order(self._catalog)
 
+    @cached_property
+    def topology(self) -> Topology:
+        """Which layer feeds which; empty if no configuration was saved."""
+        from weightaudit.identity.topology import read_topology
+
+        return read_topology(configuration(self._catalog))
+
     def check_unchanged(self) -> None:
         """Raise ReadError if a file was written to since it was opened."""
         self.files.check_unchanged()
@@ -168,24 +176,42 @@ class Checkpoint:
         return self.read(info.name)
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Checkpoint:
+def open_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    config: str | os.PathLike[str] | None = None,
+) -> Checkpoint:
     """Open a saved model and learn what its tensors are, without reading them.
 
     Args:
         path: A ``.keras`` or HDF5 file, an index of weight shards, a SavedModel directory, or the
             prefix (or ``.index`` file) of a TensorFlow checkpoint. Content decides, not the suffix.
         limits: Bounds on what the file may ask for.
+        config: Configuration of the model, for weights and checkpoints that were saved without one:
+            the ``config.json`` of a ``.keras`` file, what ``model.to_json()`` gives, or a whole model.
 
     Raises:
         ReadError: It is damaged, refused, or not there.
         UnsupportedFormatError: It is not a saved TensorFlow or Keras model.
+        UsageError: The configuration cannot be read, or is not that of this model.
     """
     opened = open_catalog(Path(path), limits)
     try:
-        return Checkpoint(opened)
+        return Checkpoint(opened) if config is None else _configured(opened, os.fspath(config), limits)
     except BaseException:
         opened.files.close()
         raise
+
+
+def _configured(opened: Opened, config: str, limits: Limits) -> Checkpoint:
+    """Open weights with the configuration in a file; raise UsageError if they do not belong together."""
+    from weightaudit.identity.supplied import check_supplied, read_supplied, with_supplied
+
+    document = read_supplied(config, limits)
+    checkpoint = Checkpoint(opened._replace(catalog=with_supplied(opened.catalog, document, config)))
+    check_supplied(checkpoint.tensors, document, config)
+    return checkpoint
 
 
 def _regions(entries: Iterable[Entry]) -> Iterator[Region]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.errors import RuleError
 from weightaudit.report import Skipped
-from weightaudit.rule import Finding, Measured, Rule, Severity
+from weightaudit.rule import Finding, Measured, Severity
 
 if TYPE_CHECKING:
     from weightaudit.registry import Judge, RuleSet
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Duty(NamedTuple):
-    """What is to be done with a tensor: who judges it, and what is measured for them, each once."""
+    """What is to be done with a tensor: who judges it alone, and what is measured for all, each once."""
 
     judges: tuple[Judge, ...]
     statistics: tuple[Statistic[Any], ...]
@@ -51,6 +53,37 @@ def duties(
     return result
 
 
+def with_needs_of_model(tasks: Mapping[str, Duty], rules: RuleSet, model: Measured) -> dict[str, Duty]:
+    """Return the duties with what rules want measured of single tensors in view of the whole model.
+
+    Args:
+        tasks: What `duties` says.
+        rules: The rules in force.
+        model: The model, without statistics.
+
+    Raises:
+        RuleError: A rule crashed when it was asked what it needs.
+    """
+    result = dict(tasks)
+    for one in (*rules.judges, *_variants(model, rules)):
+        try:
+            wanted = one.rule.needs_of_model(model)
+        except Exception as error:
+            raise RuleError(_crash(one, error)) from error
+        # Tensors of one kind go on sharing their duty. What is kept here keeps its identity.
+        known: dict[tuple[int, int], tuple[Duty, Iterable[Statistic[Any]], Duty]] = {}
+        for name, statistics in wanted.items():
+            duty = result.get(name)
+            if duty is None:
+                continue
+            key = id(duty), id(statistics)
+            if key not in known:
+                joined = Duty(duty.judges, tuple(dict.fromkeys((*duty.statistics, *statistics))))
+                known[key] = duty, statistics, joined
+            result[name] = known[key][2]
+    return result
+
+
 _Kind = tuple[object, ...]
 """All that a rule which goes by kind may look at, and what the others said."""
 
@@ -73,9 +106,10 @@ def _duty(
     )  # fmt: skip
     duty = known.get(kind)
     if duty is None:
-        chosen = tuple(one for one in judges if (one.rule.applies(info) if one.by_kind else one in asked))
+        chosen = [one for one in judges if (one.rule.applies(info) if one.by_kind else one in asked)]
         wanted = (statistic for one in chosen for statistic in one.rule.needs(info))
-        duty = known[kind] = Duty(chosen, tuple(dict.fromkeys((*always, *wanted))))
+        checking = tuple(one for one in chosen if one.on_tensors)
+        duty = known[kind] = Duty(checking, tuple(dict.fromkeys((*always, *wanted))))
     return duty
 
 
@@ -99,10 +133,11 @@ def judge(
         if stats is not None:
             _on_tensor(tasks[info.name].judges, info, stats, findings, skipped)
     for one in rules.judges:
-        findings += _on_model(one, model, rules, skipped)
+        if one.on_models:
+            findings += _on_model(one, model, rules, skipped)
     for one in _variants(model, rules):
-        findings += _on_model(one, model, rules, skipped, everywhere=False)
-    return tuple(sorted(findings, key=_order)), skipped
+        findings += _on_model(one, _seen_by(one, model, rules), rules, skipped, everywhere=False)
+    return tuple(sorted(_once(findings, rules), key=_order)), skipped
 
 
 def _on_tensor(
@@ -124,18 +159,29 @@ def _on_tensor(
 
 def _variants(model: Measured, rules: RuleSet) -> list[Judge]:
     """Return rules that judge whole models with other options, as a policy gives them for some tensors."""
+    if len(rules.variants()) == 1:
+        return []
     known = {id(judges): judges for judges in map(rules.judges_for, model.tensors)}
     default = {one.rule.code: one.rule for one in rules.judges}
     found: list[Judge] = []
     for one in (one for judges in known.values() for one in judges):
-        judges_models = type(one.rule).check_model is not Rule.check_model
         if (
-            judges_models
+            one.on_models
             and default.get(one.rule.code) != one.rule
             and all(one.rule != other.rule for other in found)
         ):
             found.append(one)
     return found
+
+
+def _seen_by(judge: Judge, model: Measured, rules: RuleSet) -> Measured:
+    """Return the model as a variant sees it: of a rule that is not in force, few tensors were measured."""
+    if any(one.rule.code == judge.rule.code for one in rules.judges):
+        return model
+    own = {
+        info.name for info in model.tensors if any(one.rule == judge.rule for one in rules.judges_for(info))
+    }
+    return dataclasses.replace(model, stats={name: one for name, one in model.stats.items() if name in own})
 
 
 def _on_model(
@@ -158,6 +204,23 @@ def _on_model(
         for own in rules.judges_for(info):
             if own.rule.code == judge.rule.code and own.rule == judge.rule:
                 yield _settle(own, info, finding)
+
+
+def _once(findings: Iterable[Finding], rules: RuleSet) -> list[Finding]:
+    """Leave out findings that say of a tensor what a more telling rule says as well.
+
+    Of a pair the worse one stays, of two that are equally bad the one whose rule supersedes the other's.
+    Only what stays may push out another one, so the worst of a tensor is never lost.
+    """
+    weaker = {one.rule.code: one.rule.supersedes for judges in rules.variants() for one in judges}
+    by_tensor: dict[str | None, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_tensor[finding.tensor].append(finding)
+    for name, left in by_tensor.items():
+        for one, other in permutations(left if name is not None else (), 2):
+            if other.code in weaker.get(one.code, ()) and one in left and other in left:
+                left.remove(other if other.severity <= one.severity else one)
+    return [finding for left in by_tensor.values() for finding in left]
 
 
 def _checked(found: Iterable[object]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
+from functools import cache
 from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -56,8 +57,13 @@ def options_of(rule: type[Rule]) -> tuple[Option, ...]:
         TypeError: A field has no default, or a type that a policy cannot give.
         NameError: A field's annotation names something that the rule's module does not import.
     """
-    items = [item for item in fields(cast("Any", rule)) if item.init]
-    # Resolving annotations is slow, and half of the rules have no options.
+    unbound: Any = rule  # type checkers take classes of dataclasses for unhashable
+    return _options(unbound)
+
+
+@cache  # resolving annotations is slow, and each override of a policy asks
+def _options(rule: Any) -> tuple[Option, ...]:
+    items = [item for item in fields(rule) if item.init]
     hints = get_type_hints(rule) if items else {}
     options: list[Option] = []
     for item in items:

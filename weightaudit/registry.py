@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
@@ -12,14 +13,18 @@ from weightaudit.errors import PolicyError, RuleError
 from weightaudit.options import convert_options
 from weightaudit.plugins import load_rules
 from weightaudit.policy import Override, Policy, RuleSettings, did_you_mean
+from weightaudit.rule import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from weightaudit.rule import Rule, Severity
+    from weightaudit.rule import Severity
     from weightaudit.tensor import TensorInfo
 
 ALL = "ALL"
+
+_WILD = re.compile(r"[*?[]")
+"""What makes a glob stand for more than the name that it looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,15 @@ class Judge:
         rule: The rule, with its options.
         severity: Severity that the policy gives its findings; None: the rule's own.
         by_kind: Whether the rule is asked about kinds of tensors instead of every tensor.
+        on_tensors: Whether it judges tensors one by one.
+        on_models: Whether it judges models as a whole.
     """
 
     rule: Rule
     severity: Severity | None = None
     by_kind: bool = False
+    on_tensors: bool = True
+    on_models: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +105,18 @@ _Tables = Mapping[str, _Settings]
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One override, ready to be matched against many tensors."""
+    """One override, ready to be matched against many tensors.
 
+    Attributes:
+        exact: The names that it is for, if it is for single tensors; the set of rules looks them up.
+        names: Pattern of the names that it is for; None for all, or if there are exact ones.
+        classes: Pattern of the layer classes that it is for; None for all.
+        override: The override, for the roles that it is for.
+        ignored: Codes of the rules that it leaves out.
+        settings: What it says of rules.
+    """
+
+    exact: frozenset[str]
     names: re.Pattern[str] | None
     classes: re.Pattern[str] | None
     override: Override
@@ -131,6 +150,14 @@ class RuleSet:
         self._rules = rules
         self._settings = settings
         self._layers = layers
+        # What no override speaks of is made once for all.
+        self._usual = {rule.code: _judge(rule, _tables_of(rule, [settings])) for rule in rules}
+        # A learned policy has one override for each tensor: by its name, few are left to be matched.
+        self._named: dict[str, list[int]] = defaultdict(list)
+        self._matched = [index for index, layer in enumerate(layers) if not layer.exact]
+        for index, layer in enumerate(layers):
+            for name in layer.exact:
+                self._named[name].append(index)
         # Few distinct sets of overrides match, however many tensors there are.
         self._known: dict[tuple[int, ...], tuple[Judge, ...]] = {}
         self.judges = self._judges(())
@@ -139,7 +166,8 @@ class RuleSet:
         """Return the rules that judge this tensor, sorted by code, after all overrides that match it."""
         if not self._layers:
             return self.judges
-        return self._judges(tuple(i for i, layer in enumerate(self._layers) if layer.matches(info)))
+        candidates = sorted((*self._matched, *self._named.get(info.name, ())))
+        return self._judges(tuple(index for index in candidates if self._layers[index].matches(info)))
 
     def mapped(self, change: Callable[[Rule], Rule]) -> RuleSet:
         """Return the same set with every configured rule replaced by what `change` makes of it."""
@@ -153,9 +181,10 @@ class RuleSet:
         if matching not in self._known:
             layers = [self._layers[index] for index in matching]
             ignored = frozenset[str]().union(*(layer.ignored for layer in layers))
+            touched = frozenset[str]().union(*(layer.settings for layer in layers))
             tables = (self._settings, *(layer.settings for layer in layers))
             judges = (
-                _judge(rule, [table[rule.code] for table in tables if rule.code in table])
+                _judge(rule, _tables_of(rule, tables)) if rule.code in touched else self._usual[rule.code]
                 for rule in self._rules
                 if rule.code not in ignored
             )
@@ -221,13 +250,20 @@ def _settings(registry: Registry, tables: Mapping[str, RuleSettings], prefix: st
 
 
 def _layer(registry: Registry, override: Override, prefix: str) -> _Layer:
+    exact = _exact(override.tensors)
     return _Layer(
-        names=_any_of(override.tensors),
+        exact=exact,
+        names=None if exact else _any_of(override.tensors),
         classes=_any_of(override.layer_classes),
         override=override,
         ignored=registry.expand(override.ignore, f"{prefix}ignore"),
         settings=_settings(registry, override.rules, prefix),
     )
+
+
+def _exact(globs: Sequence[str]) -> frozenset[str]:
+    """Return the names that globs stand for if each stands for one, else none."""
+    return frozenset() if any(_WILD.search(glob) for glob in globs) else frozenset(globs)
 
 
 def _any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
@@ -241,12 +277,16 @@ def _require_effect(result: RuleSet, rules: Sequence[type[Rule]], tables: Sequen
     """
     judging = {judge.rule.code for judges in result.variants() for judge in judges}
     for rule in rules:
-        settings = [table[rule.code] for table in tables if rule.code in table]
+        settings = _tables_of(rule, tables)
         if rule.code not in judging and any(one.options for one in settings):
             raise PolicyError(
                 f"{settings[0].where}: {rule.code} {rule.name} judges nothing with these options; "
                 f"`weightaudit explain {rule.code}` tells which it needs."
             )
+
+
+def _tables_of(rule: type[Rule], tables: Iterable[_Tables]) -> list[_Settings]:
+    return [table[rule.code] for table in tables if rule.code in table]
 
 
 def _judge(rule: type[Rule], tables: Sequence[_Settings]) -> Judge:
@@ -258,7 +298,8 @@ def _judge(rule: type[Rule], tables: Sequence[_Settings]) -> Judge:
     where = tables[-1].where if tables else rule.code
     try:
         made = rule(**options)
-        return Judge(made, severity, made.goes_by_kind())
+        on_tensors, on_models = rule.check is not Rule.check, rule.check_model is not Rule.check_model
+        return Judge(made, severity, made.goes_by_kind(), on_tensors, on_models)
     except ValueError as error:
         raise PolicyError(f"{where}: {error}.") from error
     except Exception as error:

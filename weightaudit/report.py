@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from weightaudit.catalog import Defect
+    from weightaudit.comparison.result import Comparison
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
 
@@ -52,6 +53,21 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """The checkpoint that models were judged against.
+
+    Attributes:
+        path: Its path as the user knows it, or the address of a version.
+        container: Kind of container.
+        digest: SHA-256 of its file, in hexadecimal, where the record of a version tells it; else None.
+    """
+
+    path: str
+    container: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of the model was measured.
 
@@ -82,6 +98,7 @@ class ModelReport:
         tensors: Every tensor of the model.
         stats: Statistics by tensor name.
         defects: Damage of the container, whichever rules were there to judge it.
+        comparison: The model beside the reference; None if there is none.
     """
 
     path: str
@@ -94,6 +111,7 @@ class ModelReport:
     tensors: Sequence[TensorInfo] = ()
     stats: dict[str, Stats] = field(default_factory=dict[str, "Stats"])
     defects: Sequence[Defect] = ()
+    comparison: Comparison | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -114,11 +132,13 @@ class Report:
         models: One report per model, in the order in which they were found.
         fail_on: Findings of this severity or worse fail the gate; None: findings never do.
         left_out: Files that a search of directories and globs met and did not take for models.
+        reference: What the models were judged against; None for nothing.
     """
 
     models: Sequence[ModelReport]
     fail_on: Severity | None = Severity.ERROR
     left_out: Sequence[LeftOut] = ()
+    reference: Reference | None = None
 
     @property
     def findings(self) -> list[Finding]:

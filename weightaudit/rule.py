@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from weightaudit.catalog import Defect
+    from weightaudit.comparison.result import Comparison
+    from weightaudit.identity.topology import Topology
     from weightaudit.projections.base import Projection
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
@@ -68,11 +70,23 @@ class Measured:
         tensors: Every tensor of the model, in order, also those that were not measured.
         stats: Finished statistics by tensor name; tensors without numbers are not in it.
         defects: Damage of the container itself.
+        reference: The model beside the checkpoint that it is judged against, which is the first of both;
+            None if there is none. Optimizer states, metrics, counters and seeds are left out.
+        trace: Gives the topology; rules use `topology`.
     """
 
     tensors: Sequence[TensorInfo]
     stats: Mapping[str, Stats]
     defects: Sequence[Defect]
+    reference: Comparison | None = None
+    trace: Callable[[], Topology] | None = None
+
+    @property
+    def topology(self) -> Topology:
+        """Which layer feeds which, as far as the saved configuration tells; read only where a rule asks."""
+        from weightaudit.identity.topology import Topology
+
+        return Topology() if self.trace is None else self.trace()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +102,10 @@ class Example:
         info: What differs from a float32 Dense kernel: ``role``, ``layer_class``, ``fan_in``, ...
         options: Options of the rule.
         defects: Damage of the container around the tensor.
+        reference: Makes the tensor as it is in the reference; None for an audit without one.
+        beside: Further tensors of the model, for rules that compare tensors; of these examples only
+            values and info count, and info needs a name of its own.
+        config: The model's configuration, as Keras saves it, for rules that ask for the topology.
     """
 
     title: str
@@ -96,6 +114,9 @@ class Example:
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     defects: tuple[Defect, ...] = ()
+    reference: Callable[[], NDArray[Any]] | None = None
+    beside: tuple[Example, ...] = ()
+    config: Mapping[str, Any] | None = None
 
 
 class Rule:
@@ -112,6 +133,8 @@ class Rule:
         examples: Good and bad tensors.
         relies_on_role: Whether a wrong guess of role, layer class or fans could make a finding
             wrong. If so, an error on a tensor whose role is guessed is lowered to a warning.
+        supersedes: Codes of rules that say less about the same fault. Of two findings on one tensor the
+            worse is kept; this rule's, if they are equally bad.
     """
 
     code: ClassVar[str]
@@ -119,6 +142,7 @@ class Rule:
     severity: ClassVar[Severity]
     examples: ClassVar[tuple[Example, ...]] = ()
     relies_on_role: ClassVar[bool] = True
+    supersedes: ClassVar[tuple[str, ...]] = ()
 
     def is_active(self) -> bool:
         """Say whether the rule has the options that it needs; rules that lack one stay silent."""
@@ -140,6 +164,17 @@ class Rule:
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         """Return the statistics that `check` and `check_model` look up for a tensor it applies to."""
         return ()
+
+    def needs_of_model(self, model: Measured) -> Mapping[str, tuple[Statistic[Any], ...]]:
+        """Return further statistics that `check_model` looks up, by the name of the tensor.
+
+        They are for what only the model as a whole shows, such as kernels with a normalization behind
+        them, and are measured whether the rule applies to the tensor or not.
+
+        Args:
+            model: The model before it is measured: it has no statistics.
+        """
+        return {}
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         """Judge one tensor."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from weightaudit.checksums import checksum
 from weightaudit.errors import ReadError
-from weightaudit.kernels import has_one_pass, native
+from weightaudit.kernels import NO_OUTLINE, has_one_pass, native
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -101,8 +101,16 @@ class LocalFile:
             done += count
 
     def scan(
-        self, offset: int, nbytes: int, buffer: memoryview, *, dtype: str = "", kind: str = "", value: int = 0
-    ) -> tuple[int, Sums | None]:
+        self,
+        offset: int,
+        nbytes: int,
+        buffer: memoryview,
+        *,
+        dtype: str = "",
+        kind: str = "",
+        value: int = 0,
+        outline: memoryview = NO_OUTLINE,
+    ) -> tuple[int, int, Sums | None]:
         """Read bytes through a buffer, and checksum and sum them up while they are in the CPU's cache.
 
         Args:
@@ -113,9 +121,12 @@ class LocalFile:
             dtype: Storage type to sum up, one of `kernels.SUMMED_TYPES`; empty for no sums.
             kind: ``crc32``, ``crc32c``, or empty for no checksum.
             value: Checksum to go on from.
+            outline: What the sums of each `kernels.CHUNK_BYTES` are written to, where
+                `kernels.has_one_pass` says so; see `kernels.Native.scan`.
 
         Returns:
-            The checksum; and the sums, or None if none were asked for or no kernels are compiled.
+            The checksum; how many pages may repeat an earlier one, -1 if that is not known; and the
+            sums, or None if none were asked for or no kernels are compiled.
 
         Raises:
             ReadError: The file ends too early, or cannot be read.
@@ -123,14 +134,16 @@ class LocalFile:
         if native is None or not has_one_pass(kind):
             self.read_into(offset, buffer[:nbytes])
             value = checksum(kind, buffer[:nbytes], value) if kind else 0
-            return value, (native.summarize(buffer[:nbytes], dtype) if native and dtype else None)
+            return value, -1, (native.summarize(buffer[:nbytes], dtype) if native and dtype else None)
         try:
-            count, value, *sums = native.scan(self.fd, offset, nbytes, buffer, dtype, kind, value)
+            count, value, repeats, *sums = native.scan(
+                self.fd, offset, nbytes, buffer, dtype, kind, value, outline
+            )
         except OSError as error:
             raise ReadError(f"{self.label} cannot be read: {error.strerror or error}.") from error
         if count < nbytes:
             raise self._truncated(offset + count)
-        return value, (cast("Sums", sums) if dtype else None)
+        return value, repeats, (cast("Sums", sums) if dtype else None)
 
     def _truncated(self, place: int) -> ReadError:
         return ReadError(

@@ -32,6 +32,7 @@ class Role(StrEnum):
     COUNTER = "counter"
     SEED = "seed"
     STATE = "state"
+    CONSTANT = "constant"
     UNKNOWN = "unknown"
 
 
@@ -113,6 +114,8 @@ class TensorInfo:
         constraint: The constraint that the model declares for this tensor.
         regularizer: The regularizer that the model declares for this tensor.
         initializer: The initializer that the model declares for this tensor.
+        policy: Name of the layer's dtype policy, such as ``float32``, ``mixed_float16`` or
+            ``int8_from_float32``; empty if not known. It tells in which type the layer computes.
         quantization: How to turn stored integers into weights, for quantized layers.
     """
 
@@ -132,6 +135,7 @@ class TensorInfo:
     constraint: Declared | None = None
     regularizer: Declared | None = None
     initializer: Declared | None = None
+    policy: str = ""
     quantization: Quantization | None = None
 
     @property

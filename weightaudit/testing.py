@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.comparison.arrays import compare_arrays
 from weightaudit.dtypes import components, decode, itemsize
 from weightaudit.errors import RuleError
+from weightaudit.identity.topology import read_topology
 from weightaudit.options import options_of
 from weightaudit.plugins import validate
 from weightaudit.projections.contract import check_projection, projection_problems
@@ -163,12 +165,25 @@ def findings_of(rule: Rule, example: Example) -> list[Finding]:
     """
     if not rule.is_active():
         return []
+    tensors = [_made(one) for one in (example, *example.beside)]
+    topology = read_topology(example.config)
+    model = Measured([info for info, _ in tensors], {}, example.defects, trace=lambda: topology)
+    wanted = rule.needs_of_model(model)
+    found: list[Finding] = []
+    stats: dict[str, Stats] = {}
+    for info, values in tensors:
+        applies = info.is_numeric and rule.applies(info)
+        needs = (*(rule.needs(info) if applies else ()), *wanted.get(info.name, ()))
+        stats[info.name] = measure(values, needs, info)
+        found += rule.check(info, stats[info.name]) if applies else ()
+    first, reference = tensors[0], example.reference
+    compared = None if reference is None else compare_arrays(first[0], reference(), first[1])
+    return found + list(rule.check_model(dataclasses.replace(model, stats=stats, reference=compared)))
+
+
+def _made(example: Example) -> tuple[TensorInfo, NDArray[Any]]:
     values = example.values()
-    info = tensor_info(values, **example.info)
-    applies = info.is_numeric and rule.applies(info)
-    stats = measure(values, rule.needs(info) if applies else (), info)
-    found = list(rule.check(info, stats)) if applies else []
-    return found + list(rule.check_model(Measured([info], {info.name: stats}, example.defects)))
+    return tensor_info(values, **example.info), values
 
 
 def check_rule(rule: type[Rule]) -> None:

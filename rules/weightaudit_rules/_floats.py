@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Target = Literal["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
-"""Formats that weights are cast to."""
+"""Floating point formats that weights are cast to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class FloatFormat:
         largest: Largest finite value.
         overflow: Smallest float32 magnitude that does not round to a finite value.
         becomes: What it becomes then.
+        digits: Binary digits of a normal number, the hidden one included.
         normal: Smallest normal magnitude.
         flush: Largest magnitude that rounds to zero: half the smallest subnormal.
         loss: Share of a tensor's energy that underflow may take before a warning. float16,
@@ -28,6 +29,7 @@ class FloatFormat:
     largest: float
     overflow: float
     becomes: str
+    digits: int
     normal: float
     flush: float
     loss: float
@@ -43,13 +45,22 @@ _WIDE = frozenset({"float32", "float64", "complex64", "complex128"})
 _SIXTEEN = frozenset({"float16", "bfloat16"})
 
 FORMATS: dict[Target, FloatFormat] = {
-    "float16": FloatFormat(65504.0, 65520.0, "infinite", 2.0**-14, 2.0**-25, 1e-6, _WIDE | {"bfloat16"}),
+    "float16": FloatFormat(65504.0, 65520.0, "infinite", 11, 2.0**-14, 2.0**-25, 1e-6, _WIDE | {"bfloat16"}),
     "bfloat16": FloatFormat(
-        (2 - 2.0**-7) * 2.0**127, (2 - 2.0**-8) * 2.0**127, "infinite", 2.0**-126, 2.0**-134, 10**-4.5, _WIDE
+        (2 - 2.0**-7) * 2.0**127,
+        (2 - 2.0**-8) * 2.0**127,
+        "infinite",
+        8,
+        2.0**-126,
+        2.0**-134,
+        10**-4.5,
+        _WIDE,
     ),
     "float8_e4m3fn": FloatFormat(
-        448.0, 464 + 2.0**-15, "NaN", 2.0**-6, 2.0**-10, 10**-2.5, _WIDE | _SIXTEEN | {"float8_e5m2"}
+        448.0, 464 + 2.0**-15, "NaN", 4, 2.0**-6, 2.0**-10, 10**-2.5, _WIDE | _SIXTEEN | {"float8_e5m2"}
     ),
-    "float8_e5m2": FloatFormat(57344.0, 61440.0, "infinite", 2.0**-14, 2.0**-17, 10**-1.9, _WIDE | _SIXTEEN),
+    "float8_e5m2": FloatFormat(
+        57344.0, 61440.0, "infinite", 3, 2.0**-14, 2.0**-17, 10**-1.9, _WIDE | _SIXTEEN
+    ),
 }
 """Their limits, by name of the storage type."""

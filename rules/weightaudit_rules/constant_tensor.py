@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
-_JUDGED = MATRIX_ROLES | {Role.NORM_SCALE, Role.MOVING_VARIANCE}
+_JUDGED = MATRIX_ROLES | {Role.NORM_SCALE}
 _UNIFORM = Uniform()
 _CONSTANT_INITIALIZERS = frozenset({"Zeros", "Ones", "Constant"})
 
@@ -32,15 +32,15 @@ def _full(value: float, *shape: int) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class ConstantTensor(Rule):
-    """All values of a kernel, an embedding, a norm scale or a moving variance are the same.
+    """All values of a kernel, an embedding or a norm scale are the same.
 
     Why it matters: a kernel of zeros passes nothing on, and one with equal columns computes the
     same number over and over. It was never trained, was zeroed by a failed copy or a sparse
     file, or was left out when the model was saved.
 
     What is normal: random initial values, so no constant kernel at all. Biases, norm offsets,
-    PReLU slopes and moving means may be zero and are not judged, nor is a norm scale of ones. A
-    moving variance of ones says that no batch has passed since the layer was made (a note).
+    PReLU slopes and moving means may be zero and are not judged, nor is a norm scale of ones. Moving
+    variances are left to WA502 (ones) and WA403 (zeros).
 
     Known false positives: layers that start at zero on purpose (residual scales, adapters,
     heads) and were not trained. Where the model declares a constant initializer a kernel of
@@ -104,12 +104,6 @@ class ConstantTensor(Rule):
             severity=Severity.NOTE,
             info={"trainable": False},
         ),
-        Example(
-            title="moving variances that no batch has updated",
-            values=lambda: _full(1, 64),
-            severity=Severity.NOTE,
-            info={"role": "moving_variance", "layer_class": "BatchNormalization"},
-        ),
     )
 
     def __post_init__(self) -> None:
@@ -127,12 +121,6 @@ class ConstantTensor(Rule):
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         value = stats[_UNIFORM]
         if value is None or (value == 1 and info.role is Role.NORM_SCALE):
-            return
-        if info.role is Role.MOVING_VARIANCE:
-            # All zero means dead channels, which WA403 reports.
-            if value == 1:
-                message = f"All {info.size} variances are 1: no batch has updated them since they were made."
-                yield self.finding(info, message, Severity.NOTE, value=value, size=info.size)
             return
         consequence = "nothing passes through" if value == 0 else "it weighs all of its inputs alike"
         yield self.finding(

@@ -53,8 +53,9 @@ class ExtremeValue(Rule):
     What is normal: |w| below 200 in the kernels, biases, embeddings and norm scales of 1,847
     real files. Moving variances of BatchNormalization layers reach 6e5 where inputs are not
     scaled, so for moving statistics only values above `error` count, as warnings. So it is for
-    tensors whose role is not known. A Normalization layer keeps the mean and the variance of
-    raw data (seconds since 1970, prices): there means from 1e10 and variances from 1e20 count.
+    tensors whose role is not known, and for constants of a graph. A Normalization layer keeps the
+    mean and the variance of raw data (seconds since 1970, prices): there means from 1e10 and
+    variances from 1e20 count.
 
     Known false positives: constants that a custom layer stores as weights.
 
@@ -74,6 +75,12 @@ class ExtremeValue(Rule):
     severity = Severity.ERROR
     examples = (
         Example(title="a trained kernel", values=_kernel, severity=None),
+        Example(
+            title="a constant of frequencies in Hz",
+            values=lambda: np.linspace(20, 44_100, 300, dtype=np.float32),
+            severity=None,
+            info={"role": "constant"},
+        ),
         Example(
             title="moving variances of a layer on raw inputs",
             values=lambda: _variance(3.1e5),
@@ -147,6 +154,6 @@ class ExtremeValue(Rule):
     def _bounds(self, info: TensorInfo) -> _Bounds:
         if info.layer_class == "Normalization" and info.role in _DATA:
             return ((Above(max(self.error, _DATA[info.role])), Severity.WARNING),)
-        if info.role in _MOVING or info.role is Role.UNKNOWN:
+        if info.role in _MOVING or info.role in {Role.UNKNOWN, Role.CONSTANT}:
             return self._lenient
         return self._usual

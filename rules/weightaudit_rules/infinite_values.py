@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
+from weightaudit.tensor import Role
 from weightaudit_rules._roles import is_surely_unused
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class InfiniteValues(Rule):
     What is normal: none. They come from a cast to float16 of values beyond 65504, or from
     training that diverged and stopped one step before NaN.
 
-    Known false positives: attention masks stored as constants of minus infinity. In what
-    inference is known not to read (optimizer slots, metrics, states) the finding is a warning.
+    Known false positives: attention masks stored as constants of minus infinity. In constants of a
+    graph, and in what inference is known not to read (optimizer slots, metrics, states), the
+    finding is a warning.
 
     How to mend: convert again from the float32 original (moving variances kept in float32), or
     go back to the last checkpoint without infinities.
@@ -68,6 +70,12 @@ class InfiniteValues(Rule):
             values=lambda: np.full(64, 65504, np.float16),
             severity=None,
             info={"role": "moving_variance"},
+        ),
+        Example(
+            title="minus infinity in a constant of a graph, which may be a mask",
+            values=_kernel_with_minus_inf,
+            severity=Severity.WARNING,
+            info={"role": "constant"},
         ),
         Example(title="minus infinity in a kernel", values=_kernel_with_minus_inf, severity=Severity.ERROR),
         Example(
@@ -101,7 +109,8 @@ class InfiniteValues(Rule):
             yield self.finding(
                 info,
                 f"{count.infinite} of {info.size} values are infinite; {consequence}.",
-                Severity.WARNING if unused else None,
+                # Constants are masks, too, in which minus infinity is what is meant.
+                Severity.WARNING if unused or info.role is Role.CONSTANT else None,
                 positive=count.positive,
                 negative=count.negative,
                 size=info.size,

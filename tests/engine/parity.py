@@ -21,12 +21,16 @@ from weightaudit.statistics import (
     Above,
     AxisNorm,
     Below,
+    ByteLayout,
+    Coarseness,
     Extremes,
+    Isolation,
     Moments,
     MomentSums,
     Negative,
     NonFinite,
     Peak,
+    RepeatedPages,
     SpectralNorm,
     Statistic,
     Stats,
@@ -36,6 +40,7 @@ from weightaudit.statistics import (
     Uniform,
     WeakGroups,
     Zeros,
+    ZeroStretches,
 )
 from weightaudit.tensor import TensorInfo
 
@@ -48,6 +53,7 @@ SCALARS: tuple[Statistic[Any], ...] = (
     *(NonFinite(), Zeros(), Negative(), Extremes(), Peak(), Uniform(), Moments(), OVERVIEW),
     *(Below(2.0**-14), Below(inf), Below(1e300), Above(0.5), Above(0.0), Above(2.0**127)),
     *(Tiny(2.0**-25, 2.0**-14), Tiny(2.0**-134, 2.0**-126)),
+    *(ByteLayout(), Coarseness(), Isolation(), RepeatedPages(), ZeroStretches()),
 )
 """Every statistic that does not depend on the shape."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.identity.catalogs import by_name, functional, keras3, layer, max_norm, result
 from weightaudit.catalog import Flaw
+from weightaudit.identity.config import policy_of
 from weightaudit.tensor import Evidence, Role
 
 
@@ -216,3 +217,63 @@ def test_keras_2_names_a_recurrent_convolution_without_its_cell() -> None:
     stored = {f"layers/conv_lstm2d/cell/vars/{i}": shape for i, shape in kernels.items()}
     assert "rnn/conv_lstm_cell/bias" in by_name(keras3(stored, config))
     assert "rnn/bias" in by_name(keras3(stored, config, metadata={"keras_version": "2.15.0"}))
+
+
+def test_a_constraint_of_a_custom_layer_is_told_but_not_tied_to_a_tensor() -> None:
+    """Which tensor a user's own layer constrains is not in the file, so a note says what is not checked."""
+    custom = {"class_name": "Scaled", "registered_name": "my>Scaled", "module": "my.layers"}
+    config = functional({**custom, "config": {"name": "own", "kernel_constraint": max_norm(2.0)}})
+    identified = result(keras3({"layers/scaled/vars/0": (3, 4)}, config))
+    assert identified.tensors[0][0].constraint is None
+    (note,) = identified.notes
+    assert "own" in note
+    assert "kernel_constraint=MaxNorm" in note
+
+
+def test_versions_of_keras_that_lose_layers_are_named() -> None:
+    """Before 3.15 layers in lists of lists were not saved, which only matters for classes of a user."""
+    own = {"class_name": "Own", "registered_name": "my>Own", "config": {"name": "own"}}
+    stored = {"layers/own/vars/0": (3, 4), "layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
+    plain = {name: shape for name, shape in stored.items() if "own" not in name}
+    for version, warns in (("3.14.0", True), ("3.15.1", False), ("2.15.0", False)):
+        metadata = {"keras_version": version}
+        config = functional(own, layer("Dense", "fc"))
+        assert bool(result(keras3(stored, config, metadata=metadata)).notes) is warns
+        assert result(keras3(plain, functional(layer("Dense", "fc")), metadata=metadata)).notes == ()
+
+
+def test_a_kernel_that_is_stored_twice_is_called_a_copy() -> None:
+    """SpectralNormalization stores the kernel of the layer inside once more, with that layer's constraint."""
+    inner = layer("Dense", "fc", kernel_constraint=max_norm(1.0))
+    config = functional(layer("SpectralNormalization", "spectral", layer=inner))
+    path = "layers/spectral_normalization"
+    stored = {f"{path}/vars/0": (3, 4), f"{path}/vars/1": (1, 4), f"{path}/layer/vars/0": (3, 4)}
+    tensors = by_name(keras3({**stored, f"{path}/layer/vars/1": (4,)}, config))
+    assert {"spectral/kernel_copy", "spectral/vector_u", "spectral/fc/kernel"} < set(tensors)
+    for name in ("spectral/kernel_copy", "spectral/fc/kernel"):
+        assert (tensors[name].layer_class, tensors[name].constraint is not None) == ("Dense", True)
+    old = by_name(keras3(stored, config, metadata={"keras_version": "2.15.0"}))
+    assert {"spectral/kernel_copy", "spectral/kernel"} < set(old)
+
+
+def test_policies_of_all_generations_are_named() -> None:
+    """A policy is a string, an object with a name, or an object with a mode and what was quantized."""
+    for written, name in (
+        ("float32", "float32"),
+        ({"class_name": "Policy", "config": {"name": "mixed_float16"}}, "mixed_float16"),
+        ({"class_name": "DTypePolicy", "config": {"name": "bfloat16"}}, "bfloat16"),
+        ({"config": {"mode": "float8", "source_name": "float32"}}, "float8_from_float32"),
+        ({"config": ["nonsense"]}, ""),
+        (None, ""),
+    ):
+        assert policy_of({"dtype": written}) == name
+    stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
+    infos = by_name(keras3(stored, functional(layer("Dense", "fc", dtype="mixed_float16"))))
+    assert {info.policy for info in infos.values()} == {"mixed_float16"}
+
+
+def test_adapters_freeze_what_they_are_added_to() -> None:
+    """With low-rank adapters the kernel is no longer trained, and the bias still is."""
+    stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
+    infos = by_name(keras3(stored, functional(layer("Dense", "fc", lora_rank=2))))
+    assert (infos["fc/kernel"].trainable, infos["fc/bias"].trainable) == (False, True)

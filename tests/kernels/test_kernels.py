@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from weightaudit.dtypes import decode, itemsize
-from weightaudit.kernels import SUMMED_TYPES, Native, native
+from weightaudit.kernels import CHUNK_BYTES, NO_OUTLINE, SUMMED_TYPES, Native, native
 
 if native is None:
     pytest.skip("the kernels were not compiled", allow_module_level=True)
@@ -200,13 +200,14 @@ def test_a_scan_is_the_sum_of_its_parts(dtype: str, room: int, tmp_path: Path) -
     fd = os.open(path, os.O_RDONLY)
     try:
         buffer = memoryview(bytearray(room))
-        count, value, *sums = native.scan(fd, 4, len(raw), buffer, dtype, "crc32", 0)
+        count, value, _, *sums = native.scan(fd, 4, len(raw), buffer, dtype, "crc32", 0, NO_OUTLINE)
         assert (count, value) == (len(raw), zlib.crc32(raw))
         want = native.summarize(raw, dtype)
         assert tuple(sums[2:]) == want[2:]
         assert np.allclose(sums[:2], want[:2], rtol=1e-12)
         beyond = len(raw) + itemsize(dtype)
-        assert native.scan(fd, 4, beyond, memoryview(bytearray(64)), dtype, "", 0)[0] == len(raw)
+        small = memoryview(bytearray(64))
+        assert native.scan(fd, 4, beyond, small, dtype, "", 0, NO_OUTLINE)[0] == len(raw)
     finally:
         os.close(fd)
 
@@ -232,10 +233,80 @@ def test_checksums_do_not_change_sums(
         file.flush()
         arguments = (file.fileno(), offset, len(raw), room, dtype)
         with using(0) as kernels:
-            _, _, *plain = kernels.scan(*arguments, "", 0)
-        got, checksum, *sums = native.scan(*arguments, kind, value)
+            _, _, _, *plain = kernels.scan(*arguments, "", 0, NO_OUTLINE)
+        got, checksum, _, *sums = native.scan(*arguments, kind, value, NO_OUTLINE)
     assert (got, checksum) == (len(raw), CRC[kind](raw, value))
     assert struct.pack("5d", *sums) == struct.pack("5d", *plain)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_an_outline_has_the_sums_of_each_chunk(dtype: str, tmp_path: Path) -> None:
+    """Each row tells what summing up its chunk alone does; no row is written where there is no room."""
+    assert native is not None
+    raw = raw_of(dtype, 300_000, 3)
+    path = tmp_path / "numbers"
+    path.write_bytes(raw)
+    chunks = [raw[first : first + CHUNK_BYTES] for first in range(0, len(raw), CHUNK_BYTES)]
+    rows = np.full((len(chunks), 5), -1.0)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        room = memoryview(bytearray(CHUNK_BYTES))
+        native.scan(fd, 0, len(raw), room, dtype, "", 0, rows[:-1].data.cast("B"))
+    finally:
+        os.close(fd)
+    assert [tuple(row) for row in rows[:-1].tolist()] == [native.summarize(one, dtype) for one in chunks[:-1]]
+    assert (rows[-1] == -1).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    place=st.integers(0, 9000),
+    pages=st.integers(0, 20),
+    copies=st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=3),
+    rest=st.integers(0, 4095),
+)
+def test_repeated_pages_are_counted(place: int, pages: int, copies: list[tuple[int, int]], rest: int) -> None:
+    """Whole pages of a file that hold the bytes of an earlier one are counted, in memory and in a scan."""
+    assert native is not None
+    first = -place % 4096
+    raw = np.random.default_rng(1).integers(0, 256, (first + pages * 4096 + rest) // 8 * 8, np.uint8)
+    whole = raw[first:][: (raw.size - first) // 4096 * 4096].reshape(-1, 4096)
+    for source, target in copies:
+        if max(source, target) < len(whole):
+            whole[target] = whole[source]
+    want = len(whole) - len(np.unique(whole, axis=0)) if len(whole) else 0
+    assert native.repeats(raw, place) == want
+    with TemporaryFile() as file:
+        file.write(bytes(place) + raw.tobytes())
+        file.flush()
+        room = memoryview(bytearray(1 << 19))
+        got = native.scan(file.fileno(), place, raw.size, room, "float32", "", 0, NO_OUTLINE)
+    assert got[2] == want
+
+
+def test_pages_of_one_value_are_no_repeats() -> None:
+    """Pages of zeros, or of one word again and again, tell nothing; unknown places neither."""
+    assert native is not None
+    assert native.repeats(bytes(40960), 0) == 0
+    assert native.repeats(b"12345678" * 5120, 0) == 0
+    assert native.repeats(bytes(range(256)) * 160, 0) == 9
+    assert native.repeats(bytes(range(256)) * 160, -1) == -1
+
+
+@settings(deadline=None)
+@given(
+    dtype=st.sampled_from(["float32", "float64"]),
+    count=st.integers(0, 400),
+    seed=st.integers(0, 99),
+    few=st.booleans(),
+)
+def test_largest_are_found(*, dtype: str, count: int, seed: int, few: bool) -> None:
+    """The nine largest magnitudes come in falling order, of equal ones the first."""
+    assert native is not None
+    draw = np.random.default_rng(seed)
+    values = (draw.integers(-3, 4, count) if few else draw.normal(size=count)).astype(dtype)
+    want = np.argsort(-np.abs(values), kind="stable")[:9]
+    assert native.largest(values, values.itemsize) == want.tolist()
 
 
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
@@ -245,14 +316,17 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     room = memoryview(bytearray(64))
     try:
         with pytest.raises(OSError, match="directory"):
-            native.scan(fd, 0, 64, room, "float32", "", 0)
+            native.scan(fd, 0, 64, room, "float32", "", 0, NO_OUTLINE)
         for nbytes, dtype, kind in ((64, "int8", ""), (63, "float32", ""), (64, "", "md5"), (-1, "", "")):
             with pytest.raises(ValueError, match=r"\w"):
-                native.scan(fd, 0, nbytes, room, dtype, kind, 0)
+                native.scan(fd, 0, nbytes, room, dtype, kind, 0, NO_OUTLINE)
         with pytest.raises(ValueError, match="buffer of 60"):
-            native.scan(fd, 0, 120, room[:60], "float32", "", 0)
+            native.scan(fd, 0, 120, room[:60], "float32", "", 0, NO_OUTLINE)
         with pytest.raises(ValueError, match="no elements"):
             native.summarize(bytes(5), "float32")
+        for data, itemsize_ in ((bytes(8), 2), (bytes(6), 4)):
+            with pytest.raises(ValueError, match="no elements"):
+                native.largest(np.frombuffer(data, np.uint8), itemsize_)
         with pytest.raises(ValueError, match="no checksum"):
             native.checksum("md5", b"", 0)
     finally:

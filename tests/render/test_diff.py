@@ -33,7 +33,7 @@ def moved(**changes: Any) -> Difference:
     small = Difference(
         size=12, elements=5, relative=0.25, largest=1.5, place=(1, 2), before=0.5, after=-1.0,
         sign_flips=1, zeros_before=0, zeros_after=3, nonfinite_before=0, nonfinite_after=0,
-        nonfinite_new=0, nonfinite_gone=0, nonfinite_other=0, cosine=0.9,
+        nonfinite_new=0, nonfinite_gone=0, nonfinite_other=0, cosine=0.9, norm_before=6.0, norm_after=6.5,
     )  # fmt: skip
     return replace(small, **changes)
 

@@ -22,7 +22,11 @@ DTYPES: tuple[Any, ...] = (
     *(np.float16, np.float32, np.float64, np.complex64, np.int8, np.int64, np.uint8, np.bool_),
     *(ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2),
 )
+FORMATS = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "int8_per_tensor")
 OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
+    "WA212": ({"formats": FORMATS}, {"formats": FORMATS, "min_sqnr": 1000.0, "scaled": False}),
+    "WA213": ({"accumulator": "float16", "input_scale": 1e30}, {"accumulator": "int32"}),
+    "WA214": ({"max_share": 0.0},),
     "WA301": (
         {"max": 1.0, "axis": 0},
         {"max": 0.0, "order": inf, "tensors": ("*",)},
@@ -35,6 +39,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "WA306": ({"max": 1.0, "tensors": ("*",)},),
     "WA307": ({"min": 2.0, "tensors": ("*",)},),
     "WA401": ({"min": 0.1, "max": 0.2, "tensors": ("*",)},),
+    "WA510": ({"enabled": True},),
+    "WA606": ({"min": 0.1, "max": 0.2},),
 }
 
 

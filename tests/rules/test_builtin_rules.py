@@ -20,9 +20,13 @@ RULES = load_rules(("weightaudit_rules",))
 
 CODES = [
     *("WA101", "WA102", "WA103", "WA110", "WA111", "WA112", "WA113", "WA114"),
-    *("WA201", "WA202", "WA203", "WA204", "WA210", "WA211"),
-    *("WA301", "WA302", "WA303", "WA304", "WA305", "WA306", "WA307"),
+    *("WA120", "WA121", "WA122", "WA123", "WA124"),
+    *("WA201", "WA202", "WA203", "WA204", "WA205", "WA206", "WA207", "WA210", "WA211"),
+    *("WA212", "WA213", "WA214", "WA215"),
+    *("WA301", "WA302", "WA303", "WA304", "WA305", "WA306", "WA307", "WA310", "WA311", "WA312"),
     *("WA401", "WA402", "WA403"),
+    *("WA501", "WA502", "WA503", "WA510"),
+    *("WA601", "WA602", "WA603", "WA604", "WA605", "WA606", "WA607"),
 ]
 
 
@@ -48,7 +52,21 @@ def test_page_says_what_a_user_asks(rule: type[Rule]) -> None:
 def test_rules_that_need_a_number_are_silent() -> None:
     """Without a policy, no constraint and no sparsity is judged, and everything else is."""
     silent = [rule.code for rule in RULES if not rule().is_active()]
-    assert silent == ["WA301", "WA302", "WA303", "WA304", "WA305", "WA306", "WA307", "WA401"]
+    assert silent == [
+        "WA212",
+        "WA213",
+        "WA214",
+        "WA301",
+        "WA302",
+        "WA303",
+        "WA304",
+        "WA305",
+        "WA306",
+        "WA307",
+        "WA401",
+        "WA510",
+        "WA606",
+    ]
 
 
 def test_index_is_current() -> None:

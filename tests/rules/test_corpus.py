@@ -26,8 +26,11 @@ ANOMALOUS = {
     "mlperf-ad01-h5": {"WA210"},
     "fink-cats-k2": {"WA210"},
     "fink-cats-k3-tfsm": {"WA210"},
-    "genomic-gaps-cae": {"WA210"},
-    "autotag-compact": {"WA204"},
+    "genomic-gaps-cae": {"WA120", "WA210"},
+    "autotag-compact": {"WA502"},
+    "dl4j-12net": {"WA501"},
+    "megnet-eform": {"WA501"},
+    "megnet-qm9-mu": {"WA501"},
 }
 """Lesser anomalies that the collection's manifest names, and the rules that tell of them."""
 

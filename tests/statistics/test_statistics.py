@@ -269,7 +269,7 @@ def test_what_follows_from_an_overview_is_what_folds_give(values: NDArray[Any]) 
 
 def test_aligned_results_are_looked_up_as_others_are() -> None:
     """Results that share a table of places are those of their own tensor, and no more than that."""
-    places = {Zeros(): 0, Peak(): 1}
+    places: dict[Statistic[Any], int] = {Zeros(): 0, Peak(): 1}
     one, other = Stats.aligned(places, (3, 0.5)), Stats.aligned(places, (0, 2.0))
     assert (one[Zeros()], one[Peak()], other[Zeros()], other.get(Peak())) == (3, 0.5, 0, 2.0)
     assert [*one] == [Zeros(), Peak()]

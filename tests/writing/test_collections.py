@@ -14,6 +14,7 @@ from weightaudit.checkpoint import open_checkpoint
 from weightaudit.engine.reading import read_pieces
 from weightaudit.errors import ReadError, UnsupportedFormatError, WriteError
 from weightaudit.formats import sniff
+from weightaudit.tensor import Role
 from weightaudit.writing import Edit, model_files, write_model
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _same(checkpoint: Checkpoint, info: TensorInfo) -> Edit:
 def _check(path: Path, into: Path, generator: np.random.Generator) -> bool:
     """Write a model with the values that it has, and with others for one tensor; False if it has none."""
     with open_checkpoint(path) as checkpoint:
-        infos = numbers(checkpoint)
+        infos = [info for info in numbers(checkpoint) if info.role is not Role.CONSTANT]
         source = model_files(checkpoint)
         into.mkdir()
         write_model(checkpoint, {info.name: _same(checkpoint, info) for info in infos}, into)

@@ -12,8 +12,15 @@ from weightaudit.statistics import (
     Above,
     AboveCount,
     AxisNorm,
+    AxisSum,
     Below,
+    ByteLayout,
+    Coarse,
+    Coarseness,
     Extremes,
+    Isolated,
+    Isolation,
+    Misread,
     Moments,
     MomentSums,
     Negative,
@@ -22,6 +29,8 @@ from weightaudit.statistics import (
     NonFiniteCount,
     Peak,
     Range,
+    RepeatedPages,
+    Repeats,
     SpectralNorm,
     Spectrum,
     Statistic,
@@ -29,7 +38,9 @@ from weightaudit.statistics import (
     TinyCount,
     Uniform,
     WeakGroups,
+    ZeroRuns,
     Zeros,
+    ZeroStretches,
 )
 from weightaudit.statistics.summary import Overview, Summary
 
@@ -79,19 +90,25 @@ _ARRAY = Form("", _alone, _same)
 FORMS: dict[type[Statistic[Any]], Form] = {
     Above: _of(AboveCount, "if"),
     AxisNorm: _ARRAY,
+    AxisSum: _ARRAY,
     Below: _COUNT,
+    ByteLayout: _of(Misread, "ffff"),
+    Coarseness: _of(Coarse, "ii"),
     Extremes: _of(Range, "ff"),
+    Isolation: _of(Isolated, "ififf"),
     Moments: _of(MomentSums, "iff"),
     Negative: _of(NegativeCount, "if"),
     NonFinite: _of(NonFiniteCount, "iiii"),
     Overview: _of(Summary, "ifffff"),
     Peak: Form("f", _alone, _same),
+    RepeatedPages: _of(Repeats, "iii"),
     SpectralNorm: Form(
         "ff", attrgetter("norm", "squares"), Spectrum
     ),  # one with a reason follows from the shape
     Tiny: _of(TinyCount, "ifi"),
     Uniform: Form("if", _split_uniform, _join_uniform),
     WeakGroups: _ARRAY,
+    ZeroStretches: _of(ZeroRuns, "iiiiiii"),
     Zeros: _COUNT,
 }
 """Statistics that are kept; those of plugins are measured every time."""
@@ -138,12 +155,12 @@ def _is_list(value: Any) -> bool:
 
 
 def array_shape(statistic: Statistic[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of the result of an `AxisNorm` or `WeakGroups` for a tensor of that shape.
+    """Return the shape of the result of an `AxisNorm`, `AxisSum` or `WeakGroups` for a tensor of that shape.
 
     Raises:
         ValueError: The tensor does not have the axes.
     """
-    if not isinstance(statistic, AxisNorm | WeakGroups):
+    if not isinstance(statistic, AxisNorm | AxisSum | WeakGroups):
         raise TypeError(f"{statistic} gives no array")
     rank = len(shape)
     axes = range(rank) if statistic.axes is None else statistic.axes

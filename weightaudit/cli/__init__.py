@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("check", "rules", "explain", "diff", "repair", "commit", "versions", "cache")
+COMMANDS = ("check", "init", "rules", "explain", "diff", "repair", "commit", "versions", "cache")
 """The commands, each in the module of its name, in the order in which the help lists them."""
 
 

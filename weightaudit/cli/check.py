@@ -71,8 +71,24 @@ NoCache = Annotated[
 EngineOption = Annotated[
     EngineName, typer.Option("--engine", help="Who computes statistics.", show_default=True)
 ]
-
+ReferenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        metavar="MODEL",
+        help="Judge drift against this checkpoint: a path, or a version such as model.keras@3.",
+    ),
+]
 ProfileOption = Annotated[bool, typer.Option("--profile", help="Say on stderr where the time went.")]
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The model's configuration, for weights without one: a config.json, or a whole model.",
+    ),
+]
 
 
 def check(
@@ -82,6 +98,8 @@ def check(
     select: Select = None,
     ignore: Ignore = None,
     plugin: Modules = None,
+    reference: ReferenceOption = None,
+    config: ConfigOption = None,
     fail_on: Level = None,
     output_format: Shape = Format.TEXT,
     output: Output = None,
@@ -101,13 +119,15 @@ def check(
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
+    if reference == "":
+        raise UsageError("--reference is empty; name a model, or leave it out.")
     from weightaudit.discover import search
 
     # Workers measure side by side, each with one thread; numpy starts further ones to multiply matrices
     # as soon as it is imported, which costs 50 ms of processor time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     found = search(paths)
-    from weightaudit.auditor import Means, audit_targets
+    from weightaudit.auditor import Means, audit_targets, referring
     from weightaudit.cli.cache import store
     from weightaudit.cli.output import check_output, destination, write_stderr
     from weightaudit.cli.presentation import Presentation, present
@@ -123,7 +143,10 @@ def check(
     if file is not None:
         check_output(file, found.targets)
     costs = Profile() if profile else None
-    with ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar:
+    with (
+        referring(reference) as beside,
+        ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
+    ):
         means = Means(
             progress=bar.update,
             store=None if no_cache else store(),
@@ -137,6 +160,8 @@ def check(
             fail_on=chosen.fail_on,
             verbose=verbose,
             left_out=found.left_out,
+            reference=beside,
+            config=config,
         )
     names = {rule.code: rule.name for rule in registry.rules}
     present(report, names, Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color))

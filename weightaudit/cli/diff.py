@@ -3,11 +3,11 @@
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weightaudit.addressing import Model, find_model
 from weightaudit.cli.check import Format, NoColor, NoProgress, Output
 from weightaudit.errors import UsageError
 
@@ -38,13 +38,6 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show equal tensors too, and long lists whole.")
 ]
-
-
-class Model(NamedTuple):
-    """A model to compare: what to open, and what it is called in reports."""
-
-    path: Path
-    label: str
 
 
 def diff(
@@ -83,27 +76,6 @@ def diff(
     how = Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color)
     code = diff_models(*models, how, weights_only=weights_only, tolerance=tolerance, progress=not no_progress)
     raise typer.Exit(code)
-
-
-def find_model(text: str) -> Model:
-    """Return the one model that a user means by a path, or by the address of a version.
-
-    Raises:
-        UsageError: There is none, or there are several.
-        StoreError: There is no such version.
-        UnsupportedFormatError: A directory holds no saved model.
-    """
-    if "@" in text and not Path(text).exists():
-        from weightaudit.versions.address import locate
-
-        version = locate(text, None).version()
-        return Model(version.path, version.address)
-    from weightaudit.discover import search
-
-    targets = search([text]).targets
-    if len(targets) != 1:
-        raise UsageError(f"{text} stands for {len(targets)} models; name one of them.")
-    return Model(targets[0].path, targets[0].label)
 
 
 def diff_models(

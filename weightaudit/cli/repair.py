@@ -132,7 +132,7 @@ def repair(
     policy; 3 not done: refused, unreadable, or not what was planned.
     """
     _check(in_place=in_place, output=output, store=store, donor=donor, max_change=max_change)
-    from weightaudit.cli.diff import find_model
+    from weightaudit.addressing import find_model
     from weightaudit.cli.output import write_stdout
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.projections import load_projections

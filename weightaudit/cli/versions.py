@@ -90,7 +90,8 @@ def diff(
     Exit codes, as of diff: 0 equal, within --tolerance; 1 different; 2 wrong usage; 3 something
     could not be read.
     """
-    from weightaudit.cli.diff import Model, diff_models
+    from weightaudit.addressing import Model
+    from weightaudit.cli.diff import diff_models
     from weightaudit.cli.presentation import Presentation
     from weightaudit.versions.address import locate
     from weightaudit.versions.version import refuse_links

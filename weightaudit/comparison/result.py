@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf, nan
 from typing import TYPE_CHECKING
 
 from weightaudit.report import ExitCode
@@ -70,6 +71,8 @@ class Difference:
         nonfinite_gone: Numbers that are finite in the second and not in the first.
         nonfinite_other: Numbers that are finite in neither, and not the same.
         cosine: Cosine of the angle between both as vectors; NaN if either norm is zero.
+        norm_before: Euclidean norm of the first; infinite where its sum of squares exceeds float64.
+        norm_after: That of the second.
     """
 
     size: int
@@ -88,6 +91,18 @@ class Difference:
     nonfinite_gone: int
     nonfinite_other: int
     cosine: float
+    norm_before: float
+    norm_after: float
+
+    @property
+    def gain_ratio(self) -> float:
+        """How many times larger the second is, by its norm; Inf if the first is zero, NaN if both are.
+
+        Both have the same shape, so it is also the ratio of their root mean squares and of their gains.
+        """
+        if self.norm_before:
+            return self.norm_after / self.norm_before
+        return inf if self.norm_after else nan
 
     @property
     def touches_nonfinite(self) -> bool:
@@ -122,6 +137,17 @@ class TensorComparison:
         """Its name in the first model, or in the second if it was added."""
         info = self.first or self.second
         return info.name if info is not None else ""
+
+    @property
+    def moved(self) -> bool | None:
+        """Whether its numbers differ; None where elements have no counterparts, or could not be read."""
+        if self.status in {Status.EQUAL, Status.RENAMED}:
+            return False
+        if self.status not in {Status.CHANGED, Status.RETYPED}:
+            return None
+        if self.difference is None:
+            return True if self.status is Status.CHANGED else None
+        return self.difference.elements > 0
 
     @property
     def is_lossless(self) -> bool:

@@ -117,6 +117,8 @@ class Tally:
             nonfinite_gone=self.nonfinite_gone,
             nonfinite_other=self.nonfinite_other,
             cosine=_within_one(self.products / norms) if norms else nan,
+            norm_before=sqrt(self.squares_before),
+            norm_after=sqrt(self.squares_after),
         )
 
     def _count_nonfinite(self, before: Wide, after: Wide, differ: Mask) -> None:

@@ -14,10 +14,10 @@ from weightaudit.dtypes import decode, itemsize
 from weightaudit.engine.plan import RUN_BYTES, Run
 from weightaudit.engine.reading import PIECE_BYTES, Bytes, read_pieces
 from weightaudit.errors import ReadError
-from weightaudit.kernels import has_one_pass, native
+from weightaudit.kernels import CHUNK_BYTES, NO_OUTLINE, PAGE_BYTES, has_one_pass, native
 from weightaudit.profiling import READING
 from weightaudit.statistics import UNKNOWN, Block, Fold, Statistic, Stats, Summary
-from weightaudit.statistics.block import Scratch
+from weightaudit.statistics.block import Outline, Scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +35,8 @@ BLOCK_ELEMENTS = 1 << 19
 FIRST_ELEMENTS = 1 << 15
 """Elements of the first block of a stretch, in which most is found out that needs a look at elements."""
 
-THROUGH_BYTES = 256 << 10
-"""How much is read before it is summed up: the buffer stays in the L2 cache of a core."""
+THROUGH_BYTES = CHUNK_BYTES
+"""How much is read before it is summed up: the buffer stays in the L2 cache of a core. At most a chunk."""
 
 Folds = dict[Statistic[Any], Fold[Any]]
 
@@ -124,7 +124,7 @@ class Scanner:
         raw = self._buffer(extent.nbytes)
         region, kind = run.units[0].region, run.units[0].checksum
         kind = kind if region >= 0 else ""
-        value, _ = self._scan(self._files[extent.file], extent.offset, extent.nbytes, raw, kind=kind)
+        value, *_ = self._scan(self._files[extent.file], extent.offset, extent.nbytes, raw, kind=kind)
         parts: list[Part] = []
         for unit in run.units:
             if unit.tensor >= 0 and unit.extent is not None:
@@ -138,10 +138,11 @@ class Scanner:
         info, decoder = subject.decoder.info, subject.decoder
         own = unit.checksum if unit.region < 0 else ""
         value = checksum(own, raw) if own else 0
+        border = _border(subject.entry)
         if not (self._scratch.compiled and native and decoder.summed):
             folds = _start(subject.statistics, info)
             for start, values in decoder.blocks(unit.start, raw, BLOCK_ELEMENTS):
-                self._update(folds, Block(values, start, self._scratch))
+                self._update(folds, Block(values, start, self._scratch, border=border))
             results = [fold.finish() for fold in folds.values()]
             return Part(unit, self._stats(subject, results), value)
         summary = Summary(unit.count, *native.summarize(raw, decoder.summed))
@@ -152,7 +153,11 @@ class Scanner:
         unknown = [place for place, result in enumerate(results) if result is UNKNOWN]
         if unknown:
             folds = _start([subject.statistics[place] for place in unknown], info)
-            self._update(folds, self._summed_block(decoder.summed, unit.start, raw, summary))
+            repeats = native.repeats(raw, unit.extent.offset) if unit.extent else -1
+            block = self._summed_block(
+                decoder.summed, unit.start, raw, summary, border=border, repeats=repeats
+            )
+            self._update(folds, block)
             for place, fold in zip(unknown, folds.values(), strict=True):
                 results[place] = fold.finish()
         return Part(unit, self._stats(subject, results), value)
@@ -189,15 +194,15 @@ class Scanner:
         for first, raw in read_pieces(self._files, entry, unit.start, unit.count, self._buffer):
             value = checksum(unit.checksum, raw, value) if unit.checksum else 0
             for start, values in decoder.blocks(first, raw, BLOCK_ELEMENTS):
-                self._update(folds, Block(values, start, self._scratch))
+                self._update(folds, Block(values, start, self._scratch, border=_border(entry)))
         return value
 
     def _fold_summed(self, dtype: str, storage: Extent, unit: Unit, folds: Folds) -> int:
         """Fold a stretch of a type that is summed up as it is stored, and return the checksum of its bytes.
 
         The first block is short: some statistics have to see a few elements of every channel, and
-        then seldom any more. The rest is summed up on the way through a small buffer, and read again
-        for those that want to see elements all the same.
+        then seldom any more. The rest is summed up on the way through a small buffer; those that want to
+        see elements of a chunk all the same read it again, and those that want all read all.
         """
         start, end, kind = unit.start, unit.start + unit.count, unit.checksum
         middle = min(end, start + FIRST_ELEMENTS)
@@ -205,12 +210,7 @@ class Scanner:
         rest = range(middle, end)
         if not rest or not has_one_pass(kind) or not all(one.lazy for one in folds):
             return self._fold_blocks(dtype, storage, rest, folds, kind=kind, value=value)
-        file, size, raw = self._files[storage.file], itemsize(dtype), self._buffer(THROUGH_BYTES)
-        place, nbytes = storage.offset + middle * size, len(rest) * size
-        value, sums = self._scan(file, place, nbytes, raw, dtype=dtype, kind=kind, value=value)
-        outline = Block(
-            _no_elements, middle, self._scratch, size=len(rest), summary=Summary(len(rest), *sums or ())
-        )
+        value, outline = self._outline(dtype, storage, rest, kind, value)
         wanting = {
             statistic: fold
             for statistic, fold in folds.items()
@@ -219,6 +219,41 @@ class Scanner:
         if wanting:
             self._fold_blocks(dtype, storage, rest, wanting)
         return value
+
+    def _outline(
+        self, dtype: str, storage: Extent, elements: range, kind: str, value: int
+    ) -> tuple[int, Block]:
+        """Return the checksum of elements, gone on from `value`, and a block that reads them if it must."""
+        file, size = self._files[storage.file], itemsize(dtype)
+        place, nbytes = storage.offset + elements.start * size, len(elements) * size
+        rows = np.empty((-(-nbytes // THROUGH_BYTES), 5))
+        value, repeats, sums = self._scan(
+            file,
+            place,
+            nbytes,
+            self._buffer(THROUGH_BYTES),
+            dtype=dtype,
+            kind=kind,
+            value=value,
+            outline=rows.data.cast("B"),
+        )
+
+        def read(start: int, end: int) -> NDArray[Any]:
+            raw = self._buffer((end - start) * size)
+            file.read_into(place + start * size, raw.data)
+            return decode(raw, dtype)
+
+        summary = Summary(len(elements), *sums or ())
+        return value, Block(
+            _no_elements,
+            elements.start,
+            self._scratch,
+            size=len(elements),
+            summary=summary,
+            border=_border_of(storage.offset, size),
+            repeats=repeats,
+            outline=Outline(THROUGH_BYTES // size, rows, read),
+        )
 
     def _suffices(self, outline: Block, folds: Folds) -> bool:
         try:
@@ -235,18 +270,32 @@ class Scanner:
         for first in elements[::BLOCK_ELEMENTS]:
             raw = self._buffer(min(BLOCK_ELEMENTS, elements.stop - first) * size)
             place = storage.offset + first * size
-            value, sums = self._scan(file, place, raw.size, raw, dtype=dtype, kind=kind, value=value)
-            self._update(folds, self._summed_block(dtype, first, raw, Summary(raw.size // size, *sums or ())))
+            value, repeats, sums = self._scan(file, place, raw.size, raw, dtype=dtype, kind=kind, value=value)
+            summary = Summary(raw.size // size, *sums or ())
+            border = _border_of(storage.offset, size)
+            self._update(
+                folds, self._summed_block(dtype, first, raw, summary, border=border, repeats=repeats)
+            )
         return value
 
-    def _summed_block(self, dtype: str, first: int, raw: Bytes, summary: Summary) -> Block:
+    def _summed_block(
+        self, dtype: str, first: int, raw: Bytes, summary: Summary, *, border: int, repeats: int
+    ) -> Block:
         """Make a block whose sums are known; it is decoded when a fold asks for the elements."""
         size = itemsize(dtype)
 
         def values(start: int, end: int) -> NDArray[Any]:
             return decode(raw[start * size : end * size], dtype)
 
-        return Block(values, first, self._scratch, size=summary.count, summary=summary)
+        return Block(
+            values,
+            first,
+            self._scratch,
+            size=summary.count,
+            summary=summary,
+            border=border,
+            repeats=repeats,
+        )
 
     def _checksum_gap(self, unit: Unit) -> int:
         if unit.extent is None:
@@ -254,7 +303,7 @@ class Scanner:
         file, end, value = self._files[unit.extent.file], unit.extent.offset + unit.extent.nbytes, 0
         for place in range(unit.extent.offset, end, PIECE_BYTES):
             raw = self._buffer(min(PIECE_BYTES, end - place))
-            value, _ = self._scan(file, place, raw.size, raw, kind=unit.checksum, value=value)
+            value, *_ = self._scan(file, place, raw.size, raw, kind=unit.checksum, value=value)
         return value
 
     def _scan(
@@ -267,8 +316,9 @@ class Scanner:
         dtype: str = "",
         kind: str = "",
         value: int = 0,
-    ) -> tuple[int, Sums | None]:
-        return file.scan(offset, nbytes, raw.data, dtype=dtype, kind=kind, value=value)
+        outline: memoryview = NO_OUTLINE,
+    ) -> tuple[int, int, Sums | None]:
+        return file.scan(offset, nbytes, raw.data, dtype=dtype, kind=kind, value=value, outline=outline)
 
     def _update(self, folds: Folds, block: Block) -> None:
         for fold in folds.values():
@@ -301,9 +351,12 @@ class TimedScanner(Scanner):
         dtype: str = "",
         kind: str = "",
         value: int = 0,
-    ) -> tuple[int, Sums | None]:
+        outline: memoryview = NO_OUTLINE,
+    ) -> tuple[int, int, Sums | None]:
         with self._profile.clock("reading", READING):
-            return super()._scan(file, offset, nbytes, raw, dtype=dtype, kind=kind, value=value)
+            return super()._scan(
+                file, offset, nbytes, raw, dtype=dtype, kind=kind, value=value, outline=outline
+            )
 
     def _update(self, folds: Folds, block: Block) -> None:
         for statistic, fold in folds.items():
@@ -317,6 +370,16 @@ class _ElementsWantedError(Exception):
 
 def _no_elements(start: int, end: int) -> NDArray[Any]:  # noqa: ARG001 - whichever are asked for
     raise _ElementsWantedError
+
+
+def _border(entry: Entry) -> int:
+    """Return the first element with which a page of the file begins; 0 if it does not lie in one piece."""
+    size = itemsize(entry.dtype)
+    return _border_of(entry.storage.offset, size) if isinstance(entry.storage, Extent) and size else 0
+
+
+def _border_of(offset: int, size: int) -> int:
+    return -(-(-offset % PAGE_BYTES) // size)
 
 
 def _start(statistics: Sequence[Statistic[Any]], info: TensorInfo) -> Folds:

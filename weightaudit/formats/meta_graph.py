@@ -56,6 +56,7 @@ class MetaGraph:
         objects: Objects of a TensorFlow 2 model, by number; empty for TensorFlow 1.
         variables: What it declares of each variable.
         restored: Checkpoint keys that loading a TensorFlow 1 model restores.
+        graph: Where its GraphDef lies in the file; of no length if it has none.
     """
 
     tags: tuple[str, ...]
@@ -63,6 +64,7 @@ class MetaGraph:
     objects: tuple[SavedObject, ...]
     variables: tuple[Json, ...]
     restored: frozenset[str]
+    graph: Span
 
 
 @dataclass(slots=True)
@@ -101,12 +103,13 @@ def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
     objects = tuple(_object(node) for node in described.messages(_NODES))
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
         raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")
-    tags, version = tuple(info.texts(4)), info.text(5)
+    tags, version, place = tuple(info.texts(4)), info.text(5), parts.get(_GRAPH, empty)
     if objects:
         variables = tuple(item.variable for item in objects if item.variable)
-        return MetaGraph(tags, version, objects, variables, frozenset())
-    graph = _graph(source, parts.get(_GRAPH, empty))
-    return MetaGraph(tags, version, (), tuple(graph.variables), frozenset(_restored(graph, saver.text(3))))
+        return MetaGraph(tags, version, objects, variables, frozenset(), place)
+    graph = _graph(source, place)
+    restored = frozenset(_restored(graph, saver.text(3)))
+    return MetaGraph(tags, version, (), tuple(graph.variables), restored, place)
 
 
 def _object(message: Message) -> SavedObject:

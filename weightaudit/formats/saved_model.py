@@ -9,6 +9,7 @@ from dataclasses import replace
 from weightaudit.catalog import Catalog, Defect, Flaw, Json, Layout
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
+from weightaudit.formats.graph_constants import read_constants
 from weightaudit.formats.keras_metadata import from_objects, read_keras_metadata
 from weightaudit.formats.meta_graph import MetaGraph, read_meta_graphs
 from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, walk_children
@@ -21,11 +22,12 @@ CONTAINER = "SavedModel"
 _MODEL = "saved_model.pb"
 _KERAS = "keras_metadata.pb"
 _PREFIX = "variables/variables"
+_NOTHING = "The model has no variables, and its graph no constants of a size that weights have."
 _V1_SHARD = re.compile(r"variables(-\d{5}-of-\d{5})?")
 
 
 def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
-    """List the variables of a SavedModel.
+    """List the variables of a SavedModel, and the constants of its graph.
 
     Args:
         files: Its root is the SavedModel's directory.
@@ -33,16 +35,17 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
 
     Returns:
         The catalog of its checkpoint, with the documents ``saved_model`` (``tensorflow_version``,
-        ``tags`` and declared ``variables``) and, for Keras 2, ``keras_metadata``. A model without
-        variables has no entries and a note. A variable that loading the model would need and
-        that the checkpoint lacks is a defect.
+        ``tags`` and declared ``variables``) and, for Keras 2, ``keras_metadata``. Behind the variables
+        stand the constants (`read_constants`). A model with neither has no entries and a note. A
+        variable that loading the model would need and that the checkpoint lacks is a defect.
 
     Raises:
         ReadError: saved_model.pb or the checkpoint's index is missing or damaged.
         UnsupportedFormatError: The model is stored as text, or in pieces.
     """
     _refuse_other_forms(files)
-    source = files[files.open(_MODEL)]
+    number = files.open(_MODEL)
+    source = files[number]
     graphs = read_meta_graphs(source, limits)
     objects = next((graph.objects for graph in graphs if graph.objects), ())
     documents: dict[str, Json] = {"saved_model": _summary(graphs)}
@@ -54,9 +57,13 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
     if keras:
         documents["keras_metadata"] = keras
     catalog = _checkpoint(files, graphs, limits)
+    constants = read_constants(source, number, [graph.graph for graph in graphs], limits)
+    is_empty = not (catalog.entries or constants or catalog.defects)
     return replace(
         catalog,
         container=CONTAINER,
+        entries=(*catalog.entries, *constants),
+        notes=(*catalog.notes, _NOTHING) if is_empty else catalog.notes,
         documents={**catalog.documents, **documents},
         defects=(*catalog.defects, *_missing(graphs, catalog)),
     )
@@ -91,8 +98,7 @@ def _checkpoint(files: Files, graphs: Sequence[MetaGraph], limits: Limits) -> Ca
         return catalog_checkpoint_v1(files, shards, limits)
     wanted = sum(len(graph.restored) or sum(1 for _ in _variables(graph)) for graph in graphs)
     if not wanted:
-        note = "The model has no variables: what it computes with is in its graph, which is not audited."
-        return Catalog(CONTAINER, Layout.TENSORFLOW, (), notes=(note,))
+        return Catalog(CONTAINER, Layout.TENSORFLOW, ())
     message = f"{_PREFIX}.index is missing, so none of the model's {wanted} variables can be read."
     return Catalog(CONTAINER, Layout.TENSORFLOW, (), defects=(Defect(Flaw.MISSING_DATA, message),))
 

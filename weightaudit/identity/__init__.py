@@ -47,20 +47,23 @@ def identify(catalog: Catalog) -> Identified:
     copies: Mapping[str, Entry] = {}
     # Each layout is imported when it is met: a check of a .keras file never loads the others.
     if catalog.layout is Layout.TENSORFLOW:
+        from weightaudit.identity.constants import split_constants
         from weightaudit.identity.tensorflow import drop_copies, identify_tensorflow
 
+        catalog, constants = split_constants(catalog)
         catalog, copies = drop_copies(catalog)
-        tensors, defects = identify_tensorflow(catalog)
+        tensors, defects, notes = identify_tensorflow(catalog)
+        tensors += constants
     elif catalog.layout is Layout.KERAS_LEGACY:
         from weightaudit.identity.legacy import identify_legacy
 
-        tensors, defects = identify_legacy(catalog)
+        tensors, defects, notes = identify_legacy(catalog)
     else:
         from weightaudit.identity.keras3 import identify_keras3
 
-        tensors, defects = identify_keras3(catalog)
+        tensors, defects, notes = identify_keras3(catalog)
     stored = f"{len(copies)} variables are stored twice, as Keras 3 exports are; each is audited once."
-    return Identified(_unique(tensors), tuple(defects), (stored,) if copies else (), copies)
+    return Identified(_unique(tensors), tuple(defects), (*([stored] if copies else ()), *notes), copies)
 
 
 def _unique(tensors: Sequence[Described]) -> tuple[Described, ...]:

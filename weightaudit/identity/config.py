@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from weightaudit.identity.classes import canonical, snake
-from weightaudit.identity.layers import RECURRENT_CELLS, is_known, variables
+from weightaudit.identity.classes import canonical, class_of_path, snake
+from weightaudit.identity.layers import MODES, RECURRENT_CELLS, is_known, variables
 
 if TYPE_CHECKING:
     from weightaudit.catalog import Json
 
 _MAX_DEPTH = 40
 _CONTAINERS = {"Functional", "Model", "Sequential", "Graph"}
-_ATTENTION = {"MultiHeadAttention", "GroupQueryAttention"}
+ATTENTION = frozenset(["MultiHeadAttention", "GroupQueryAttention"])
+"""Layers whose projections are layers inside them."""
 # The letters stand for batch (a), sequence (b), and what the kernel contracts (c, d) or yields (d, e).
 PROJECTIONS = {
     "query": "abc,cde->abde",
@@ -84,6 +85,57 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
+def is_called(layer: Layer, component: str) -> bool:
+    """Say whether a component of a path is a layer's name; Keras 2 put ``backward_`` before a user's own."""
+    own = layer.name == component
+    return own or (layer.attributes == ("backward_layer",) and component == f"backward_{layer.name}")
+
+
+def explains(layer: Layer, variable: str) -> bool:
+    """Say whether a layer of Keras has a variable of this name: always, quantized, or with adapters."""
+    if not layer.builtin:
+        return False
+    if variable in (layer.variables or ()):
+        # The kernel of SpectralNormalization is that of the layer inside.
+        return layer.layer_class != "SpectralNormalization" or variable == "vector_u"
+    if variable == "depthwise_kernel" and layer.layer_class.startswith("DepthwiseConv"):
+        return True
+    if layer.layer_class == "SpectralNormalization":
+        return False
+    if variable.startswith("lora_"):
+        return bool(layer.config.get("lora_rank"))
+    return any(variable in (variables(layer.layer_class, layer.config, mode) or ()) for mode in MODES[1:])
+
+
+def configured(root: Layer, scope: Sequence[str], variable: str) -> Layer | None:
+    """Return the only configured layer that a scope names and that has such a variable.
+
+    Wrappers of Keras 2 give no scope to the layer inside, and automatic names count all cells of a
+    program, so the layer around the owner of a variable may have to tell which it is.
+    """
+    named = [layer for layer in root.walk() if scope and layer.name == scope[-1]]
+    named = [_unwrapped(layer, variable) for layer in named]
+    named = [layer for layer in named if explains(layer, variable)]
+    if len(named) != 1 and len(scope) > 1:
+        kind = class_of_path(scope[-1])
+        named = [
+            layer
+            for outer in root.walk()
+            if is_called(outer, scope[-2])
+            for layer in outer.walk()
+            if layer is not outer and (layer.name == scope[-1] or layer.layer_class == kind)
+            if explains(layer, variable)
+        ]
+    return named[0] if len(named) == 1 else None
+
+
+def _unwrapped(layer: Layer, variable: str) -> Layer:
+    """Return the layer inside wrappers that have no such variable of their own."""
+    while len(layer.children) == 1 and not explains(layer, variable) and not layer.is_model:
+        layer = layer.children[0]
+    return layer
+
+
 def read_config(document: Json) -> Layer | None:
     """Return the tree of layers that a model's configuration describes, None if it describes none.
 
@@ -100,6 +152,19 @@ def quantization_mode(config: Mapping[str, Any]) -> str:
     mode = as_text(as_mapping(policy.get("config")).get("mode")) if policy else ""
     # Int4DTypePolicy and the like append their block size: "int4/128".
     return mode.split("/", 1)[0]
+
+
+def policy_of(config: Mapping[str, Any]) -> str:
+    """Return the name of a layer's dtype policy, such as ``mixed_float16``; empty if the config has none."""
+    stored: Json = config.get("dtype")
+    if isinstance(stored, str):
+        return stored
+    if stored is None:
+        return ""
+    policy = as_mapping(as_mapping(stored).get("config"))
+    if "mode" not in policy:
+        return as_text(policy.get("name"))
+    return f"{as_text(policy['mode'])}_from_{as_text(policy.get('source_name'))}"
 
 
 def _layer(node: Mapping[str, Any], *, trainable: bool, depth: int, name: str = "") -> Layer | None:
@@ -151,7 +216,7 @@ def _parts(layer: Layer, depth: int) -> Iterator[Layer]:
     if layer.layer_class in RECURRENT_CELLS:
         cell = RECURRENT_CELLS[layer.layer_class]
         yield Layer(snake(cell), cell, config, ("cell",), trainable=layer.trainable, builtin=layer.builtin)
-    elif layer.layer_class in _ATTENTION:
+    elif layer.layer_class in ATTENTION:
         yield from _projections(layer)
     elif layer.layer_class == "StackedRNNCells":
         yield from _members(replace(layer, config={"layers": config.get("cells")}), depth)

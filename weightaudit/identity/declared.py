@@ -10,9 +10,10 @@ from weightaudit.identity.config import as_list, as_mapping, as_text
 from weightaudit.tensor import Declared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from weightaudit.catalog import Json
+    from weightaudit.identity.config import Layer
 
 _BUILTIN = frozenset(
     [
@@ -59,6 +60,14 @@ _STEMS: dict[str, tuple[str, ...]] = {
     "depthwise_kernel": ("depthwise",),
     "pointwise_kernel": ("pointwise",),
     "quantized_kernel": ("kernel",),
+    "reverse_embeddings": ("embeddings",),
+}
+# What these classes of Keras start their variables with, whatever their configuration says.
+_FIXED = {
+    ("RMSNormalization", "scale"): Declared("Ones"),
+    ("Attention", "scale"): Declared("Ones"),
+    ("Attention", "concat_score_weight"): Declared("Ones"),
+    ("AdditiveAttention", "scale"): Declared("GlorotUniform"),
 }
 _ADAPTERS = frozenset(["lora_kernel_b", "lora_embeddings_b"])
 _KERAS1_STEMS = {
@@ -108,7 +117,21 @@ def declared(config: Mapping[str, Any], layer_class: str, variable: str, kind: s
         parsed = None if value is None else _parse(value)
         if parsed is not None:
             return parsed
-    return None
+    return _FIXED.get((layer_class, variable)) if kind == "initializer" else None
+
+
+def unmapped(layers: Iterable[Layer]) -> list[str]:
+    """Return a sentence for each constraint that a layer of a user declares: what it is for is not known."""
+    return [
+        f"{layer.name} ({layer.layer_class}) declares {key}={parsed.name}; which of its tensors it is for "
+        "cannot be known, so that it is not checked."
+        for layer in layers
+        if not layer.builtin
+        for key, value in layer.config.items()
+        if key.endswith("_constraint") and value is not None
+        for parsed in [_parse(value)]
+        if parsed is not None
+    ]
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from weightaudit.catalog import Entry, Json
-from weightaudit.identity.config import Layer, as_mapping, as_text
+from weightaudit.catalog import Entry
+from weightaudit.identity.config import Layer, policy_of
 from weightaudit.identity.declared import declarations
 from weightaudit.identity.fans import NO_FANS, Fans, fans
 from weightaudit.identity.layers import NEVER_TRAINED, role_of
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Described = tuple[TensorInfo, Entry]
 
 _NO_LAYER = Layer("", "")
+_ADAPTED = frozenset(["kernel", "embeddings"])
 
 
 class Nature(NamedTuple):
@@ -39,12 +40,14 @@ class Nature(NamedTuple):
     constraint: Declared | None = None
     regularizer: Declared | None = None
     initializer: Declared | None = None
+    policy: str = ""
     is_named_by_layer: bool = True
 
 
 def tensor(entry: Entry, name: str, nature: Nature) -> Described:
     """Describe a tensor of a name and a nature."""
-    role, evidence, layer_class, trainable, geometry, constraint, regularizer, initializer, by_layer = nature
+    (role, evidence, layer_class, trainable, geometry,
+     constraint, regularizer, initializer, policy, by_layer) = nature  # fmt: skip
     info = TensorInfo(
         name=name,
         key=entry.key,
@@ -62,6 +65,7 @@ def tensor(entry: Entry, name: str, nature: Nature) -> Described:
         constraint=constraint,
         regularizer=regularizer,
         initializer=initializer,
+        policy=policy,
     )
     return info, entry
 
@@ -103,11 +107,12 @@ def nature_of(
         role,
         Evidence.UNKNOWN if role is Role.UNKNOWN else evidence,
         known.layer_class,
-        _trainable(role, layer if evidence is Evidence.CONFIG else None),
+        _trainable(role, variable, layer if evidence is Evidence.CONFIG else None),
         fans(known.layer_class, variable, role, shape, known.config),
         constraint,
         regularizer,
         initializer,
+        policy_of(known.config) if known.config else "",
     )
 
 
@@ -132,9 +137,12 @@ def quantize(described: Iterable[Described], mode: str) -> list[Described]:
 
     Args:
         described: All tensors of the layer.
-        mode: ``int8`` or ``int4``; with any other nothing is changed.
+        mode: ``int8``, ``int4``, ``float8``, ... or empty; only the first two can be dequantized.
     """
     tensors = list(described)
+    if mode:
+        grouped = any(info.name.endswith("/g_idx") for info, _ in tensors)
+        tensors = [(_with_mode(info, mode, grouped=grouped), entry) for info, entry in tensors]
     if mode not in {"int8", "int4"}:
         return tensors
     by_variable = {info.name.rpartition("/")[2]: entry.key for info, entry in tensors}
@@ -148,7 +156,7 @@ def quantize_layers(described: Iterable[Described]) -> list[Described]:
         by_layer.setdefault(each[0].layer, []).append(each)
     connected: list[Described] = []
     for members in by_layer.values():
-        is_quantized = any(entry.dtype == "int8" for _, entry in members)
+        is_quantized = any(info.role is Role.QUANTIZATION for info, _ in members)
         connected += quantize(members, _mode_shown(members)) if is_quantized else members
     return connected
 
@@ -156,6 +164,8 @@ def quantize_layers(described: Iterable[Described]) -> list[Described]:
 def _mode_shown(members: Iterable[Described]) -> str:
     """Return the mode that shapes tell: int4 packs two weights of the last axis in a byte."""
     stored = {info.name.rpartition("/")[2]: info for info, _ in members}
+    if "kernel_amax_history" in stored:
+        return "float8"
     for variable in ("kernel", "embeddings"):
         weights, scale = stored.get(variable), stored.get(f"{variable}_scale")
         if weights is None or scale is None or weights.dtype != "int8":
@@ -164,6 +174,14 @@ def _mode_shown(members: Iterable[Described]) -> str:
         whole = variable == "embeddings" or scale.shape[-1:] == weights.shape[-1:]
         return "int8" if whole and "g_idx" not in stored else "int4"
     return ""
+
+
+def _with_mode(info: TensorInfo, mode: str, *, grouped: bool) -> TensorInfo:
+    """Name the policy that a layer has whose quantization shows in its tensors, but not in its config."""
+    if not info.policy or "_from_" in info.policy:
+        return info
+    # The policy of grouped weights also tells how large the groups should be.
+    return replace(info, policy="" if grouped else f"{mode}_from_{info.policy}")
 
 
 def _quantized(info: TensorInfo, keys: Mapping[str, str], mode: str) -> TensorInfo:
@@ -177,15 +195,10 @@ def _quantized(info: TensorInfo, keys: Mapping[str, str], mode: str) -> TensorIn
     return replace(info, trainable=False, quantization=found)
 
 
-def _trainable(role: Role, layer: Layer | None) -> bool | None:
+def _trainable(role: Role, variable: str, layer: Layer | None) -> bool | None:
     if role in NEVER_TRAINED or role in BOOKKEEPING_ROLES:
         return False
+    if layer is not None and variable in _ADAPTED and layer.config.get("lora_rank"):
+        # Low-rank adapters are trained in place of the weights that they are added to.
+        return False
     return layer.trainable if layer is not None else None
-
-
-def optimizer_class(value: Json) -> str:
-    """Return the class of an optimizer from its serialized form: a string, or an object that may nest it."""
-    name = as_text(value) or as_text(as_mapping(value).get("class_name"))
-    config = as_mapping(as_mapping(value).get("config"))
-    inner = as_mapping(config.get("inner_optimizer") or config.get("optimizer"))
-    return as_text(inner.get("class_name")) or name

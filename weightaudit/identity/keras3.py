@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
 from weightaudit.identity.classes import class_of_path, path_name, snake
 from weightaudit.identity.config import Layer, as_mapping, as_text, quantization_mode, read_config
+from weightaudit.identity.declared import unmapped
 from weightaudit.identity.describe import (
     Described,
     bookkeeping,
     describe,
-    optimizer_class,
     quantize,
     quantize_layers,
     unknown,
@@ -22,6 +22,7 @@ from weightaudit.identity.describe import (
 from weightaudit.identity.layers import RECURRENT_CELLS, quantized_variables
 from weightaudit.identity.names import guess, quantized_fits
 from weightaudit.identity.optimizer import positional
+from weightaudit.identity.plans import Optimizer, read_optimizer
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class _File:
         return path in self.groups or path in self.folders
 
 
-def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
+def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect], list[str]]:
     """Identify every tensor of a catalog of the layout KERAS3."""
     documents = catalog.documents
     groups, loose = _group(catalog.entries)
@@ -81,15 +82,30 @@ def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
     places = dict(_locate(root, "", "", file, certain=True)) if root else {}
     tensors = [described for path, place in places.items() for described in _placed(path, place, file)]
     rest = {path: group for path, group in groups.items() if path not in places}
-    training = _training_groups(rest)
+    training = set(_training_groups(rest))
+    scope = _root_scope(root, file)
     for path, group in rest.items():
         if path not in training:
-            tensors += _unplaced(path, group, root, file)
-    for path in training:
+            tensors += _unplaced(path, group, scope, file)
+    for path in filter(training.__contains__, rest):
         trained = [info for info, _ in tensors if info.trainable is not False]
         tensors += _training(path, rest[path], trained, _optimizer(documents, file))
     tensors += [unknown(entry, entry.key) for entry in loose]
-    return tensors, _missing(places, groups, file)
+    layers = list(root.walk()) if root else []
+    return tensors, _missing(places, groups, file), [*unmapped(layers), *_forgetful(layers, version)]
+
+
+def _forgetful(layers: Sequence[Layer], version: str) -> list[str]:
+    """Return a warning where a version of Keras that leaves out layers may have done so (keras#20598)."""
+    major, _, minor = version.partition(".")
+    before = major == "3" and minor.partition(".")[0].isdigit() and int(minor.partition(".")[0]) < 15
+    if not before or all(layer.builtin for layer in layers):
+        return []
+    warning = (
+        f"Keras {version} saved this model. Before 3.15 layers that a class of its own holds in lists of "
+        "lists were left out, and nothing in the file tells whether there were any."
+    )
+    return [warning]
 
 
 def _group(entries: Sequence[Entry]) -> tuple[Groups, list[Entry]]:
@@ -123,6 +139,8 @@ def _locate(
 
 def _variable_path(layer: Layer, path: str, scope: str, file: _File) -> str:
     name = file.names.get(path) or layer.name
+    if file.keras2 and layer.attributes == ("backward_layer",) and not name.startswith("backward_"):
+        name = f"backward_{name}"
     if file.keras2 and (layer.attributes == ("layer",) or layer.layer_class == "ConvLSTMCell"):
         return scope
     first = layer.children[0].layer_class if layer.children else ""
@@ -171,6 +189,8 @@ def _placed(path: str, place: Place, file: _File) -> list[Described]:
     mode, variables = _expected(layer, group)
     if variables is None or any(index >= len(variables) for index in group):
         return _guessed(path, group, place.path, layer)
+    if layer.layer_class == "SpectralNormalization" and layer.children and 0 in group:
+        return _spectral(place, group, layer.children[0])
     # Keras 2 called a depthwise kernel so; Keras 3 calls it a kernel.
     renamed = file.keras2 and layer.layer_class.startswith("DepthwiseConv")
     described = [
@@ -184,6 +204,18 @@ def _placed(path: str, place: Place, file: _File) -> list[Described]:
         for index, entry in group.items()
     ]
     return quantize(described, mode)
+
+
+def _spectral(place: Place, group: Group, inner: Layer) -> list[Described]:
+    """Describe what SpectralNormalization stores: the kernel of the layer inside once more, and its own."""
+    variable = "embeddings" if inner.layer_class == "Embedding" else "kernel"
+    copy = describe(group[0], f"{place.path}/{variable}_copy", variable, inner, Evidence.CONFIG)
+    own = [
+        describe(entry, f"{place.path}/vector_u", "vector_u", place.layer, Evidence.CONFIG)
+        for index, entry in group.items()
+        if index == 1
+    ]
+    return [copy, *own]
 
 
 def _expected(layer: Layer, group: Group) -> tuple[str, tuple[str, ...] | None]:
@@ -230,17 +262,12 @@ def _guessed(path: str, group: Group, variable_path: str, layer: Layer | None) -
     return quantize_layers(described)
 
 
-def _unplaced(path: str, group: Group, root: Layer | None, file: _File) -> list[Described]:
+def _unplaced(path: str, group: Group, outermost: Sequence[str], file: _File) -> list[Described]:
     """Describe the variables of a group that no configured layer explains."""
     parts = path.split("/")
     if "seed_generator" in parts[-1]:
         return [bookkeeping(entry, f"{path}/{i}", Role.SEED) for i, entry in group.items()]
-    scope: list[str] = []
-    include_root = root is not None and not (
-        root.is_model and root.builtin and root.layer_class != "Sequential"
-    )
-    if include_root and root is not None:
-        scope = [file.names.get("") or root.name]
+    scope = list(outermost)
     if path in file.folders and not class_of_path(parts[-1]):
         # A layer of the user's own, with layers inside: its variables may be anything.
         own = file.names.get(path) or parts[-1]
@@ -248,6 +275,7 @@ def _unplaced(path: str, group: Group, root: Layer | None, file: _File) -> list[
     for depth in range(1, len(parts) + 1):
         prefix = "/".join(parts[:depth])
         name = file.names.get(prefix)
+        # Keras 2, and 3 before 3.6, did not store names: then places in the file stand for them.
         plain = parts[depth - 1] if not file.names and parts[depth - 1] not in _LAYERS else ""
         if class_of_path(parts[depth - 1]) in {"Functional", "Model"} and depth < len(parts):
             scope = []
@@ -256,13 +284,28 @@ def _unplaced(path: str, group: Group, root: Layer | None, file: _File) -> list[
     return _guessed(path, group, "/".join(filter(None, scope)) or path, None)
 
 
+def _root_scope(root: Layer | None, file: _File) -> list[str]:
+    """Return what the name of the outermost model adds to names: functional models add nothing."""
+    name = file.names.get("", "")
+    if root is not None:
+        plain = root.is_model and root.builtin and root.layer_class != "Sequential"
+        return [] if plain else [name or root.name]
+    # Without a configuration, layers held by attributes show a subclassed model.
+    attributes = {path.split("/", 1)[0] for path in file.groups} - {"optimizer", *_LAYERS, *_METRICS}
+    return [name] if name and (attributes or class_of_path(name) == "Sequential") else []
+
+
 def _training_groups(groups: Groups) -> list[str]:
     return [path for path in groups if path.split("/", 1)[0] in {"optimizer", *_METRICS}]
 
 
-def _training(path: str, group: Group, trained: Sequence[TensorInfo], optimizer: str) -> list[Described]:
+def _training(
+    path: str, group: Group, trained: Sequence[TensorInfo], optimizer: Optimizer
+) -> list[Described]:
     if path.split("/", 1)[0] == "optimizer":
-        return positional(list(group.values()), [trained, sorted(trained, key=_natural)], optimizer)
+        orders = [trained, sorted(trained, key=_natural)]
+        # A loss scaler lists what the optimizer inside it keeps, and that lists it again.
+        return positional(list(group.values()), orders, optimizer, path)
     return [bookkeeping(entry, f"{path}/{index}", Role.METRIC) for index, entry in group.items()]
 
 
@@ -272,10 +315,12 @@ def _natural(info: TensorInfo) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def _optimizer(documents: Mapping[str, object], file: _File) -> str:
+def _optimizer(documents: Mapping[str, object], file: _File) -> Optimizer:
     compiled = as_mapping(as_mapping(documents.get("config")).get("compile_config"))
+    if compiled.get("optimizer"):
+        return read_optimizer(compiled["optimizer"], keras2=file.keras2)
     named = file.names.get("optimizer/inner_optimizer") or file.names.get("optimizer", "")
-    return optimizer_class(compiled.get("optimizer")) or re.sub(r"_\d+$", "", named).replace("_", "")
+    return Optimizer(re.sub(r"_\d+$", "", named).replace("_", ""), keras2=file.keras2)
 
 
 def _missing(places: Mapping[str, Place], groups: Groups, file: _File) -> list[Defect]:

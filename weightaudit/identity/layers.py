@@ -109,6 +109,8 @@ _QUANTIZED: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 _QUANTIZED["EinsumDense"] = _QUANTIZED["Dense"]
+MODES = ("", *_QUANTIZED["Dense"])
+"""Kinds of quantization, the first for none."""
 _ONLY_GROUPED = {"kernel_zero", "embeddings_zero", "g_idx"}
 
 ROLES: dict[str, Role] = {

@@ -7,19 +7,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
-from weightaudit.identity.classes import class_of_path
-from weightaudit.identity.config import Layer, as_mapping, read_config
+from weightaudit.identity.config import Layer, as_mapping, explains, is_called, read_config
+from weightaudit.identity.declared import unmapped
 from weightaudit.identity.describe import (
     Described,
     bookkeeping,
     describe,
-    optimizer_class,
     quantize_layers,
     unknown,
 )
-from weightaudit.identity.layers import role_of, variables
-from weightaudit.identity.names import components, is_one_gate, keras1_suffix, role_by_name, variable_of
+from weightaudit.identity.layers import role_of
+from weightaudit.identity.names import (
+    class_of_owner,
+    components,
+    is_one_gate,
+    keras1_suffix,
+    role_by_name,
+    variable_of,
+)
 from weightaudit.identity.optimizer import flat_names, named, positional
+from weightaudit.identity.plans import Optimizer, read_optimizer
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ _NUMBERED = re.compile(r"^param_(\d+)$")
 _ANONYMOUS = re.compile(r"(?:^|/)Variable(?:_\d+)?(?::\d+)?$")
 
 
-def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
+def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect], list[str]]:
     """Identify every tensor of a catalog of the layout KERAS_LEGACY."""
     root = read_config(catalog.documents.get("config"))
     # Of layers that share a name, the first counts.
@@ -47,8 +54,9 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
     tensors = quantize_layers(tensors)
     compiled = as_mapping(catalog.documents.get("training_config"))
     defects = _missing(tensors, root)
-    kind = optimizer_class(compiled.get("optimizer_config"))
-    return tensors + _optimizer(optimizer, tensors, kind), defects
+    kind = read_optimizer(compiled.get("optimizer_config"))
+    notes = unmapped(root.walk()) if root else []
+    return tensors + _optimizer(optimizer, tensors, kind), defects, notes
 
 
 def _weight(entry: Entry, outermost: Mapping[str, Layer]) -> Described:
@@ -62,7 +70,7 @@ def _weight(entry: Entry, outermost: Mapping[str, Layer]) -> Described:
         index = int(numbered[1])
         variable = layer.variables[index] if index < len(layer.variables) else variable
     name = _name(parts, group, variable, single=outer is None or not outer.children)
-    if layer is not None and layer.builtin and _explains(layer, variable):
+    if layer is not None and layer.builtin and explains(layer, variable):
         info, _ = describe(entry, name, variable, layer, Evidence.CONFIG)
         return (_one_gate(info) if is_one_gate(parts[-1]) else info), entry
     own = layer is outer and (len(parts) == 1 or parts[-2] == group)
@@ -81,7 +89,7 @@ def _by_name(entry: Entry, name: str, parts: Sequence[str], variable: str, layer
     owner = parts[-2] if len(parts) > 1 else entry.attributes.get("layer", "")
     # Keras 1 put the layer's name before the variable's: "dense_1_W".
     keras1 = parts[-1].removesuffix(f"_{keras1_suffix(parts[-1])}") if variable != parts[-1] else ""
-    layer_class = class_of_path(keras1) or class_of_path(owner)
+    layer_class = class_of_owner(keras1, variable) or class_of_owner(owner, variable)
     # Whether Keras 1 put the output axis of a kernel first or last stands in the config alone.
     config = {"dim_ordering": "unknown"} if keras1 else {}
     known = layer or Layer(owner, layer_class, config)
@@ -115,21 +123,14 @@ def _owner(outer: Layer, group: str, scope: Sequence[str], variable: str) -> Lay
         scope = scope[scope.index(group) + 1 :]
     layer = outer
     for component in scope:
-        inner = [each for each in layer.walk() if each is not layer and each.name == component]
-        direct = [child for child in layer.children if child.name == component]
+        inner = [each for each in layer.walk() if each is not layer and is_called(each, component)]
+        direct = [child for child in layer.children if is_called(child, component)]
         if direct or len(inner) == 1:
             layer = (direct or inner)[0]
     # Wrappers of Keras 2 give no scope of their own to the layer that they wrap.
-    while len(layer.children) == 1 and not _explains(layer, variable):
+    while len(layer.children) == 1 and not explains(layer, variable):
         layer = layer.children[0]
     return layer
-
-
-def _explains(layer: Layer, variable: str) -> bool:
-    if variable == "depthwise_kernel" and layer.layer_class.startswith("DepthwiseConv"):
-        return True
-    modes = ("", "int8", "int4", "float8", "gptq", "awq") if layer.builtin else ()
-    return any(variable in (variables(layer.layer_class, layer.config, mode) or ()) for mode in modes)
 
 
 def _loose(entry: Entry) -> Described:
@@ -145,7 +146,9 @@ def _loose(entry: Entry) -> Described:
     return describe(entry, name, variable_of(last), None, Evidence.NAME, role=role)
 
 
-def _optimizer(entries: Sequence[Entry], tensors: Sequence[Described], optimizer: str) -> list[Described]:
+def _optimizer(
+    entries: Sequence[Entry], tensors: Sequence[Described], optimizer: Optimizer
+) -> list[Described]:
     raw = {entry.key: entry.attributes.get("weight", "") for _, entry in tensors}
     infos = [info for info, _ in tensors]
     paths = [entry.attributes.get("weight") or entry.key.split("/", 1)[-1] for entry in entries]

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from weightaudit.identity.classes import class_of_path, kind_of_name
+from weightaudit.identity.classes import COMPOSITE, class_of_path, kind_of_name
 from weightaudit.identity.config import PROJECTIONS, Layer
-from weightaudit.identity.layers import ROLES, is_leaf, quantized_variables, role_of, variants
+from weightaudit.identity.layers import (
+    RECURRENT_CELLS,
+    ROLES,
+    is_leaf,
+    quantized_variables,
+    role_of,
+    variants,
+)
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
@@ -157,6 +164,19 @@ def optimizer_role(name: str, shape: Shape) -> Role | None:
     )
 
 
+def class_of_owner(component: str, variable: str) -> str:
+    """Return the class of the layer that made a variable, as an automatic name of its owner tells.
+
+    Wrappers of Keras 2 give their names to the variables of the layer inside, whose class they do not
+    tell; recurrent layers give theirs to those of their cell.
+    """
+    found = class_of_path(component)
+    if found in RECURRENT_CELLS:
+        return RECURRENT_CELLS[found]
+    hidden = found in COMPOSITE or (found == "SpectralNormalization" and variable != "vector_u")
+    return "" if hidden else found
+
+
 def is_metric(variable: str) -> bool:
     """Say whether Keras metrics use this name for their state."""
     return variable in _METRICS
@@ -232,6 +252,9 @@ def quantized_fits(names: Sequence[str], shapes: Sequence[Shape], mode: str) -> 
 
 
 def _fits(layer_class: str, variable: str, shape: Shape) -> bool:
+    if layer_class.startswith("LocallyConnected") and variable == "kernel":
+        # One axis for all places, one for all that a place sees, and one for filters.
+        return len(shape) == 3
     rank = re.search(r"(\d)D", layer_class)
     if variable.endswith("kernel") and layer_class not in _KERNELS_OF_ANY_RANK:
         return len(shape) == (int(rank[1]) + 2 if rank else 2)

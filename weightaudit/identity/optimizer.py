@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
+import re
 from typing import TYPE_CHECKING
 
-from weightaudit.identity.describe import Described, bookkeeping
+from weightaudit.identity.describe import Described, bookkeeping, bookkeeping_nature, tensor
 from weightaudit.identity.names import components, optimizer_role
+from weightaudit.identity.plans import Optimizer, slots_by_place
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 # fmt: off
 SECOND_MOMENTS = frozenset({
     "velocity", "velocity_hat", "v", "vhat", "v_hat", "rms", "norm", "accumulator", "accum_grad", "accum_var",
-    "accumulated_grad", "accumulated_delta_var", "vr", "vc", "slot_v", "slot_vr", "slot_vc",
+    "accumulated_grad", "accumulated_delta_var", "row_factor", "column_factor", "vr", "vc",
+    "slot_v", "slot_vr", "slot_vc",
     "Adam_1", "Adagrad", "Adadelta", "Adadelta_1", "AdaMax_1", "LAMB_1", "RMSProp", "Ftrl",
 })
 # fmt: on
@@ -38,18 +40,13 @@ _SLOTS = SECOND_MOMENTS | frozenset(
         "accumulated_delta",
     ]
 )
-# In the order in which optimizers create them; variables take turns inside a group, groups follow.
-_ADAM = (("momentum", "velocity"), ("velocity_hat",))
-_PLANS: dict[str, tuple[tuple[str, ...], ...]] = {
-    **dict.fromkeys(["adam", "adamw", "nadam", "lamb", "schedulefreeadamw"], _ADAM),
-    "adamax": (("momentum", "norm"),),
-    "adadelta": (("accumulated_grad", "accumulated_delta_var"),),
-    "adagrad": (("accumulator",),),
-    "ftrl": (("accumulator", "linear"),),
-    "lion": (("momentum",),),
-    "rmsprop": (("velocity",), ("momentum",), ("average_gradient",)),
-    "sgd": (("momentum",),),
-}
+# The longest slot that fits: "kernel_slot_v" is the slot "slot_v" of "kernel".
+_JOINED = re.compile(f"^(.+?)_({'|'.join(sorted(_SLOTS))})$")
+# In the order in which LossScaleOptimizer.build makes them, before the slots of the one inside.
+_LOSS_SCALER = (
+    "iteration", "learning_rate", "step_counter", "dynamic_scale",
+    "inner_iteration", "inner_learning_rate",
+)  # fmt: skip
 
 
 def is_second_moment(name: str) -> bool:
@@ -68,16 +65,16 @@ def slot_name(path: str, variables: Mapping[str, str]) -> str:
     parts = components(path)
     if len(parts) > 2 and parts[0].startswith("training"):
         parts = parts[1:]
+    if len(parts) >= 3 and parts[0] in _SLOTS and parts[-1] not in _SLOTS:
+        # tf_keras names slots "m/dense/kernel" without the optimizer before it.
+        return "/".join(["optimizer", *parts[1:], parts[0]])
     if len(parts) >= 3 and parts[1] in _SLOTS:
         return "/".join(["optimizer", *parts[2:], parts[1]])
     if len(parts) >= 3 and parts[-1] in _SLOTS:
         return "/".join(["optimizer", *parts[1:]])
     last = parts[-1] if parts else ""
-    for slot in sorted(_SLOTS, key=len, reverse=True):
-        owner = last.removesuffix(f"_{slot}")
-        if owner != last and owner:
-            return f"optimizer/{variables.get(owner, owner)}/{slot}"
-    return ""
+    joined = _JOINED.match(last)
+    return f"optimizer/{variables.get(joined[1], joined[1])}/{joined[2]}" if joined else ""
 
 
 def flat_names(infos: Iterable[TensorInfo]) -> dict[str, str]:
@@ -86,31 +83,45 @@ def flat_names(infos: Iterable[TensorInfo]) -> dict[str, str]:
 
 
 def positional(
-    entries: Sequence[Entry], orders: Sequence[Sequence[TensorInfo]], optimizer: str
+    entries: Sequence[Entry],
+    orders: Sequence[Sequence[TensorInfo]],
+    optimizer: Optimizer,
+    scope: str = "optimizer",
 ) -> list[Described]:
     """Describe an optimizer's tensors that are only numbered.
 
     Args:
         entries: Its tensors in stored order: scalars of its own first, then slots.
         orders: The variables that it trains, in the orders that are possible; shapes decide.
-        optimizer: Its class name, empty if not known; then Adam's slots are a guess.
+        optimizer: What is known of it; where that leaves a choice, names of slots are a guess.
+        scope: What their names begin with.
     """
     head = next((i for i, entry in enumerate(entries) if entry.shape), len(entries))
+    described = _scalars(entries[:head], scope)
+    slots, is_only = slots_by_place(entries[head:], orders, optimizer)
+    certain = is_only and all(info.is_certain for order in orders for info in order)
+    nature = bookkeeping_nature(Role.OPTIMIZER_SLOT, Evidence.CONFIG if certain else Evidence.GUESS)
+    described += [
+        tensor(entry, f"{scope}/{info.name}/{slot}", nature)
+        for entry, (info, slot, _) in zip(entries[head:], slots, strict=False)
+    ]
+    for index, entry in enumerate(entries[head + len(slots) :], start=head + len(slots)):
+        role, evidence = _without_name(entry)
+        described.append(bookkeeping(entry, f"{scope}/{index}", role, evidence))
+    return described
+
+
+def _scalars(entries: Sequence[Entry], scope: str) -> list[Described]:
+    """Describe the scalars before the slots: of the optimizer, and of the one inside a loss scaler."""
+    counters = ["int" in entry.dtype for entry in entries]
+    names = [f"{scope}/{name}" for name in _LOSS_SCALER] if counters == [True, False] * 3 else []
     described: list[Described] = []
     taken: set[str] = set()
-    for index, entry in enumerate(entries[:head]):
-        counter = "int" in entry.dtype
-        usual = "iteration" if counter else "learning_rate"
-        name = f"optimizer/{usual if usual not in taken else index}"
+    for index, (entry, is_counter) in enumerate(zip(entries, counters, strict=True)):
+        usual = "iteration" if is_counter else "learning_rate"
+        name = names[index] if names else f"{scope}/{index if usual in taken else usual}"
         taken.add(usual)
-        described.append(bookkeeping(entry, name, Role.COUNTER if counter else Role.HYPERPARAMETER))
-    slots = entries[head:]
-    names = _slots_by_place(slots, orders, optimizer.lower())
-    known = bool(optimizer) and all(info.is_certain for order in orders for info in order)
-    certain = Evidence.CONFIG if known else Evidence.GUESS
-    for index, (entry, name) in enumerate(zip(slots, names, strict=True), start=head):
-        evidence = certain if name else Evidence.NAME
-        described.append(bookkeeping(entry, name or f"optimizer/{index}", Role.OPTIMIZER_SLOT, evidence))
+        described.append(bookkeeping(entry, name, Role.COUNTER if is_counter else Role.HYPERPARAMETER))
     return described
 
 
@@ -121,30 +132,14 @@ def named(entry: Entry, path: str, variables: Mapping[str, str]) -> Described:
     if role is not None:
         return bookkeeping(entry, f"optimizer/{parts[-1].lstrip('_')}", role)
     slot = slot_name(path, variables)
-    if slot or entry.shape:
-        return bookkeeping(entry, slot or f"optimizer/{'/'.join(parts)}", Role.OPTIMIZER_SLOT)
-    return bookkeeping(entry, f"optimizer/{'/'.join(parts)}", Role.HYPERPARAMETER)
+    if slot:
+        return bookkeeping(entry, slot, Role.OPTIMIZER_SLOT)
+    role, evidence = _without_name(entry)
+    return bookkeeping(entry, f"optimizer/{'/'.join(parts)}", role, evidence)
 
 
-def _slots_by_place(
-    slots: Sequence[Entry], orders: Sequence[Sequence[TensorInfo]], optimizer: str
-) -> list[str]:
-    """Return the name of each slot, empty where shapes do not confirm any order."""
-    width = len(slots) // len(orders[0]) if orders and orders[0] else 0
-    for variables, groups in product(orders, _groupings(optimizer, width)):
-        order = [(info, slot) for group in groups for info in variables for slot in group]
-        if all(slot.shape == info.shape for slot, (info, _) in zip(slots, order, strict=False)):
-            names = [f"optimizer/{info.name}/{slot}" for info, slot in order]
-            return names + [""] * (len(slots) - len(names))
-    return [""] * len(slots)
-
-
-def _groupings(optimizer: str, width: int) -> list[list[tuple[str, ...]]]:
-    """Return the orders of `width` slots per variable: as Keras 3 makes them, then kind after kind."""
-    known = _PLANS.get(optimizer, _ADAM if width > 1 else ())
-    flat = [slot for group in known for slot in group][:width]
-    flat += [f"slot_{index}" for index in range(len(flat), width)]
-    together = [group for group in known if set(group) <= set(flat)]
-    grouped = {slot for group in together for slot in group}
-    apart: list[tuple[str, ...]] = [(slot,) for slot in flat]
-    return [together + [(slot,) for slot in flat if slot not in grouped], apart] if flat else []
+def _without_name(entry: Entry) -> tuple[Role, Evidence]:
+    """Return the role of an optimizer's tensor whose name tells nothing: a scalar may be either."""
+    if entry.shape:
+        return Role.OPTIMIZER_SLOT, Evidence.NAME
+    return Role.HYPERPARAMETER, Evidence.GUESS

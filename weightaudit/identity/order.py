@@ -19,8 +19,13 @@ def layer_order(catalog: Catalog) -> tuple[str, ...]:
         Paths such as ``encoder/dense_1``, outer layers first; nothing where no configuration was
         saved, or it is that of a subclassed model and lists no layers.
     """
-    root = read_config(catalog.documents.get("config") or _saved_root(catalog))
+    root = read_config(configuration(catalog))
     return tuple(dict.fromkeys(_paths(root, ""))) if root else ()
+
+
+def configuration(catalog: Catalog) -> Json:
+    """Return the configuration of the model itself, None where none was saved."""
+    return catalog.documents.get("config") or _saved_root(catalog)
 
 
 def _saved_root(catalog: Catalog) -> Json:

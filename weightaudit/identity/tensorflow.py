@@ -8,9 +8,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Json, ObjectGraph
+from weightaudit.catalog import Catalog, Defect, Entry, Json, ObjectGraph
 from weightaudit.identity.classes import class_of_path, kind_of_name
-from weightaudit.identity.config import PROJECTIONS, Layer, as_mapping, as_text, read_config
+from weightaudit.identity.config import (
+    ATTENTION,
+    PROJECTIONS,
+    Layer,
+    as_mapping,
+    as_text,
+    configured,
+    explains,
+    read_config,
+)
+from weightaudit.identity.coverage import losses_of_checkpoints, unlisted, unstored
+from weightaudit.identity.declared import unmapped
 from weightaudit.identity.describe import (
     Described,
     Nature,
@@ -23,7 +34,14 @@ from weightaudit.identity.describe import (
     unknown,
 )
 from weightaudit.identity.layers import NEVER_TRAINED, ROLES
-from weightaudit.identity.names import components, is_metric, optimizer_role, role_by_name, variable_of
+from weightaudit.identity.names import (
+    class_of_owner,
+    components,
+    is_metric,
+    optimizer_role,
+    role_by_name,
+    variable_of,
+)
 from weightaudit.identity.optimizer import flat_names, named
 from weightaudit.tensor import Evidence, Role
 
@@ -87,14 +105,18 @@ def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     return replace(catalog, entries=tuple(kept)), copies
 
 
-def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]]:
+def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect], list[str]]:
     """Identify every tensor of a catalog of the layout TENSORFLOW."""
     graph = _read_graph(catalog.graph)
     if not graph.names:
         keys = {entry.key for entry in catalog.entries}
-        return [_by_tf1_name(entry, keys) for entry in catalog.entries], []
+        return [_by_tf1_name(entry, keys) for entry in catalog.entries], [], []
     layers = _read_metadata(catalog.documents.get("keras_metadata"))
     root = read_config(catalog.documents.get("config"))
+    known = [*(layer for _, layer in layers.values()), *(root.walk() if root else ())]
+    notes = unmapped(known)
+    if not known and "saved_model" not in catalog.documents:
+        notes += losses_of_checkpoints(catalog.entries)
     ambiguous = _ambiguous(catalog.entries, graph)
     tensors: list[Described] = []
     training: list[Entry] = []
@@ -103,12 +125,29 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
             training.append(entry)
         else:
             tensors.append(_variable(entry, graph, layers, root, ambiguous))
-    tensors = quantize_layers(tensors)
+    tensors = _without_hidden_policies(quantize_layers(tensors))
     if training:
         names = {entry.key: info.name for info, entry in tensors}
         flat = flat_names(info for info, _ in tensors)
         tensors += [_training(entry, graph, names, flat) for entry in training]
-    return tensors, _missing(catalog.entries, graph)
+    defects = unlisted(catalog.entries, graph.names)
+    return tensors, [*defects, *unstored(root, tensors)] if root is not None else defects, notes
+
+
+def _without_hidden_policies(tensors: list[Described]) -> list[Described]:
+    """Forget the policies of projections where the model is quantized.
+
+    ``model.quantize()`` quantizes the layers inside attention without a word in the configuration, and
+    the names of their scales do not tell the attention layer.
+    """
+    if not any(info.role is Role.QUANTIZATION for info, _ in tensors):
+        return tensors
+    return [
+        (replace(info, policy=""), entry)
+        if info.layer_class == "EinsumDense" and "_from_" not in info.policy
+        else (info, entry)
+        for info, entry in tensors
+    ]
 
 
 def _ambiguous(entries: Sequence[Entry], graph: _Graph) -> set[str]:
@@ -200,20 +239,22 @@ def _variable(
     owned = [(layers[node], name) for node, name in owners if node in layers] if layers else []
     usable = bool(full) and entry.key not in ambiguous and (len(scope) > 1 or not owned)
     if owned:
-        (layer_path, layer), attribute = owned[0]
+        # SpectralNormalization holds the kernel of the layer inside it, too.
+        owned.sort(key=lambda each: each[0][1].layer_class == "SpectralNormalization")
+        (layer_path, owner), attribute = owned[0]
         name = full if usable else "/".join(filter(None, [layer_path, attribute.lstrip("_")]))
         variable = _variable_name(scope, attribute)
-        if layer.variables is not None and variable in _accepted(layer):
-            return describe(entry, name, variable, layer, Evidence.CONFIG)
-        custom = replace(layer, config={}, builtin=False)
+        if explains(owner, variable):
+            return describe(entry, name, variable, owner, Evidence.CONFIG)
+        custom = replace(owner, config={}, builtin=False)
         role = role_by_name(variable)
         return tensor(entry, name, _nature_or_unknown(entry.shape, variable, custom, role))
     variable = _variable_name(scope, owners[0][1] if owners else parts[-1])
     name = full if usable else path
     named_by = scope if usable else components(path)
-    configured = _configured(root, named_by[:-1], variable) if root is not None else None
-    if configured is not None:
-        return describe(entry, name, variable, configured, Evidence.CONFIG)
+    layer = configured(root, named_by[:-1], variable) if root is not None else None
+    if layer is not None:
+        return describe(entry, name, variable, layer, Evidence.CONFIG)
     return _by_path(entry, name, named_by, variable)
 
 
@@ -244,19 +285,6 @@ def _clearer(last: str, own: str) -> str:
     return variable_of(own if unclear else last)
 
 
-def _accepted(layer: Layer) -> set[str]:
-    names = set(layer.variables or ())
-    return names | {"depthwise_kernel"} if layer.layer_class.startswith("DepthwiseConv") else names
-
-
-def _configured(root: Layer, scope: Sequence[str], variable: str) -> Layer | None:
-    """Return the only configured layer that ends the scope and has such a variable."""
-    if not scope:
-        return None
-    matches = [layer for layer in root.walk() if layer.name == scope[-1] and variable in _accepted(layer)]
-    return matches[0] if len(matches) == 1 else None
-
-
 def _by_path(entry: Entry, name: str, parts: Sequence[str], variable: str) -> Described:
     """Describe a variable by the names that the framework wrote for it and for its layer.
 
@@ -267,19 +295,23 @@ def _by_path(entry: Entry, name: str, parts: Sequence[str], variable: str) -> De
         variable: Today's name of the variable.
     """
     owner = parts[-2] if len(parts) > 1 else ""
-    return tensor(entry, name, _nature_by_path(kind_of_name(owner), variable, entry.shape))
+    inside = owner in PROJECTIONS and len(parts) > 2 and class_of_path(parts[-3]) in ATTENTION
+    kind = kind_of_name(owner)
+    return tensor(entry, name, _nature_by_path(kind, variable, entry.shape, is_projection=inside))
 
 
 @lru_cache(maxsize=4096)
-def _nature_by_path(owner: str, variable: str, shape: tuple[int, ...]) -> Nature:
+def _nature_by_path(owner: str, variable: str, shape: tuple[int, ...], *, is_projection: bool) -> Nature:
     """Return the nature of a variable by its own name and that of its layer."""
-    layer_class = class_of_path(owner)
+    layer_class = class_of_owner(owner, variable)
     config: dict[str, str] = {}
-    if owner in PROJECTIONS and len(shape) == 3:
+    if is_projection or (owner in PROJECTIONS and len(shape) == 3):
         layer_class, config = "EinsumDense", {"equation": PROJECTIONS[owner]}
     layer = Layer(owner, layer_class, config)
-    # Variables called "a", "b" and "w" without any axis are no layer's.
-    role = role_by_name(variable, owner) if shape or layer_class else Role.UNKNOWN
+    role = role_by_name(variable, owner)
+    if not shape and not layer_class and role is not Role.QUANTIZATION:
+        # Variables called "a", "b" and "w" without any axis are no layer's.
+        role = Role.UNKNOWN
     return _nature_or_unknown(shape, variable, layer, role)
 
 
@@ -307,8 +339,15 @@ def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mappi
     attribute = path.rpartition("/")[2].lstrip("_")
     role = optimizer_role(attribute, entry.shape)
     if role is not None:
-        return bookkeeping(entry, path.replace("/_", "/"), role)
+        return bookkeeping(entry, _scalar_name(path), role)
     return named(entry, graph.names.get(entry.key) or path, flat)
+
+
+def _scalar_name(path: str) -> str:
+    """Return the name of an optimizer's scalar without what stands before the optimizer in the graph."""
+    before, found, after = path.replace("/_", "/").partition("optimizer/")
+    name = found + after if not before or before.endswith("/") else path.replace("/_", "/")
+    return name[:-1] if name.endswith("/iterations") else name
 
 
 def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
@@ -347,12 +386,3 @@ def _averaged(entry: Entry, parts: Sequence[str]) -> Described:
     name = "/".join(parts)
     info, _ = _by_path(entry, name, components(name), variable_of(parts[-1]))
     return replace(info, name=entry.key), entry
-
-
-def _missing(entries: Sequence[Entry], graph: _Graph) -> list[Defect]:
-    """Return a defect for each variable that the object graph lists under a key that is not stored."""
-    stored = {entry.key for entry in entries}
-    names = [key for key in graph.names if key not in stored and not key.startswith("_all_variables/")]
-    message = "The object graph lists {}, but the index of the checkpoint does not; save the model again."
-    paths = [key.removesuffix(_SUFFIX) for key in names]
-    return [Defect(Flaw.MISSING_TENSOR, message.format(path), path) for path in paths]

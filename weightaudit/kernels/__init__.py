@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_INTERFACE = 2
+_INTERFACE = 3
 """What this code expects; a module that was compiled from other sources is not used."""
 
 Sums = tuple[float, float, float, float, float]
@@ -23,6 +23,15 @@ Sums = tuple[float, float, float, float, float]
 
 The sum of squares is Inf, and all else means nothing, if an element is not finite. No zero has a sign.
 """
+
+CHUNK_BYTES = 256 << 10
+"""`CHUNK` of `kernels.c`: the bytes of which each row of an outline tells."""
+
+PAGE_BYTES = 4096
+"""`PAGE` of `pages.h`: the unit in which files are read, written and lost."""
+
+NO_OUTLINE = memoryview(bytearray())
+"""For who wants no outline."""
 
 SUMMED_TYPES = frozenset({"float32", "float64", "float16", "bfloat16"})
 """Storage types, little-endian, that `native` sums up."""
@@ -37,8 +46,17 @@ class Native(Protocol):
         ...
 
     def scan(  # noqa: PLR0917 - functions in C take arguments by position fastest
-        self, fd: int, offset: int, nbytes: int, buffer: memoryview, dtype: str, kind: str, value: int, /
-    ) -> tuple[int, int, float, float, float, float, float]:
+        self,
+        fd: int,
+        offset: int,
+        nbytes: int,
+        buffer: memoryview,
+        dtype: str,
+        kind: str,
+        value: int,
+        outline: memoryview,
+        /,
+    ) -> tuple[int, int, int, float, float, float, float, float]:
         """Read a file through a buffer, and checksum and sum up what was read.
 
         Args:
@@ -50,9 +68,12 @@ class Native(Protocol):
             dtype: One of `SUMMED_TYPES`, or empty for no sums.
             kind: ``crc32``, ``crc32c``, or empty for no checksum.
             value: Checksum to go on from.
+            outline: Takes the `Sums` of each `CHUNK_BYTES`, as float64, of as many as there is room for;
+                the length of `buffer` must be a multiple of that then.
 
         Returns:
-            Number of bytes read, fewer than asked for at the end of the file; the checksum; `Sums`.
+            Number of bytes read, fewer than asked for at the end of the file; the checksum; what
+            `repeats` gives, or -1 without sums; `Sums`.
 
         Raises:
             OSError: The file cannot be read.
@@ -61,6 +82,32 @@ class Native(Protocol):
 
     def summarize(self, data: NDArray[Any] | memoryview | bytes, dtype: str, /) -> Sums:
         """Sum up elements of one of `SUMMED_TYPES`."""
+        ...
+
+    def largest(self, data: NDArray[Any], itemsize: int, /) -> list[int]:
+        """Return the places of the nine elements of largest magnitude, largest first.
+
+        Of equal magnitudes the first come first. NaN counts as larger than infinity.
+
+        Args:
+            data: Elements of float32 or float64.
+            itemsize: Bytes of an element.
+        """
+        ...
+
+    def repeats(self, data: NDArray[Any] | memoryview | bytes, place: int, /) -> int:
+        """Count the pages of which a sample of 64 bytes is that of an earlier page.
+
+        Pages whose sample is one word of 64 bits again and again do not count, nor does the page that
+        is repeated.
+
+        Args:
+            data: Bytes of a file; pages that lie in them only in part are not looked at.
+            place: Where in the file they begin: pages begin at multiples of `PAGE_BYTES` there.
+
+        Returns:
+            The count; -1 if it is not known, because there are more than 65536 pages.
+        """
         ...
 
     def checksum(self, kind: str, data: object, value: int, /) -> int:

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "checksums.h"
+#include "largest.h"
+#include "pages.h"
 #include "summaries.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -67,48 +69,83 @@ static uint32_t visit(const Checksum *kind, uint32_t value, const Type *type, co
     return value;
 }
 
+/* Join what was told of neighbouring chunks, in their order. */
+static void join_sums(Summary one, Summary *sum) {
+    sum->total += one.total;
+    sum->squares += one.squares;
+    add_extremes(one.minimum, one.maximum, one.smallest, sum);
+}
+
 static PyObject *scan(PyObject *module, PyObject *args) {
     int fd, failure = 0;
     long long offset, nbytes;
-    Py_buffer buffer;
+    Py_buffer buffer, outline;
     const char *type_name, *checksum_name;
     unsigned long value;
     const Type *type;
     const Checksum *kind;
     Summary sum = EMPTY;
-    long long done = 0;
+    Pages pages;
+    long long done = 0, repeats;
+    Py_ssize_t rows = 0;
     (void)module;
-    if (!PyArg_ParseTuple(args, "iLLw*ssk", &fd, &offset, &nbytes, &buffer, &type_name, &checksum_name, &value))
+    if (!PyArg_ParseTuple(args, "iLLw*sskw*", &fd, &offset, &nbytes, &buffer, &type_name, &checksum_name, &value,
+                          &outline))
         return NULL;
     if (parse_length(nbytes, buffer.len) || parse_type(type_name, nbytes, &type) || parse_checksum(checksum_name, &kind)) {
         PyBuffer_Release(&buffer);
+        PyBuffer_Release(&outline);
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
+    pages = begin_pages(type ? offset : -1, nbytes);
     while (done < nbytes) {
         const Py_ssize_t start = done % buffer.len;
         const Py_ssize_t room = buffer.len - start < CHUNK ? buffer.len - start : CHUNK;
         const Py_ssize_t wanted = nbytes - done < room ? nbytes - done : room;
         unsigned char *p = (unsigned char *)buffer.buf + start;
         Py_ssize_t have = 0;
+        Summary one = EMPTY;
         while (have < wanted) {
             const ssize_t count = pread(fd, p + have, wanted - have, offset + done + have);
             if (count > 0) have += count;
             else if (count == 0) break;
             else if (errno != EINTR) { failure = errno; break; }
         }
-        value = visit(kind, (uint32_t)value, type, p, have, &sum);
+        value = visit(kind, (uint32_t)value, type, p, have, &one);
+        look_at_pages(&pages, p, offset + done, have);
+        one = settled(one);
+        join_sums(one, &sum);
+        if (outline.len - rows >= (Py_ssize_t)sizeof one) {
+            memcpy((char *)outline.buf + rows, &one, sizeof one);
+            rows += sizeof one;
+        }
         done += have;
         if (have < wanted) break;
     }
+    repeats = end_pages(&pages);
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&buffer);
+    PyBuffer_Release(&outline);
     sum = settled(sum);
     if (failure) {
         errno = failure;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    return Py_BuildValue("Lkddddd", done, value, sum.total, sum.squares, sum.minimum, sum.maximum, sum.smallest);
+    return Py_BuildValue("LkLddddd", done, value, repeats, sum.total, sum.squares, sum.minimum, sum.maximum,
+                         sum.smallest);
+}
+
+static PyObject *count_repeats(PyObject *module, PyObject *args) {
+    Py_buffer buffer;
+    long long place;
+    Pages pages;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*L", &buffer, &place)) return NULL;
+    pages = begin_pages(place, buffer.len);
+    look_at_pages(&pages, buffer.buf, place, buffer.len);
+    PyBuffer_Release(&buffer);
+    return PyLong_FromLongLong(end_pages(&pages));
 }
 
 static PyObject *summarize(PyObject *module, PyObject *args) {
@@ -132,6 +169,32 @@ static PyObject *summarize(PyObject *module, PyObject *args) {
     PyBuffer_Release(&buffer);
     sum = settled(sum);
     return Py_BuildValue("ddddd", sum.total, sum.squares, sum.minimum, sum.maximum, sum.smallest);
+}
+
+static PyObject *find_largest(PyObject *module, PyObject *args) {
+    Py_buffer buffer;
+    int itemsize;
+    Largest kept;
+    PyObject *places;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*i", &buffer, &itemsize)) return NULL;
+    if ((itemsize != 4 && itemsize != 8) || buffer.len % itemsize) {
+        PyErr_Format(PyExc_ValueError, "%zd bytes are no elements of %d", buffer.len, itemsize);
+        PyBuffer_Release(&buffer);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    if (itemsize == 8) kept = largest_float64(buffer.buf, buffer.len / 8);
+    else if (level == PLAIN) kept = largest_float32(buffer.buf, buffer.len / 4);
+    else kept = largest_float32_avx2(buffer.buf, buffer.len / 4);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&buffer);
+    places = PyList_New(kept.count);
+    for (int k = 0; places && k < kept.count; k++) {
+        PyObject *place = PyLong_FromLongLong(kept.places[k]);
+        if (!place || PyList_SetItem(places, k, place)) Py_CLEAR(places);
+    }
+    return places;
 }
 
 static PyObject *checksum_of(PyObject *module, PyObject *args) {
@@ -166,6 +229,8 @@ static PyObject *use_level(PyObject *module, PyObject *number) {
 static PyMethodDef METHODS[] = {
     {"scan", scan, METH_VARARGS, "Read bytes, checksum them and sum them up."},
     {"summarize", summarize, METH_VARARGS, "Sum up a buffer."},
+    {"largest", find_largest, METH_VARARGS, "Find the elements of largest magnitude."},
+    {"repeats", count_repeats, METH_VARARGS, "Count pages that may repeat an earlier one."},
     {"checksum", checksum_of, METH_VARARGS, "Go on with the checksum of a buffer."},
     {"use_level", use_level, METH_O, "Choose the instructions that sums are computed with, for tests."},
     {NULL, NULL, 0, NULL},
@@ -176,7 +241,7 @@ static int execute(PyObject *module) {
     level = find_level();
     /* Tables alone are slower than what zlib and others do in hardware. */
     return PyModule_AddIntConstant(module, "FAST_CHECKSUMS", have_folding) ||
-           PyModule_AddIntConstant(module, "INTERFACE", 2);
+           PyModule_AddIntConstant(module, "INTERFACE", 3);
 }
 
 static PyModuleDef_Slot SLOTS[] = {{Py_mod_exec, execute}, {0, NULL}};

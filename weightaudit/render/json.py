@@ -11,19 +11,23 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.comparison.result import Status
 from weightaudit.render.plain import json_text, plain, safe_text
 from weightaudit.render.summary import VERDICTS, count, figures, obstacle, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from weightaudit.report import Coverage, ModelReport, Report
+    from weightaudit.comparison.result import Comparison, TensorComparison
+    from weightaudit.report import Coverage, ModelReport, Reference, Report
     from weightaudit.rule import Finding
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
 
 SCHEMA_VERSION = 1
 """Raised when a field is removed or changes its meaning; new fields do not raise it."""
+
+_ALONE = (Status.REMOVED, Status.ADDED)
 
 
 def schema() -> dict[str, Any]:
@@ -48,9 +52,20 @@ def render_json(report: Report, *, verbose: bool = False, names: Mapping[str, st
         "verdict": VERDICTS[report.exit_code],
         "fail_on": None if report.fail_on is None else report.fail_on.label,
         "summary": _summary(report),
+        "reference": _reference(report.reference),
         "models": [_model(model, names or {}, verbose=verbose) for model in report.models],
     }
     return json_text(document)
+
+
+def _reference(reference: Reference | None) -> dict[str, Any] | None:
+    if reference is None:
+        return None
+    return {
+        "path": safe_text(reference.path),
+        "container": safe_text(reference.container),
+        "digest": reference.digest,
+    }
 
 
 def tool_version() -> str:
@@ -86,8 +101,51 @@ def _model(model: ModelReport, names: Mapping[str, str], *, verbose: bool) -> di
             {"tensor": safe_text(one.tensor), "reason": safe_text(one.reason)} for one in model.skipped
         ],
         "notes": [safe_text(remark) for remark in model.notes],
-        "tensors": [_tensor(info, model.stats.get(info.name), verbose=verbose) for info in model.tensors],
+        "reference": None if model.comparison is None else _comparison(model.comparison),
+        "tensors": _tensors(model, verbose=verbose),
     }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    """Return how many tensors became what, and which have no counterpart."""
+    alone = {status: [one for one in found.tensors if one.status is status] for status in _ALONE}
+    return {
+        "summary": {status.value: found.count(status) for status in Status},
+        **{status.value: [safe_text(one.name) for one in alone[status]] for status in _ALONE},
+    }
+
+
+def _tensors(model: ModelReport, *, verbose: bool) -> list[dict[str, Any]]:
+    pairs = model.comparison.tensors if verbose and model.comparison is not None else ()
+    moved = {one.second.name: one for one in pairs if one.second is not None}
+    documents: list[dict[str, Any]] = []
+    for info in model.tensors:
+        document = _tensor(info, model.stats.get(info.name), verbose=verbose)
+        if info.name in moved:
+            document["reference"] = _beside(moved[info.name])
+        documents.append(document)
+    return documents
+
+
+def _beside(one: TensorComparison) -> dict[str, Any]:
+    """Return how a tensor differs from its counterpart in the reference."""
+    found = one.difference
+    document: dict[str, Any] = {
+        "status": one.status.value,
+        "name": None if one.first is None else safe_text(one.first.name),
+        "paired_by": None if one.match is None else one.match.value,
+    }
+    if found is not None:
+        document["difference"] = {
+            "relative": plain(found.relative),
+            "cosine": plain(found.cosine),
+            "gain_ratio": plain(found.gain_ratio),
+            "largest": plain(found.largest),
+            "sign_flips": found.sign_flips,
+            "zeros_before": found.zeros_before,
+            "zeros_after": found.zeros_after,
+        }
+    return document
 
 
 def _coverage(covered: Coverage) -> dict[str, int]:

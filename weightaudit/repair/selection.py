@@ -170,6 +170,11 @@ class Wishes:
             self._projections.setdefault(info.name, {})[projection] = None
 
     def _target(self, info: TensorInfo) -> Target:
+        if info.role is Role.CONSTANT:
+            raise RepairError(
+                f"{info.name} is a constant of the graph and cannot be repaired; build the model anew with "
+                "another one, or leave it out with --on."
+            )
         storage = self._checkpoint.entry(info).storage
         if isinstance(storage, Absent):
             raise RepairError(f"{info.name} cannot be repaired: {storage.reason}")

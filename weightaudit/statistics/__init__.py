@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from weightaudit.statistics.axis import AxisNorm, WeakGroups
+from weightaudit.statistics.axis import AxisNorm, AxisSum, WeakGroups
 from weightaudit.statistics.base import UNKNOWN, Fold, Statistic, Stats, Unknown
 from weightaudit.statistics.block import Block
+from weightaudit.statistics.byte_layout import ByteLayout, Misread
+from weightaudit.statistics.coarse import Coarse, Coarseness
 from weightaudit.statistics.counts import (
     Above,
     AboveCount,
@@ -17,10 +19,14 @@ from weightaudit.statistics.counts import (
     TinyCount,
     Zeros,
 )
+from weightaudit.statistics.exponents import ExponentCounts, Exponents
 from weightaudit.statistics.extremes import Extremes, Peak, Range, Uniform
+from weightaudit.statistics.isolated import Isolated, Isolation
 from weightaudit.statistics.moments import Moments, MomentSums
+from weightaudit.statistics.repeated_pages import RepeatedPages, Repeats
 from weightaudit.statistics.spectral import SpectralNorm, Spectrum
 from weightaudit.statistics.summary import OVERVIEW, Overview, Summary
+from weightaudit.statistics.zero_runs import ZeroRuns, ZeroStretches
 
 __all__ = [
     "OVERVIEW",
@@ -28,10 +34,19 @@ __all__ = [
     "Above",
     "AboveCount",
     "AxisNorm",
+    "AxisSum",
     "Below",
     "Block",
+    "ByteLayout",
+    "Coarse",
+    "Coarseness",
+    "ExponentCounts",
+    "Exponents",
     "Extremes",
     "Fold",
+    "Isolated",
+    "Isolation",
+    "Misread",
     "MomentSums",
     "Moments",
     "Negative",
@@ -41,6 +56,8 @@ __all__ = [
     "Overview",
     "Peak",
     "Range",
+    "RepeatedPages",
+    "Repeats",
     "SpectralNorm",
     "Spectrum",
     "Statistic",
@@ -51,5 +68,7 @@ __all__ = [
     "Uniform",
     "Unknown",
     "WeakGroups",
+    "ZeroRuns",
+    "ZeroStretches",
     "Zeros",
 ]

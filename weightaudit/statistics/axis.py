@@ -84,6 +84,24 @@ class WeakGroups(Following[NDArray[np.float64]]):
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class AxisSum(Statistic[NDArray[np.float64]]):
+    """Sums over `axes`; without axes, the elements themselves.
+
+    Attributes:
+        axes: Axes that are summed over, as in `AxisNorm`.
+
+    The result is a float64 array with the shape of the axes that are kept, in their order. Blocks of
+    types up to float32 are summed in float32, for speed, and the blocks in float64: the error is at
+    most 2e-4 times the sum of the magnitudes that a group has.
+    """
+
+    axes: tuple[int, ...] | None = None
+
+    def start(self, info: TensorInfo) -> AxisSumFold:
+        return AxisSumFold(info, self.axes, 1)
+
+
 def fits(axes: tuple[int, ...] | None, rank: int) -> bool:
     """Say whether a tensor of this rank has all the axes."""
     return not axes or (min(axes) >= -rank and max(axes) < rank)
@@ -105,17 +123,18 @@ class AxisNormFold:
     def update(self, block: Block) -> None:
         if not block.size:
             return
-        if self._order == 2:
-            values: NDArray[np.floating[Any]] = block.squares
-        elif self._order == 1:
-            values = np.abs(block.wide)
-        else:
-            values = block.cleaned_absolute
+        values = self._terms(block)
         length, is_reduced = self._runs[-1]
         if is_reduced:
             self._reduce_rows(values, block.start, length)
         else:
             self._keep_rows(values, block.start, length)
+
+    def _terms(self, block: Block) -> NDArray[np.floating[Any]]:
+        """Return what is added up, or of what the largest is taken."""
+        if self._order == 2:
+            return block.squares
+        return np.abs(block.wide) if self._order == 1 else block.cleaned_absolute
 
     def _reduce_rows(self, values: NDArray[Any], start: int, length: int) -> None:
         """Sum each row to one number: the last run of axes is reduced."""
@@ -182,6 +201,13 @@ class AxisNormFold:
     def finish(self) -> NDArray[np.float64]:
         result = np.sqrt(self._result) if self._order == 2 else self._result
         return result.reshape(self._kept_shape)
+
+
+class AxisSumFold(AxisNormFold):
+    """An `AxisNormFold` that keeps the signs."""
+
+    def _terms(self, block: Block) -> NDArray[np.floating[Any]]:
+        return block.cleaned
 
 
 class WeakGroupsFold:

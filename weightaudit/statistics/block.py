@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any, Generic, TypeVar, overload
 
@@ -75,6 +76,22 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return raw[skip : skip + size * dtype.itemsize].view(dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is known of a long block whose elements are not at hand.
+
+    Attributes:
+        size: Number of elements in a chunk; the last one may have fewer.
+        rows: Sums and extremes of each chunk: float64, a row of `kernels.Sums` for each.
+        read: Reads the elements of a chunk, or of a part of it, again: from one place in the block to
+            before another.
+    """
+
+    size: int
+    rows: NDArray[np.float64]
+    read: Callable[[int, int], Real]
+
+
 class Block:
     """Consecutive elements of a tensor in row-major order.
 
@@ -85,6 +102,9 @@ class Block:
     Attributes:
         size: Number of elements.
         start: Index in the flattened tensor of the first of them.
+        border: Index of an element of the tensor with which a page of the file begins, the first one;
+            0 where the tensor does not lie in one piece.
+        repeats: How many pages in it may repeat an earlier one (`kernels.Native.repeats`); -1: not known.
     """
 
     def __init__(
@@ -95,6 +115,9 @@ class Block:
         *,
         size: int = -1,
         summary: Summary | None = None,
+        border: int = 0,
+        repeats: int = -1,
+        outline: Outline | None = None,
     ) -> None:
         """Make a block.
 
@@ -105,8 +128,14 @@ class Block:
             scratch: Memory for the views.
             size: Number of elements, where `values` is a function.
             summary: Its sums and extremes, if they are known.
+            border: See the attributes.
+            repeats: See the attributes.
+            outline: What is known of its chunks.
         """
         self.start = start
+        self.border = border
+        self.repeats = repeats
+        self._outline = outline
         self._scratch = scratch or Scratch()
         if callable(values):
             self.size = size
@@ -133,6 +162,64 @@ class Block:
         if self.is_finite:
             part.__dict__["is_finite"] = True
         return part
+
+    def chunks(self) -> Iterator[Block]:
+        """Yield blocks that make up this one, whose sums are known without looking at their elements.
+
+        Where those of parts are not known it is the block itself. Each is valid until the next one.
+        """
+        if self._outline is None:
+            yield self
+        else:
+            for number in range(len(self._outline.rows)):
+                yield self._chunk(number, self._outline)
+
+    def chunks_with_zeros(self) -> Iterator[Block]:
+        """Yield those of `chunks` in which there is a zero, or may be one beside what is not finite."""
+        if self._outline is None:
+            yield self
+        else:
+            rows = self._outline.rows
+            for number in np.flatnonzero((rows[:, 4] == 0) | ~np.isfinite(rows[:, 1])).tolist():
+                yield self._chunk(number, self._outline)
+
+    def largest(self, count: int) -> list[int]:
+        """Return the places in this block of up to nine elements of largest magnitude, NaN and Inf left out.
+
+        Of equal magnitudes the first come first.
+        """
+        if native is not None and self._scratch.compiled:
+            return native.largest(self.cleaned, self.values.itemsize)[:count]
+        magnitudes = self.cleaned_absolute
+        count = min(count, self.size)
+        least = np.partition(magnitudes, self.size - count)[self.size - count]
+        above = np.flatnonzero(magnitudes > least)
+        equal = np.flatnonzero(magnitudes == least)[: count - above.size]
+        return [*above[np.argsort(-magnitudes[above], kind="stable")].tolist(), *equal.tolist()]
+
+    def peak_chunks(self, count: int) -> tuple[Real, Iterator[Block]]:
+        """Return the largest magnitudes of some chunks, largest first, and these chunks.
+
+        Args:
+            count: How many chunks; fewer if there are no more.
+        """
+        if self._outline is None:
+            return np.array([self.peak]), iter((self,))
+        outline = self._outline
+        peaks = np.maximum(outline.rows[:, 3], -outline.rows[:, 2])
+        order = np.argsort(-peaks, kind="stable")[:count]
+        return peaks[order], (self._chunk(int(number), outline) for number in order)
+
+    def _chunk(self, number: int, outline: Outline) -> Block:
+        first = number * outline.size
+        count = min(outline.size, self.size - first)
+
+        def values(start: int, end: int) -> Real:
+            return outline.read(first + start, first + end)
+
+        summary = Summary(count, *outline.rows[number].tolist())
+        start = self.start + first
+        return Block(values, start, self._scratch.for_parts, size=count, summary=summary, border=self.border)
 
     @_View
     def _sums(self) -> Summary | None:

@@ -17,6 +17,7 @@ from weightaudit.engine.filters import undo
 from weightaudit.engine.reading import PIECE_BYTES
 from weightaudit.engine.tiles import filled
 from weightaudit.errors import WriteError
+from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
     from weightaudit.checkpoint import Checkpoint
@@ -82,12 +83,14 @@ def places_of(checkpoint: Checkpoint, edits: Mapping[str, Edit]) -> tuple[Place,
 
     Raises:
         UsageError: There is no tensor of some name.
-        WriteError: A tensor cannot be changed: it holds no numbers, is not wholly there, shares its
-            bytes with another one, or its two stored copies differ.
+        WriteError: A tensor cannot be changed: it is a constant of a graph, holds no numbers, is not wholly
+            there, shares its bytes with another one, or its two stored copies differ.
     """
     places: list[Place] = []
     for name, edit in edits.items():
         info = checkpoint[name]
+        if info.role is Role.CONSTANT:
+            raise WriteError(f"{name} is a constant of the graph, which is read but not changed.")
         entries = checkpoint.entries(info)
         for entry in entries:
             if not itemsize(entry.dtype):

@@ -1,0 +1,118 @@
+"""What the rules share that judge a model beside the checkpoint it is compared with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from weightaudit.rule import Measured, Rule
+from weightaudit.tensor import MATRIX_ROLES, Role
+from weightaudit_rules._roles import is_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from weightaudit.comparison import Comparison, Difference, TensorComparison
+    from weightaudit.rule import Finding
+    from weightaudit.tensor import TensorInfo
+
+STATISTICS = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
+"""Roles that training updates without a gradient."""
+
+TRAINED = MATRIX_ROLES | {Role.BIAS, Role.NORM_SCALE, Role.NORM_OFFSET, Role.ACTIVATION_SLOPE}
+"""Roles that an optimizer changes, unless their layer is frozen."""
+
+
+class Moved(NamedTuple):
+    """A tensor that is in both models with the same shape and decoded type, and how it differs.
+
+    Attributes:
+        first: The tensor in the reference.
+        info: The tensor in the model that is judged.
+        difference: How its numbers differ; its norms are of the numbers that are finite in both.
+    """
+
+    first: TensorInfo
+    info: TensorInfo
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class ReferenceRule(Rule, ABC):
+    """Judges nothing without a reference."""
+
+    def goes_by_kind(self) -> bool:
+        return True
+
+    def applies(self, info: TensorInfo) -> bool:
+        return False
+
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        if model.reference is not None:
+            yield from self.check_reference(model.reference)
+
+    @abstractmethod
+    def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
+        """Judge a model beside its reference, which is the first of both."""
+
+
+def moved_weights(comparison: Comparison) -> Iterator[Moved]:
+    """Yield the weights whose numbers differ."""
+    for one in comparison.tensors:
+        first, second, difference = one.first, one.second, one.difference
+        if first is None or second is None or difference is None or not one.moved:
+            continue
+        if is_weight(second):
+            yield Moved(first, second, difference)
+
+
+def counterparts(comparison: Comparison) -> Iterator[TensorComparison]:
+    """Yield the weights that are in both models and could be compared, moved or not."""
+    for one in comparison.tensors:
+        if one.moved is not None and one.second is not None and is_weight(one.second):
+            yield one
+
+
+def is_frozen(one: TensorComparison) -> bool:
+    """Say whether both models declare that no optimizer changes this weight.
+
+    One that was trained, and frozen only before it was saved, is not frozen by this.
+    """
+    infos = (one.first, one.second)
+    return all(info is not None and info.trainable is False and info.role in TRAINED for info in infos)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Say whether a tensor's name matches one of some globs; ``*`` also matches ``/``."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def evidence(difference: Difference) -> dict[str, Any]:
+    """Return what a finding says of how far a tensor moved."""
+    return {
+        "relative": difference.relative,
+        "cosine": difference.cosine,
+        "gain_ratio": difference.gain_ratio,
+        "flipped": difference.sign_flips / difference.size,
+        "zeros_before": difference.zeros_before,
+        "zeros_after": difference.zeros_after,
+        "largest": difference.largest,
+        "size": difference.size,
+    }
+
+
+def trained() -> NDArray[np.float32]:
+    """Return a kernel for examples, as it is in the reference."""
+    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
+
+
+def trained_on(step: float = 0.02) -> NDArray[np.float32]:
+    """Return the same kernel after further training; `step` is the rms of the change."""
+    change = np.random.default_rng(2).normal(0, step, (64, 32))
+    return (trained() + change).astype(np.float32)

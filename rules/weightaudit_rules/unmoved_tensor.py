@@ -1,0 +1,123 @@
+"""WA602: weights that training left alone while it moved the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from weightaudit.rule import Example, Severity
+from weightaudit_rules._options import require
+from weightaudit_rules._reference import (
+    TRAINED,
+    ReferenceRule,
+    counterparts,
+    matches,
+    trained,
+    trained_on,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from weightaudit.comparison import Comparison, TensorComparison
+    from weightaudit.rule import Finding
+
+
+@dataclass(frozen=True)
+class UnmovedTensor(ReferenceRule):
+    """Weights are the same as in the reference, though they should have moved.
+
+    Why it matters: a layer that gets no gradient, was left out of the optimizer, was frozen by
+    mistake, or was overwritten with an old copy holds the model back, and no loss curve names it.
+
+    Formula: a weight has not moved if every bit is that of the reference, or, where `tolerance` is
+    given, if ||w - w0|| / ||w0|| is not above it. SageMaker Debugger's UnchangedTensor compares
+    with rtol 1e-5 and atol 1e-8; no tolerance is the default here, because one step of any
+    optimizer changes bits.
+
+    What is normal: every trained kernel, bias, scale and offset moves in every epoch. By default a
+    weight is told if most of the others moved (at most `share` of them did not) and no
+    configuration says that it is frozen. With `moving`, exactly the tensors that it matches are
+    judged, whatever the others did, and one that did not move is an error.
+
+    Known false positives: layers that this training does not use, such as another head; transfer
+    learning in files that do not say what was frozen (weights alone, checkpoints), where about half
+    of the weights are frozen; units that are all dead, whose bias has no gradient.
+
+    How to mend: set `trainable`, see that the loss depends on the layer, and that the optimizer was
+    made after it; name the tensors that may rest in an override that ignores the rule.
+
+    Attributes:
+        moving: Globs of tensor names that must have moved; empty: judged by what the others did.
+        share: Largest share of the weights that may rest for these to be told, 0 to 1.
+        tolerance: Relative change up to which a weight counts as not moved.
+    """
+
+    moving: tuple[str, ...] = ()
+    share: float = 0.5
+    tolerance: float = 0.0
+
+    code = "WA602"
+    name = "unmoved-tensor"
+    severity = Severity.ERROR
+    examples = (
+        Example(
+            title="a kernel that moved, as demanded",
+            values=trained_on,
+            severity=None,
+            options={"moving": ("layer/*",)},
+            reference=trained,
+        ),
+        Example(
+            title="a model in which nothing moved: two copies of one checkpoint",
+            values=trained,
+            severity=None,
+            reference=trained,
+        ),
+        Example(
+            title="a kernel that did not move, against the demand",
+            values=trained,
+            severity=Severity.ERROR,
+            options={"moving": ("*/kernel",)},
+            reference=trained,
+        ),
+        Example(
+            title="a kernel that moved by a millionth, against the demand",
+            values=lambda: trained() * 1.000001,
+            severity=Severity.ERROR,
+            options={"moving": ("*",), "tolerance": 1e-5},
+            reference=trained,
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.share < 1, "share must be at least 0 and below 1")
+        require(self.tolerance >= 0, "tolerance must not be negative")
+
+    def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
+        judged = [one for one in counterparts(comparison) if self._is_judged(one)]
+        resting = [one for one in judged if self._rests(one)]
+        if not self.moving and len(resting) > self.share * len(judged):
+            return
+        for one in resting:
+            if one.second is None:
+                continue
+            moved = len(judged) - len(resting)
+            yield self.finding(
+                one.second,
+                "It is as in the reference, and the policy says that it moves."
+                if self.moving
+                else f"It is as in the reference, while {moved} of {len(judged)} weights have moved.",
+                Severity.ERROR if self.moving else Severity.WARNING,
+                moved=moved,
+                weights=len(judged),
+            )
+
+    def _is_judged(self, one: TensorComparison) -> bool:
+        infos = [info for info in (one.first, one.second) if info is not None]
+        if self.moving:
+            return matches(infos[-1].name, self.moving)
+        return all(info.role in TRAINED and info.trainable is not False for info in infos)
+
+    def _rests(self, one: TensorComparison) -> bool:
+        return not one.moved or (one.difference is not None and one.difference.relative <= self.tolerance)

@@ -1,0 +1,199 @@
+"""Rules that judge a model beside a reference: several tensors at once, and by a policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from weightaudit.comparison import Comparison, Status, TensorComparison
+from weightaudit.comparison.arrays import compare_arrays
+from weightaudit.judging import duties, judge
+from weightaudit.policy import parse_policy
+from weightaudit.registry import configure, load_registry
+from weightaudit.rule import Measured, Severity
+from weightaudit.statistics import Stats
+from weightaudit.tensor import Role
+from weightaudit.testing import tensor_info
+from weightaudit_rules.drift import Drift
+from weightaudit_rules.lost_sparsity import LostSparsity
+from weightaudit_rules.structure_changed import StructureChanged
+from weightaudit_rules.thawed_tensor import ThawedTensor
+from weightaudit_rules.unmoved_tensor import UnmovedTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from weightaudit.rule import Finding, Rule
+
+BASE = np.random.default_rng(1).normal(0, 0.1, (16, 8)).astype(np.float32)
+STEP = np.random.default_rng(2).normal(0, 0.01, (16, 8)).astype(np.float32)
+NEW = np.random.default_rng(3).normal(0, 0.1, (16, 8)).astype(np.float32)
+
+
+def pair(name: str, before: NDArray[Any], after: NDArray[Any], **info: Any) -> TensorComparison:
+    """Return a tensor of both models; the layer is what stands before the last slash of its name."""
+    known = {"name": name, "key": name, "layer": name.rpartition("/")[0], **info}
+    return compare_arrays(tensor_info(after, **known), before, after).tensors[0]
+
+
+def resting(name: str, **info: Any) -> TensorComparison:
+    """Return a tensor that is the same in both models."""
+    return pair(name, BASE, BASE, **info)
+
+
+def moving(name: str, **info: Any) -> TensorComparison:
+    """Return a tensor that was trained on."""
+    return pair(name, BASE, BASE + STEP, **info)
+
+
+def beside(*pairs: TensorComparison) -> Comparison:
+    """Return the comparison of two models with these tensors."""
+    return Comparison("good.keras", "new.keras", ("", ""), pairs, weights_only=True)
+
+
+def found(rule: Rule, *pairs: TensorComparison) -> list[Finding]:
+    """Return what a rule finds in a model with these tensors, beside its reference."""
+    infos = [one.second for one in pairs if one.second is not None]
+    return list(rule.check_model(Measured(infos, {}, (), beside(*pairs))))
+
+
+def names(findings: list[Finding]) -> list[str | None]:
+    """Return the tensors of findings."""
+    return [finding.tensor for finding in findings]
+
+
+def test_a_layer_that_rests_among_others_that_move_is_told() -> None:
+    """One stale layer among three is a warning that says how many moved."""
+    pairs = [moving("a/kernel"), resting("b/kernel"), moving("c/kernel")]
+    (finding,) = found(UnmovedTensor(), *pairs)
+    assert (finding.tensor, finding.severity) == ("b/kernel", Severity.WARNING)
+    assert "2 of 3 weights" in finding.message
+
+
+def test_a_model_that_mostly_rests_is_fine_tuned() -> None:
+    """Where more than half of the weights rest, they were frozen, and nothing is told."""
+    pairs = [resting("a/kernel"), resting("b/kernel"), moving("c/kernel")]
+    assert found(UnmovedTensor(), *pairs) == []
+    assert names(found(UnmovedTensor(share=0.7), *pairs)) == ["a/kernel", "b/kernel"]
+
+
+def test_a_layer_that_is_declared_as_frozen_may_rest() -> None:
+    """It is enough that one of both configurations says so."""
+    one = resting("b/kernel")
+    assert one.first is not None
+    assert one.second is not None
+    before = replace(one, first=replace(one.first, trainable=False))
+    after = replace(one, second=replace(one.second, trainable=False))
+    for frozen in (before, after):
+        assert found(UnmovedTensor(), moving("a/kernel"), frozen, moving("c/kernel")) == []
+
+
+def test_moving_judges_exactly_what_it_names() -> None:
+    """With globs, the named tensors are judged whatever the others did, and all others are not."""
+    pairs = [resting("a/kernel"), resting("b/kernel"), resting("c/kernel")]
+    findings = found(UnmovedTensor(moving=("b/*",)), *pairs)
+    assert [(one.tensor, one.severity) for one in findings] == [("b/kernel", Severity.ERROR)]
+
+
+def test_statistics_of_a_frozen_normalization_may_not_move() -> None:
+    """Moving statistics count as frozen if scale and offset of their layer are, and only then."""
+    statistics = moving("bn/moving_mean", role=Role.MOVING_MEAN, trainable=False)
+    scale = resting("bn/gamma", role=Role.NORM_SCALE, trainable=False)
+    offset = resting("bn/beta", role=Role.NORM_OFFSET, trainable=False)
+    assert names(found(ThawedTensor(), statistics, scale, offset)) == ["bn/moving_mean"]
+    trained = resting("bn/beta", role=Role.NORM_OFFSET, trainable=True)
+    assert found(ThawedTensor(), statistics, scale, trained) == []
+    elsewhere = [replace_layer(one, "other") for one in (scale, offset)]
+    assert found(ThawedTensor(), statistics, *elsewhere) == []
+
+
+def replace_layer(one: TensorComparison, layer: str) -> TensorComparison:
+    """Return the same tensor as one of another layer."""
+    assert one.first is not None
+    assert one.second is not None
+    return replace(one, first=replace(one.first, layer=layer), second=replace(one.second, layer=layer))
+
+
+def test_a_model_that_was_frozen_only_to_be_saved_has_not_thawed() -> None:
+    """A kernel that the reference declares as trainable may have moved."""
+    one = moving("a/kernel", trainable=False)
+    assert one.first is not None
+    assert names(found(ThawedTensor(), one)) == ["a/kernel"]
+    assert found(ThawedTensor(), replace(one, first=replace(one.first, trainable=True))) == []
+
+
+def test_bookkeeping_is_not_judged() -> None:
+    """Optimizer slots move by their nature, whatever globs say."""
+    slot = pair("optimizer/a/kernel/m", BASE, NEW, role=Role.OPTIMIZER_SLOT, trainable=False)
+    for rule in (Drift(), ThawedTensor(frozen=("*",)), UnmovedTensor(moving=("*",)), LostSparsity()):
+        assert found(rule, slot) == []
+
+
+def test_tensors_without_counterpart_are_told_by_name() -> None:
+    """What is gone is an error, what is new a warning, and what the policy expects is neither."""
+    kept = moving("a/kernel")
+    gone = replace(resting("old/kernel"), status=Status.REMOVED, second=None, match=None)
+    new = replace(resting("new/kernel"), status=Status.ADDED, first=None, match=None)
+    findings = found(StructureChanged(), kept, gone, new)
+    assert [(one.tensor, one.severity) for one in findings] == [
+        ("old/kernel", Severity.ERROR),
+        ("new/kernel", Severity.WARNING),
+    ]
+    assert found(StructureChanged(expected=("old/*", "new/*")), kept, gone, new) == []
+
+
+def test_another_model_is_one_finding() -> None:
+    """Where no tensor has a counterpart, one sentence says so instead of one for each tensor."""
+    gone = replace(resting("old/kernel"), status=Status.REMOVED, second=None, match=None)
+    new = replace(resting("new/kernel"), status=Status.ADDED, first=None, match=None)
+    (finding,) = found(StructureChanged(), gone, new)
+    assert finding.tensor is None
+    assert "good.keras" in finding.message
+
+
+def test_values_that_are_not_finite_do_not_hide_drift() -> None:
+    """One NaN in the model leaves the rest of the tensor to be judged."""
+    broken = NEW.copy()
+    broken[0, 0] = np.nan
+    assert names(found(Drift(), pair("a/kernel", BASE, broken))) == ["a/kernel"]
+    near = BASE + STEP
+    near[0, 0] = np.nan
+    assert found(Drift(), pair("a/kernel", BASE, near)) == []
+
+
+@pytest.mark.parametrize("scale", [1e-6, 0.0])
+def test_scales_that_start_at_almost_nothing_may_grow(scale: float) -> None:
+    """LayerScale's 1e-6 and a residual branch's zeros become ordinary scales in training."""
+    before, after = np.full(64, scale, np.float32), np.full(64, 0.3, np.float32)
+    assert found(Drift(), pair("a/gamma", before, after, role=Role.NORM_SCALE)) == []
+
+
+POLICY = {
+    "plugins": ["weightaudit_rules"],
+    "select": ["WA6"],
+    "overrides": [
+        {"tensors": ["a/*"], "rules": {"drift": {"cosine": -1.0, "relative": 10.0}}},
+        {"tensors": ["b/*"], "ignore": ["WA601", "WA605"]},
+        {"tensors": ["d/*"], "rules": {"update-ratio": {"max": 0.01}, "drift": {"severity": "error"}}},
+    ],
+}
+
+
+def test_a_policy_sets_options_for_some_tensors() -> None:
+    """Overrides change options, severity and selection of rules that judge whole models, per tensor."""
+    pairs = [pair(f"{letter}/kernel", BASE, NEW) for letter in "abcd"]
+    infos = [one.second for one in pairs if one.second is not None]
+    rules = configure(load_registry(("weightaudit_rules",)), parse_policy(POLICY, "test"))
+    stats = {info.name: Stats({}) for info in infos}
+    model = Measured(infos, stats, (), beside(*pairs))
+    findings, skipped = judge(model, duties(rules, infos), rules)
+    assert skipped == []
+    told = {(one.code, one.tensor, one.severity) for one in findings if one.code in {"WA601", "WA606"}}
+    assert told == {
+        ("WA601", "c/kernel", Severity.WARNING),
+        ("WA601", "d/kernel", Severity.ERROR),
+        ("WA606", "d/kernel", Severity.ERROR),
+    }

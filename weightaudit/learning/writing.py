@@ -1,0 +1,82 @@
+"""The text of a learned policy: TOML with what was measured in comments; the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from weightaudit.render.escape import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from weightaudit.learning.bounding import Section, Setting
+    from weightaudit.report import ModelReport
+
+_REMARKS = 34
+"""Columns before a comment, so that those of one table stand below each other."""
+
+
+def policy_text(
+    reports: Sequence[ModelReport],
+    slack: float,
+    roles: Sequence[Section],
+    tensors: Sequence[Section],
+) -> str:
+    """Return a policy that `weightaudit.policy` reads, and a person edits.
+
+    Args:
+        reports: The models that were measured.
+        slack: See `weightaudit.learning.bounding.Slack`.
+        roles: Bounds of all tensors of a role.
+        tensors: Bounds of single tensors.
+    """
+    lines = [*_introduction(reports, slack), "", 'fail-on = "error"']
+    lines += ["", "# ---- All tensors of a role ----"]
+    for section in roles:
+        lines += ["", *_section(section)]
+    if tensors:
+        lines += ["", "# ---- Single tensors; of several overrides that match, the last one wins ----"]
+    for section in tensors:
+        lines += ["", *_section(section)]
+    return "\n".join(lines) + "\n"
+
+
+def glob_of(name: str) -> str:
+    """Return the glob that matches this name alone: special characters stand in brackets."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def toml_string(text: str) -> str:
+    """Return a basic string of TOML; it has JSON's escapes, and does not allow DEL as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _introduction(reports: Sequence[ModelReport], slack: float) -> Iterator[str]:
+    count = f"{len(reports)} {'model' if len(reports) == 1 else 'models'}"
+    yield f"# Learned by `weightaudit init` from {count}, which it takes for good:"
+    yield from (f"#   {printable(one.path)} ({printable(one.container)})" for one in reports)
+    yield "#"
+    yield f"# Each bound is what was measured and a slack of {slack:g}: an upper bound is {1 + slack:g} times"
+    yield "# as large, a lower one divided by that, and values have that share of the largest magnitude more"
+    yield "# room on either side; then four digits are kept, rounded outward. Edit what you know better:"
+    yield "# `weightaudit explain value-bound` (or another rule's name) tells what each option means."
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield f"[[overrides]]  # {section.remark}"
+    if section.tensor is None:
+        yield f'roles = ["{section.role}"]'
+    else:
+        yield f"tensors = [{toml_string(glob_of(section.tensor))}]"
+    for setting in section.settings:
+        yield from _setting(setting, section)
+
+
+def _setting(setting: Setting, section: Section) -> Iterator[str]:
+    yield f"[overrides.rules.{setting.rule}]"
+    if setting.selects:
+        yield f'roles = ["{section.role}"]'
+    for bound in setting.bounds:
+        line = f"{bound.option} = {bound.value!r}"
+        yield f"{line:<{_REMARKS}}# {bound.measured}" if bound.measured else line

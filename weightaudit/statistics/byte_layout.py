@@ -1,0 +1,170 @@
+"""Whether the bytes of a tensor make better numbers when they are read in another way."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from weightaudit.statistics.base import UNKNOWN, Unknown
+from weightaudit.statistics.summary import Following
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics.block import Block
+    from weightaudit.statistics.summary import Summary
+    from weightaudit.tensor import TensorInfo
+
+HEAD = 1 << 9
+"""Elements at the beginning of a tensor that are looked at."""
+
+LEAST = 4
+"""Numbers other than zero that tell something."""
+
+MANY = 32
+"""How many it takes where a number is usual by chance often."""
+
+_WORDS = {"float16": "u2", "bfloat16": "u2", "float32": "u4", "float64": "u8"}
+_SANE = {"float16": (2.0**-14, 8.0)}
+_USUAL = (2.0**-24, 2.0**14)
+"""Magnitudes that weights have; for float16, whose whole range is hardly larger, those of most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """What the bytes look like.
+
+    Attributes:
+        swapped: Share of the numbers, without zeros, that have a usual magnitude once their bytes are in the
+            other order; 0 unless it is most of them, while most have none as they are.
+        usual: Share that has one as they are.
+        bfloat16_pairs: Share of float32 numbers whose lower half is a usual bfloat16 number, of those in
+            which it is not zero; 0 unless it is most of them.
+        float16_pairs: The same with float16.
+    """
+
+    swapped: float = 0.0
+    usual: float = 1.0
+    bfloat16_pairs: float = 0.0
+    float16_pairs: float = 0.0
+
+
+_NONE = Misread()
+
+
+@dataclass(frozen=True, slots=True)
+class ByteLayout(Following[Misread]):
+    """Whether numbers are stored in the other byte order, or are pairs of 16-bit numbers.
+
+    Looked at are the first 512 elements, and only where the extremes of the tensor, or of the block that
+    holds them, leave a doubt.
+    """
+
+    lazy: ClassVar[bool] = True
+
+    def start(self, info: TensorInfo) -> ByteLayoutFold:
+        return ByteLayoutFold(info.dtype)
+
+    def follow(self, info: TensorInfo, overview: Summary) -> Misread | Unknown:
+        return UNKNOWN if info.dtype in _WORDS and _is_suspect(info.dtype, overview) else _NONE
+
+
+def _is_suspect(dtype: str, overview: Summary) -> bool:
+    """Say whether sums and extremes of some numbers leave room for what is looked for."""
+    if not overview.peak:
+        return False
+    low, high = _SANE.get(dtype, _USUAL)
+    if overview.peak >= high or overview.squares < low * low * overview.count:
+        return True
+    return dtype == "float32" and overview.count >= MANY and _may_be_pairs(overview)
+
+
+def _may_be_pairs(overview: Summary) -> bool:
+    """Say whether the lower halves of the extremes look like 16-bit numbers; one in nine does by chance."""
+    known = struct.pack("<3f", overview.minimum, overview.maximum, overview.smallest)
+    lower = struct.unpack("<HxxHxxHxx", known)
+    wide = sum(_is_bfloat16(word) for word in lower)
+    return wide >= 2 or all(_is_float16(word) for word in lower)
+
+
+def _is_bfloat16(words: Any) -> Any:
+    """Say which words are bfloat16 numbers of 2**-19 to 32: their exponents are 108 to 131."""
+    exponents = (words >> 7) & 255
+    return (exponents >= 108) & (exponents <= 131)
+
+
+def _is_float16(words: Any) -> Any:
+    """Say which words are float16 numbers of 2**-11 to 8: their exponents are 4 to 17."""
+    exponents = (words >> 10) & 31
+    return (exponents >= 4) & (exponents <= 17)
+
+
+class ByteLayoutFold:
+    """Counts in the first elements."""
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+        self._counts = np.zeros(6, np.int64)
+
+    def update(self, block: Block) -> None:
+        if block.start >= HEAD or self._dtype not in _WORDS or not block.size:
+            return
+        if block.is_finite and not _is_suspect(self._dtype, block.summary):
+            return
+        for chunk in block.chunks():
+            if chunk.start >= HEAD:
+                return
+            self._look(chunk.part(0, min(chunk.size, HEAD - chunk.start)).values)
+
+    def _look(self, values: NDArray[Any]) -> None:
+        words = _stored(values, self._dtype)
+        other = _decoded(words.byteswap(), self._dtype)
+        some = values != 0
+        pairs = [0, 0, 0]
+        if self._dtype == "float32":
+            lower = words.astype(np.uint16)
+            lower = lower[lower != 0]
+            pairs = [lower.size, int(_is_bfloat16(lower).sum()), int(_is_float16(lower).sum())]
+        self._counts += [some.sum(), _usual(values, self._dtype), _usual(other, self._dtype), *pairs]
+
+    def merge(self, other: Self) -> None:
+        self._counts += other._counts
+
+    def finish(self) -> Misread:
+        count = int(self._counts[0])
+        if count < LEAST:
+            return _NONE
+        usual, swapped = (float(n) / count for n in self._counts[1:3])
+        is_swapped = swapped >= 0.9 and usual <= 0.5
+        if self._dtype == "float16":
+            is_swapped = count >= MANY and swapped >= 0.97 and usual <= 0.75
+        halves = int(self._counts[3])
+        wide, half = (float(n) / halves if halves >= MANY else 0.0 for n in self._counts[4:])
+        return Misread(
+            swapped if is_swapped else 0.0,
+            usual if is_swapped else 1.0,
+            wide if wide >= 0.9 else 0.0,
+            half if half >= 0.9 > wide else 0.0,
+        )
+
+
+def _stored(values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Return the words that numbers of a type are stored as."""
+    if dtype == "bfloat16":
+        return (values.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+    return values.astype(dtype, copy=False).view(_WORDS[dtype])
+
+
+def _decoded(words: NDArray[Any], dtype: str) -> NDArray[Any]:
+    if dtype == "bfloat16":
+        return (words.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return words.view(dtype)
+
+
+def _usual(values: NDArray[Any], dtype: str) -> int:
+    low, high = _SANE.get(dtype, _USUAL)
+    magnitudes = np.abs(values)
+    return int(np.count_nonzero((magnitudes >= low) & (magnitudes < high)))
