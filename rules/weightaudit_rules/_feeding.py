@@ -70,7 +70,7 @@ def fed(model: Measured) -> Iterator[Fed]:
         if own is None or mean is None or variance is None or feeder.layer_class not in _FEEDERS:
             continue
         kernel = own.get(Role.KERNEL)
-        sources = _sources(feeder, topology, held) if feeder.activation == "linear" else ()
+        sources = sources_of(feeder, topology, held) if feeder.activation == "linear" else ()
         if kernel is not None and kernel.output_axes and sources:
             yield Fed(kernel, own.get(Role.BIAS), mean, variance, sources)
 
@@ -90,11 +90,11 @@ def _by_node(tensors: Sequence[TensorInfo], topology: Topology) -> dict[str, Ten
     return held
 
 
-def _sources(feeder: Node, topology: Topology, held: Mapping[str, Tensors | None]) -> tuple[Tensors, ...]:
+def sources_of(feeder: Node, topology: Topology, held: Mapping[str, Tensors | None]) -> tuple[Tensors, ...]:
     """Return the normalizations whose rectified outputs are all inputs of a layer; empty if it has others."""
     found: list[Tensors] = []
     seen: set[tuple[str, bool]] = set()
-    waiting = [(path, False) for path in feeder.predecessors]
+    waiting = [(path, False) for path in feeder.predecessors[: _MAX_STEPS + 1]]
     while waiting and len(seen) < _MAX_STEPS:
         path, rectified = step = waiting.pop()
         if step in seen:
@@ -107,7 +107,7 @@ def _sources(feeder: Node, topology: Topology, held: Mapping[str, Tensors | None
             if tensors is None or not rectified:
                 return ()
             found.append(tensors)
-        elif _passes(node):
+        elif _passes(node) and len(node.predecessors) <= _MAX_STEPS:
             waiting += [(before, rectified) for before in node.predecessors]
         else:
             return ()

@@ -24,6 +24,11 @@ def is_matrix(info: TensorInfo) -> bool:
     return is_weight(info) and info.role in MATRIX_ROLES
 
 
+def is_second_copy(info: TensorInfo) -> bool:
+    """Say whether Keras stores the same variable under another name, as that of SpectralNormalization."""
+    return info.is_certain and info.name.endswith(("/kernel_copy", "/embeddings_copy"))
+
+
 def is_surely_unused(info: TensorInfo) -> bool:
     """Say whether it is known, not guessed, that inference never reads the tensor."""
     return info.is_bookkeeping and info.is_certain

@@ -43,9 +43,9 @@ class ConstantTensor(Rule):
     variances are left to WA502 (ones) and WA403 (zeros).
 
     Known false positives: layers that start at zero on purpose (residual scales, adapters,
-    heads) and were not trained. Where the model declares a constant initializer a kernel of
-    zeros is a warning, and a norm scale of zeros always is, because residual branches are
-    switched off that way; but checkpoints and exported models declare nothing. A norm scale
+    heads) and were not trained. Where the model declares a constant initializer, zeros are a
+    note: they are what it made. A norm scale of zeros is a warning elsewhere, because residual
+    branches are switched off that way; checkpoints and exported models declare nothing. A norm scale
     that is constant, neither 0 nor 1, is a note. Fixed averaging filters are constant: a
     warning, or a note where the model declares them as not trained.
 
@@ -78,7 +78,7 @@ class ConstantTensor(Rule):
         Example(
             title="a norm scale of zeros, as its initializer left it",
             values=lambda: _full(0, 64),
-            severity=Severity.WARNING,
+            severity=Severity.NOTE,
             info={
                 "role": "norm_scale",
                 "layer_class": "BatchNormalization",
@@ -136,5 +136,6 @@ def _severity(info: TensorInfo, value: float) -> Severity:
     scale = info.role is Role.NORM_SCALE
     if value != 0:
         return Severity.NOTE if scale or info.trainable is False else Severity.WARNING
-    initial = info.initializer is not None and info.initializer.name in _CONSTANT_INITIALIZERS
-    return Severity.WARNING if scale or initial else Severity.ERROR
+    if info.initializer is not None and info.initializer.name in _CONSTANT_INITIALIZERS:
+        return Severity.NOTE
+    return Severity.WARNING if scale else Severity.ERROR

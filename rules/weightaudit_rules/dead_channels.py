@@ -115,7 +115,7 @@ class DeadChannels(Rule):
                 return
             yield self.finding(
                 info,
-                f"{dead} of {peaks.size} output channels are dead: their weights are all below {bound:.2g} "
+                f"Output channels are dead ({dead} of {peaks.size}): their weights are all below {bound:.2g} "
                 f"where the largest is {largest:.2g}, so they give the same output for every input.",
                 dead=dead,
                 channels=peaks.size,

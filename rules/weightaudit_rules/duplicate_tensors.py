@@ -13,7 +13,7 @@ from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit.tensor import MATRIX_ROLES, Role
 from weightaudit_rules._initial import start_of
 from weightaudit_rules._options import require
-from weightaudit_rules._roles import is_weight
+from weightaudit_rules._roles import is_second_copy, is_weight
 from weightaudit_rules._training import EXTREMES, MOMENTS, STATE_NEEDS, State, state_of
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class DuplicateTensors(Rule):
         for info in model.tensors:
             if (
                 info.trainable is not False
+                and not is_second_copy(info)
                 and self.applies(info)
                 and (fingerprint := _fingerprint(info, model))
             ):

@@ -73,6 +73,7 @@ class ExtremeValue(Rule):
     code = "WA203"
     name = "extreme-value"
     severity = Severity.ERROR
+    supersedes = ("WA124", "WA402")
     examples = (
         Example(title="a trained kernel", values=_kernel, severity=None),
         Example(

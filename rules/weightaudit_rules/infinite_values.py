@@ -63,6 +63,7 @@ class InfiniteValues(Rule):
     name = "infinite-values"
     severity = Severity.ERROR
     relies_on_role = False
+    supersedes = ("WA402",)
     examples = (
         Example(title="a trained kernel", values=_kernel, severity=None),
         Example(

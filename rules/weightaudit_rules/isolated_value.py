@@ -86,6 +86,7 @@ class IsolatedValue(Rule):
     code = "WA120"
     name = "isolated-value"
     severity = Severity.WARNING
+    supersedes = ("WA124", "WA402")
     examples = (
         Example(title="a trained kernel", values=_kernel, severity=None),
         Example(

@@ -60,6 +60,7 @@ class NanValues(Rule):
     name = "nan-values"
     severity = Severity.ERROR
     relies_on_role = False
+    supersedes = ("WA402",)
     examples = (
         Example(title="a trained kernel", values=_kernel, severity=None),
         Example(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _STATISTICS = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
 _CONSTANT = frozenset({Role.BIAS, Role.NORM_OFFSET, Role.NORM_SCALE})
+_SCALES = frozenset({Role.NORM_OFFSET, Role.NORM_SCALE})
 """Roles that begin as a constant, so that any other value says that the model was trained."""
 
 
@@ -38,8 +39,10 @@ def _varied(center: float) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(center, 0.1, 16).astype(np.float32)
 
 
-def _part(role: str, values: Callable[[], NDArray[np.float32]], layer: str = "layer") -> Example:
-    info = {"role": role, "name": f"{layer}/{role}", "layer": layer}
+def _part(
+    role: str, values: Callable[[], NDArray[np.float32]], layer: str = "layer", **differences: Any
+) -> Example:
+    info = {"role": role, "name": f"{layer}/{role}", "layer": layer, **differences}
     return Example(title=role, values=values, severity=None, info=info)
 
 
@@ -129,6 +132,17 @@ class StatisticsNeverUpdated(Rule):
                 _part("bias", lambda: _varied(0.0), "head"),
             ),
         ),
+        Example(
+            title="a layer that is declared as not trained",
+            values=lambda: _full(1.0),
+            severity=None,
+            info=_VARIANCE,
+            beside=(
+                _part("moving_mean", lambda: _full(0.0)),
+                _part("norm_scale", lambda: _full(1.0), trainable=False),
+                _part("bias", lambda: _varied(0.0), "head"),
+            ),
+        ),
     )
 
     def goes_by_kind(self) -> bool:
@@ -154,6 +168,9 @@ class StatisticsNeverUpdated(Rule):
         stale = {layer: found for layer, found in statistics.items() if _is_stale(found, model)}
         if not stale:
             return
+        # A frozen layer keeps the statistics that it has, whatever passes through it.
+        frozen = {info.layer for info in model.tensors if info.role in _SCALES and info.trainable is False}
+        stale = {layer: found for layer, found in stale.items() if layer not in frozen}
         moved = {info.layer for info in model.tensors if _begins_constant(info) and _moved(info, model)}
         updated = len(statistics) - len(stale)
         for layer, found in stale.items():
@@ -183,7 +200,7 @@ class StatisticsNeverUpdated(Rule):
                 f"{what}, though the layer's scale or offset has moved; its statistics were never updated."
             )
         elif updated:
-            message = f"{what}, though those of {updated} other layers were updated; it never saw a batch."
+            message = f"{what}, though other layers ({updated}) were updated; it never saw a batch."
         else:
             message = f"{what}, though other layers have moved; it passes its inputs on as they are."
         silent = not own and not updated and info.layer_class != "Normalization"

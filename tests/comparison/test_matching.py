@@ -239,6 +239,17 @@ def test_hostile_names_cost_no_time(model: Models) -> None:
     assert process_time() - since < 20
 
 
+def test_names_that_differ_in_underscores_only_are_no_partners(model: Models) -> None:
+    """Of many layers that a path could mean none is taken, and not every one is compared with every other."""
+    layers = {f"{'_' * number}a/kernel": normal(4, 3, seed=number) for number in range(1, 400)}
+    others = {f"b/{name}": normal(4, 3, seed=1000 + number) for number, name in enumerate(layers)}
+    since = process_time()
+    comparison = compare_checkpoints(model(layers), model(others))
+    assert not any(one.first and one.second for one in comparison.tensors)
+    # Pairs of all with all take minutes.
+    assert process_time() - since < 20
+
+
 def formats(folder: Path) -> dict[str, dict[str, Path]]:
     """Return the models of one framework version in all formats: path by format, by model."""
     found: dict[str, dict[str, Path]] = {}

@@ -268,13 +268,15 @@ def test_damage_is_told(tmp_path: Path, graph: bytes, message: str) -> None:
 
 
 def test_limits_hold(tmp_path: Path) -> None:
-    """More constants or more nodes than the limits allow are refused."""
+    """More constants, more nodes or longer names than the limits allow are refused."""
     nodes = [chunk(1, constant(f"c{index}", tensor([16], packed(5, [1.0])))) for index in range(3)]
     assert len(listed(tmp_path, b"".join(nodes), Limits(max_tensors=3))) == 3
     with pytest.raises(ReadError, match="more than 2 constants"):
         listed(tmp_path, b"".join(nodes), Limits(max_tensors=2))
     with pytest.raises(ReadError, match="more than 8 nodes"):
         listed(tmp_path, chunk(1, b"") * 9, Limits(max_tensors=2))
+    with pytest.raises(ReadError, match="more than 5 characters"):
+        listed(tmp_path, b"".join(nodes), Limits(max_metadata=5))
 
 
 class Counting:

@@ -329,3 +329,11 @@ def test_the_last_of_a_chain_feeds_nothing() -> None:
     topology = read_topology(sequential(*(layer("Dense", f"d{i}") for i in range(5))))
     assert edges(topology) == set(pairwise(topology.nodes))
     assert topology.nodes["d4"].successors == ()
+
+
+def test_names_that_are_repeated_for_every_layer_take_no_room() -> None:
+    """Layers inside a model of an enormous name are left out, since each path would repeat the name."""
+    inner = sequential(*(layer("Dense", f"d{number}") for number in range(100)), name="n" * 100_000)
+    topology = read_topology(sequential(inner, layer("Dense", "last")))
+    assert [*topology.nodes] == ["last"]
+    assert sum(map(len, topology.names)) < 1_000

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 import weightaudit
 from weightaudit.checkpoint import open_checkpoint
+from weightaudit.identity.topology import Node, Topology
 from weightaudit.policy import Policy
 from weightaudit.rule import Finding, Measured
 from weightaudit.statistics import AxisSum, Stats
 from weightaudit.tensor import TensorInfo
 from weightaudit.testing import measure
-from weightaudit_rules._feeding import fed
+from weightaudit_rules._feeding import fed, sources_of
 from weightaudit_rules.normalization_mismatch import NormalizationMismatch
 
 RULE = NormalizationMismatch()
@@ -153,3 +154,18 @@ def test_a_model_without_normalizations_is_not_asked_for_its_topology() -> None:
         raise AssertionError("the topology was asked for")
 
     assert list(fed(Measured((), {}, (), trace=refuse))) == []
+
+
+def test_a_layer_behind_very_many_others_is_not_followed() -> None:
+    """Of what feeds a layer through a wide sum, only so much is looked at, however many layers it feeds."""
+    wide = Node("add", "Add", "linear", keeps_scale=True, predecessors=tuple(f"n{k}" for k in range(1000)))
+    looked: set[str] = set()
+
+    class Watched(dict[str, Node]):
+        def __getitem__(self, path: str) -> Node:
+            looked.add(path)
+            return wide if path == "add" else Node(path, "ReLU", "relu", keeps_scale=True)
+
+    feeder = Node("dense", "Dense", "linear", keeps_scale=False, predecessors=("add",))
+    assert sources_of(feeder, Topology(Watched()), {}) == ()
+    assert looked == {"add"}

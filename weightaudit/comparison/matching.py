@@ -121,13 +121,17 @@ def _by_ending(pairing: Pairing, path: Callable[[TensorInfo], Path]) -> None:
 
 
 def _endings(longer: Mapping[str, Path], shorter: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """Yield names whose path ends with the whole path of another: at least its layer and variable."""
+    """Yield names whose path ends with the whole path of another: at least its layer and variable.
+
+    Of several others with that path, two stand for all.
+    """
     whole: dict[Path, list[str]] = {}
     for name, path in shorter.items():
         whole.setdefault(path, []).append(name)
     for name, path in longer.items():
         for start in range(min(MOST_PREFIXES, len(path) - 1)):
-            yield from ((name, other) for other in whole.get(path[start:], ()))
+            # Two show that a name is no one's partner; all of them, in a hostile file, never end.
+            yield from ((name, other) for other in whole.get(path[start:], ())[:2])
 
 
 def _by_layer(pairing: Pairing, *, trusted: bool) -> None:

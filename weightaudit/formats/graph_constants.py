@@ -223,9 +223,10 @@ class _Gathered:
         self._source = source
         self._number = number
         self._most = limits.max_tensors
+        self._most_named = limits.max_metadata
         self._nodes = 0
         self._budget = limits.budget(source.size)
-        self._repeated = self._unpacked = 0
+        self._repeated = self._unpacked = self._named = 0
 
     def add(self, path: str, node: _Field) -> None:
         """Add a node, if it is a constant that counts."""
@@ -239,6 +240,13 @@ class _Gathered:
         entry = self._entry(path, *found) if found else None
         if entry is None:
             return
+        # The name of each constant repeats that of its function.
+        self._named += len(entry.key)
+        if self._named > self._most_named:
+            raise ReadError(
+                f"{source.label} names its constants with more than {self._most_named} characters, "
+                "which is the limit."
+            )
         if entry.key in self.entries:
             raise source.damaged(start, f"there is a second constant {entry.key}")
         if len(self.entries) == self._most:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 40
 _MAX_NAMESAKES = 64
+_MAX_PATH = 1000
+"""Longest path of a layer that is followed: each layer of a model repeats the names around it."""
 """Layers of one name, each in a model of its own, among which one is looked for."""
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 _TRANSPARENT = frozenset({"TimeDistributed", "SpectralNormalization"})
@@ -179,6 +181,8 @@ class _Reader:
         return self._wire(members, config)
 
     def _layer(self, item: Mapping[str, Json], path: str, name: str, depth: int) -> _Ports:
+        if len(path) > _MAX_PATH:
+            return _NO_PORTS
         self.names.setdefault(name, []).append(path)
         if _is_model(item):
             return self.model(item, f"{path}/", depth + 1)
