@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from weightaudit.statistics import Stats
+    from weightaudit.rule import Measured
     from weightaudit.tensor import TensorInfo
 
 _STATISTICS = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
@@ -86,13 +86,19 @@ class NarrowStatistics(Rule):
     def applies(self, info: TensorInfo) -> bool:
         return info.role in _STATISTICS and info.dtype in FORMATS
 
-    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        narrow = [info for info in model.tensors if info.is_numeric and self.applies(info)]
+        if not narrow:
+            return
+        info = narrow[0]
         digits = next(target.digits for name, target in FORMATS.items() if name == info.dtype)
         stalls = 2.0**-digits / _STEP
         yield self.finding(
-            info,
-            f"It is stored as {info.dtype}, in which it stays where it is, with a momentum of 0.99, once "
-            f"batches are within {stalls / 2:.2g} to {stalls:.2g} of its value.",
+            None,
+            f"Moving statistics ({len(narrow)}, such as {info.name}) are stored as {info.dtype}, in which "
+            f"one stays where it is, with a momentum of 0.99, once batches are within {stalls / 2:.2g} to "
+            f"{stalls:.2g} of its value.",
+            count=len(narrow),
             digits=digits,
             stalls=stalls,
         )

@@ -223,7 +223,7 @@ def test_codes_of_int8_add_up_as_they_are_reported() -> None:
 def test_narrow_statistics_stall_where_the_rule_says(dtype: Any) -> None:
     """A moving statistic of 1.0 stays where it is just below the distance told, and moves just above it."""
     info = tensor_info(np.ones(4, dtype), role=Role.MOVING_MEAN)
-    (finding,) = NarrowStatistics().check(info, measure(np.ones(4, dtype), (), info))
+    (finding,) = NarrowStatistics().check_model(Measured([info], {}, ()))
     distance = float(finding.values["stalls"] or 0)
     for share, moves in ((0.99, False), (1.01, True)):
         after = dtype(np.float32(0.99) + np.float32(0.01) * np.float32(1 + share * distance))
