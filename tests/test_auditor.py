@@ -16,6 +16,7 @@ from weightaudit.catalog import Extent
 from weightaudit.checkpoint import open_checkpoint
 from weightaudit.discover import discover
 from weightaudit.policy import Policy
+from weightaudit.portrait import Detail
 from weightaudit.registry import Judge, RuleSet, configure, load_registry
 from weightaudit.report import ExitCode, ModelReport
 from weightaudit.rule import Finding, Rule, Severity
@@ -100,7 +101,7 @@ def test_public_api(fixtures_dir: Path) -> None:
 )
 def test_verbose_measures_everything(fixtures_dir: Path, name: str) -> None:
     """A verbose audit keeps basic statistics of every tensor with numbers."""
-    (model,) = audit(fixtures_dir / name, verbose=True).models
+    (model,) = audit(fixtures_dir / name, detail=Detail.FIGURES).models
     numeric = [info for info in model.tensors if info.is_numeric]
     assert numeric
     assert all(Moments() in model.stats[info.name] for info in numeric)
@@ -201,7 +202,9 @@ def test_judge_with_a_severity_of_the_policy(fixtures_dir: Path) -> None:
 
 def test_same_report_for_any_number_of_workers(fixtures_dir: Path) -> None:
     """One worker and four give the same findings and the same statistics."""
-    one, four = (audit(fixtures_dir / "overflow.keras", workers=count, verbose=True) for count in (1, 4))
+    one, four = (
+        audit(fixtures_dir / "overflow.keras", workers=count, detail=Detail.FIGURES) for count in (1, 4)
+    )
     assert one.findings == four.findings
     for name, stats in one.models[0].stats.items():
         assert stats[Moments()] == four.models[0].stats[name][Moments()]

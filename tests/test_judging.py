@@ -11,6 +11,7 @@ import pytest
 from weightaudit.errors import RuleError
 from weightaudit.judging import duties, judge, with_needs_of_model
 from weightaudit.policy import Policy, parse_policy
+from weightaudit.portrait import Detail
 from weightaudit.registry import Registry, RuleSet, configure, load_registry
 from weightaudit.rule import Measured, Rule, Severity
 from weightaudit.statistics import Extremes, Moments, NonFinite, Stats
@@ -103,11 +104,13 @@ def test_a_rule_that_goes_by_kind_is_asked_once() -> None:
 
 def test_names_still_count() -> None:
     """Tensors of one kind get the judges and the statistics that their own names ask for, each once."""
-    found = duties(rule_set(Named, Kind), [tensor(name) for name in ("xx", "xy", "a")], always=(Extremes(),))
+    tensors = [tensor(name) for name in ("xx", "xy", "a")]
+    usual = Detail.FIGURES.statistics(tensors[0])
+    found = duties(rule_set(Named, Kind), tensors, Detail.FIGURES)
     assert [judge.rule.code for judge in found["xx"].judges] == ["TT101", "TT102"]
-    assert found["xx"].statistics == (Extremes(), Moments(), NonFinite())
-    assert found["xy"].statistics == (Extremes(), Moments(), NonFinite())
-    assert found["a"].statistics == (Extremes(), Moments(), NonFinite())
+    assert found["xx"].statistics == usual
+    assert found["xy"].statistics == usual
+    assert found["a"].statistics == usual
     assert [judge.rule.code for judge in found["a"].judges] == ["TT102"]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from weightaudit.errors import WeightauditError as WeightauditError
     from weightaudit.limits import Limits as Limits
     from weightaudit.policy import Policy as Policy
+    from weightaudit.portrait import Detail as Detail
     from weightaudit.repair.library import repair_model as repair_model
     from weightaudit.repair.selection import Request as Request
     from weightaudit.repair.selection import Selector as Selector
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Checkpoint": "checkpoint",
     "Comparison": "comparison",
+    "Detail": "portrait",
     "Example": "rule",
     "ExitCode": "report",
     "Finding": "rule",
@@ -71,6 +73,7 @@ _HOMES = {
 __all__ = [
     "Checkpoint",
     "Comparison",
+    "Detail",
     "Example",
     "ExitCode",
     "Finding",

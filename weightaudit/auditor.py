@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weightaudit.cache import Store, recall, remember
 from weightaudit.catalog import Absent
@@ -20,11 +20,11 @@ from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
 from weightaudit.judging import Duty, duties, judge, with_needs_of_model
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy
+from weightaudit.portrait import Detail
 from weightaudit.profiling import clocked
 from weightaudit.registry import configure, load_registry
 from weightaudit.report import Coverage, LeftOut, ModelReport, Report, Skipped
 from weightaudit.rule import Measured, Severity
-from weightaudit.statistics import Extremes, Moments, NonFinite, Statistic, Zeros
 
 if TYPE_CHECKING:
     from weightaudit.comparison.reference import OpenReference
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with the model's label, the bytes that were read, and the bytes that there are."""
 
-PORTRAIT: tuple[Statistic[Any], ...] = (NonFinite(), Extremes(), Moments(), Zeros())
-"""What is measured of every tensor when all statistics are wanted, whatever the rules need."""
-
 
 def audit(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -46,7 +43,7 @@ def audit(
     policy: Policy | None = None,
     limits: Limits = DEFAULT_LIMITS,
     workers: int | None = None,
-    verbose: bool = False,
+    detail: Detail = Detail.VERDICT,
     cache: str | os.PathLike[str] | None = None,
     engine: Name = "numpy",
     reference: str | os.PathLike[str] | None = None,
@@ -59,7 +56,7 @@ def audit(
         policy: Which rules judge, with which options; by default the built-in rules as they come.
         limits: Bounds on what a file may ask for.
         workers: Threads that read and measure; by default one per usable CPU, at most 8.
-        verbose: Whether every tensor's basic statistics are measured and kept in the report.
+        detail: What is measured of every tensor and kept in the report beside what the rules need.
         cache: Directory that keeps statistics, so that the weights of an unchanged file are not read
             again; by default none is used. What it promises is in ``docs/cache.md``.
         engine: Who computes statistics: ``numpy``, ``tensorflow`` (``weightaudit[tensorflow]``), or ``auto``,
@@ -90,7 +87,7 @@ def audit(
             Means(workers, store=store, engine=Engine(engine)),
             fail_on=policy.fail_on,
             limits=limits,
-            verbose=verbose,
+            detail=detail,
             left_out=found.left_out,
             reference=beside,
             config=config,
@@ -134,7 +131,7 @@ def audit_targets(
     *,
     fail_on: Severity | None = Severity.ERROR,
     limits: Limits = DEFAULT_LIMITS,
-    verbose: bool = False,
+    detail: Detail = Detail.VERDICT,
     left_out: Sequence[LeftOut] = (),
     reference: OpenReference | None = None,
     config: str | os.PathLike[str] | None = None,
@@ -154,7 +151,7 @@ def audit_targets(
                         target.label,
                         rules,
                         means,
-                        verbose=verbose,
+                        detail=detail,
                         since=since,
                         reference=reference,
                     )
@@ -177,7 +174,7 @@ def audit_checkpoint(
     rules: RuleSet,
     means: Means = Means(),
     *,
-    verbose: bool = False,
+    detail: Detail = Detail.VERDICT,
     since: int = 0,
     reference: OpenReference | None = None,
 ) -> ModelReport:
@@ -188,7 +185,7 @@ def audit_checkpoint(
         label: Its name in the report.
         rules: Rules that judge it.
         means: How it is done.
-        verbose: Whether every tensor's basic statistics are measured and kept.
+        detail: What is measured of every tensor and kept beside what the rules need.
         since: Time before the model was opened, in nanoseconds since 1970; with 0, nothing new is kept
             in the store.
         reference: The checkpoint that it is judged against.
@@ -200,7 +197,7 @@ def audit_checkpoint(
     with clocked(means.profile, "ask rules what they need"):
         numeric = (info for info in checkpoint if info.is_numeric)
         unmeasured = Measured(checkpoint.tensors, {}, checkpoint.defects, trace=lambda: checkpoint.topology)
-        tasks = with_needs_of_model(duties(rules, numeric, PORTRAIT if verbose else ()), rules, unmeasured)
+        tasks = with_needs_of_model(duties(rules, numeric, detail), rules, unmeasured)
         subjects, skipped = _subjects(checkpoint, tasks)
     measured = _measured(checkpoint, label, subjects, means, since)
     beside = _beside(checkpoint, label, reference, means)

@@ -9,6 +9,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.errors import RuleError
+from weightaudit.portrait import Detail
 from weightaudit.report import Skipped
 from weightaudit.rule import Finding, Measured, Severity
 
@@ -25,15 +26,13 @@ class Duty(NamedTuple):
     statistics: tuple[Statistic[Any], ...]
 
 
-def duties(
-    rules: RuleSet, tensors: Iterable[TensorInfo], always: tuple[Statistic[Any], ...] = ()
-) -> dict[str, Duty]:
+def duties(rules: RuleSet, tensors: Iterable[TensorInfo], detail: Detail = Detail.VERDICT) -> dict[str, Duty]:
     """Return by its name what is to be done with each tensor; tensors of one kind share their duty.
 
     Args:
         rules: The rules in force.
         tensors: Tensors with numbers.
-        always: Statistics that are measured whatever rules need.
+        detail: What is measured whatever the rules need.
 
     Raises:
         RuleError: A rule crashed when it was asked whether it applies, or what it needs.
@@ -47,7 +46,7 @@ def duties(
             # The set of rules keeps the few tuples that it gives, so their identities stay their own.
             if id(judges) not in curious:
                 curious[id(judges)] = [one for one in judges if not one.by_kind]
-            result[info.name] = _duty(judges, curious[id(judges)], info, always, known)
+            result[info.name] = _duty(judges, curious[id(judges)], info, detail, known)
         except Exception as error:
             raise RuleError(f"A rule crashed when it was shown {info.name} ({error!r}).") from error
     return result
@@ -92,7 +91,7 @@ def _duty(
     judges: tuple[Judge, ...],
     curious: list[Judge],
     info: TensorInfo,
-    always: tuple[Statistic[Any], ...],
+    detail: Detail,
     known: dict[_Kind, Duty],
 ) -> Duty:
     """Look up or make the duty of one tensor; those who are curious want to be asked about each."""
@@ -109,7 +108,7 @@ def _duty(
         chosen = [one for one in judges if (one.rule.applies(info) if one.by_kind else one in asked)]
         wanted = (statistic for one in chosen for statistic in one.rule.needs(info))
         checking = tuple(one for one in chosen if one.on_tensors)
-        duty = known[kind] = Duty(checking, tuple(dict.fromkeys((*always, *wanted))))
+        duty = known[kind] = Duty(checking, tuple(dict.fromkeys((*detail.statistics(info), *wanted))))
     return duty
 
 

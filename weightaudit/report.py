@@ -40,6 +40,21 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A finding that does not count, because someone decided so.
+
+    Attributes:
+        finding: The finding.
+        reason: Why it does not count.
+        source: Where that was decided: the policy's file and entry, or the baseline's file.
+    """
+
+    finding: Finding
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A file that a search met and did not take for a model.
 
@@ -91,7 +106,7 @@ class ModelReport:
     Attributes:
         path: Path as the user knows it, never absolute.
         container: Kind of container, such as ``Keras archive``; empty if it could not be opened.
-        findings: Sorted: worst first, then by code and tensor.
+        findings: Those that count, sorted: worst first, then by code and tensor.
         skipped: Tensors that could not be read or judged.
         failure: Why the model could not be audited at all; None if it could.
         notes: Remarks that are no findings.
@@ -99,6 +114,7 @@ class ModelReport:
         stats: Statistics by tensor name.
         defects: Damage of the container, whichever rules were there to judge it.
         comparison: The model beside the reference; None if there is none.
+        suppressed: Findings that do not count, in the same order.
     """
 
     path: str
@@ -112,6 +128,7 @@ class ModelReport:
     stats: dict[str, Stats] = field(default_factory=dict[str, "Stats"])
     defects: Sequence[Defect] = ()
     comparison: Comparison | None = None
+    suppressed: Sequence[Suppressed] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -133,17 +150,25 @@ class Report:
         fail_on: Findings of this severity or worse fail the gate; None: findings never do.
         left_out: Files that a search of directories and globs met and did not take for models.
         reference: What the models were judged against; None for nothing.
+        policy: File of the policy; empty for the default policy.
+        policy_findings: What is wrong with the policy or the baseline itself, such as a suppression that
+            expired; they count like those of a model.
     """
 
     models: Sequence[ModelReport]
     fail_on: Severity | None = Severity.ERROR
     left_out: Sequence[LeftOut] = ()
     reference: Reference | None = None
+    policy: str = ""
+    policy_findings: Sequence[Finding] = ()
 
     @property
     def findings(self) -> list[Finding]:
-        """All findings of all models."""
-        return [finding for model in self.models for finding in model.findings]
+        """All findings that count: of all models, and then of the policy."""
+        return [
+            *(finding for model in self.models for finding in model.findings),
+            *self.policy_findings,
+        ]
 
     @property
     def exit_code(self) -> ExitCode:

@@ -19,6 +19,7 @@ from weightaudit.checkpoint import open_checkpoint
 from weightaudit.discover import search
 from weightaudit.errors import WeightauditError
 from weightaudit.policy import Policy, read_policy
+from weightaudit.portrait import Detail
 from weightaudit.registry import RuleSet, configure, load_registry
 from weightaudit.render.json import render_json
 from weightaudit.report import Report
@@ -59,7 +60,9 @@ def rule_sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[RuleSet, RuleSe
 def _report(path: Path, rules: RuleSet, store: Store | None) -> str:
     """Audit one model, as if its files had been left alone for long."""
     with open_checkpoint(path) as checkpoint:
-        model = audit_checkpoint(checkpoint, "model", rules, Means(store=store), verbose=True, since=later())
+        model = audit_checkpoint(
+            checkpoint, "model", rules, Means(store=store), detail=Detail.FIGURES, since=later()
+        )
     return render_json(Report((model,), Severity.ERROR), verbose=True)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import weightaudit
 from weightaudit.policy import Policy, parse_policy
+from weightaudit.portrait import Detail
 from weightaudit.render.json import render_json
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 pytest.importorskip("tensorflow")
 
 
-def report(path: Path, engine: Name, *, policy: Policy | None = None, verbose: bool = False) -> str:
+def report(path: Path, engine: Name, *, policy: Policy | None = None, detail: Detail = Detail.VERDICT) -> str:
     """Return the report of an audit as JSON."""
-    done = weightaudit.audit(path, engine=engine, policy=policy, verbose=verbose)
-    return render_json(done, verbose=verbose)
+    done = weightaudit.audit(path, engine=engine, policy=policy, detail=detail)
+    return render_json(done, verbose=bool(detail))
 
 
 def is_near(one: Any, other: Any) -> bool:
@@ -39,7 +40,7 @@ def is_near(one: Any, other: Any) -> bool:
 
 def test_reports_of_fixtures_are_equal(fixtures_dir: Path) -> None:
     """Every fixture, broken ones included, has the same report, with the statistics of every tensor."""
-    one, other = (report(fixtures_dir, engine, verbose=True) for engine in ("tensorflow", "numpy"))
+    one, other = (report(fixtures_dir, engine, detail=Detail.FIGURES) for engine in ("tensorflow", "numpy"))
     document = json.loads(one)
     assert len(document["models"]) > 10
     assert is_near(document, json.loads(other))

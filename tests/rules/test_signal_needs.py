@@ -11,6 +11,7 @@ import pytest
 
 from weightaudit.errors import RuleError
 from weightaudit.judging import duties, with_needs_of_model
+from weightaudit.portrait import Detail
 from weightaudit.registry import RuleSet
 from weightaudit.rule import Example, Measured, Rule, Severity
 from weightaudit.statistics import Moments, Peak, Statistic
@@ -76,10 +77,11 @@ def test_only_what_was_named_is_measured_besides() -> None:
 
     rules = RuleSet([Naming], {}, [])
     tensors = infos("a", "b")
-    tasks = duties(rules, tensors, always=(Moments(),))
+    usual = Detail.FIGURES.statistics(tensors[0])
+    tasks = duties(rules, tensors, Detail.FIGURES)
     found = with_needs_of_model(tasks, rules, Measured(tensors, {}, ()))
-    assert found["a/kernel"].statistics == (Moments(), Peak())
-    assert found["b/kernel"].statistics == (Moments(),)
+    assert found["a/kernel"].statistics == (*usual, Peak())
+    assert found["b/kernel"].statistics == usual
     assert set(found) == {"a/kernel", "b/kernel"}
 
 

@@ -14,6 +14,7 @@ import weightaudit
 from tests.identity.catalogs import functional, layer
 from weightaudit.identity.topology import read_topology
 from weightaudit.policy import Policy
+from weightaudit.portrait import Detail
 from weightaudit.rule import Finding, Measured, Severity
 from weightaudit.statistics import Moments, MomentSums, Stats
 from weightaudit.tensor import Declared, Role, TensorInfo
@@ -33,7 +34,7 @@ FACTORS = tuple(10.0**power for power in (-6, -4, -3, -2, 2, 3, 4, 6))
 def models(corpus: Path) -> dict[str, Measured]:
     """Every model of the collection with its moments, by its place there."""
     policy = Policy(select=("WA101",), plugins=("weightaudit_rules",))
-    reports = weightaudit.audit(corpus, policy=policy, verbose=True).models
+    reports = weightaudit.audit(corpus, policy=policy, detail=Detail.FIGURES).models
     return {one.path: Measured(one.tensors, dict(one.stats), ()) for one in reports if not one.failure}
 
 

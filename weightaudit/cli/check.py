@@ -4,67 +4,25 @@
 
 import os
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from weightaudit.cli.options import EngineName, FailOn, Ignore, NoColor, NoProgress, OutputFile, Select
+from weightaudit.cli.outputs import Formats
 from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load
 from weightaudit.errors import UsageError
-
-
-class FailOn(StrEnum):
-    """Choices of ``--fail-on``."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-    NEVER = "never"
-
-
-class EngineName(StrEnum):
-    """Choices of ``--engine``."""
-
-    NUMPY = "numpy"
-    TENSORFLOW = "tensorflow"
-    AUTO = "auto"
-
-
-class Format(StrEnum):
-    """Choices of ``--format``."""
-
-    TEXT = "text"
-    JSON = "json"
-
 
 Paths = Annotated[
     list[str],
     typer.Argument(metavar="PATH...", help="Models, checkpoint prefixes, directories or quoted globs."),
 ]
-Select = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--select",
-        metavar="CODES",
-        help="Judge by these rules only: codes, prefixes or names, separated by commas.",
-    ),
-]
-Ignore = Annotated[
-    list[str] | None,
-    typer.Option("--ignore", metavar="CODES", help="Leave out these rules, and those the policy ignores."),
-]
 Level = Annotated[
     FailOn | None,
     typer.Option("--fail-on", help="Findings that fail: this severity or worse.  [default: error]"),
 ]
-Shape = Annotated[Format, typer.Option("--format", help="Format of the report.", show_default=True)]
-Output = Annotated[
-    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there, not to stdout.")
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what decides the verdict.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show statistics of every tensor.")]
-NoColor = Annotated[bool, typer.Option("--no-color", help="Never use colours.")]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="Never show a progress bar.")]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Read all weights, whatever earlier checks measured; keep nothing.")
 ]
@@ -101,8 +59,8 @@ def check(
     reference: ReferenceOption = None,
     config: ConfigOption = None,
     fail_on: Level = None,
-    output_format: Shape = Format.TEXT,
-    output: Output = None,
+    formats: Formats = None,
+    output: OutputFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_color: NoColor = False,
@@ -113,36 +71,37 @@ def check(
 ) -> None:
     """Audit saved models: read every tensor once and judge it.
 
-    The report goes to stdout, everything else to stderr. Exit codes: 0 every tensor was audited
-    and nothing fails; 1 findings that fail; 2 wrong usage or policy; 3 not everything could be
-    audited.
+    The report goes to stdout or to files, everything else to stderr. Exit codes: 0 every tensor
+    was audited and nothing fails; 1 findings that fail; 2 wrong usage or policy; 3 not everything
+    could be audited.
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
-    if reference == "":
-        raise UsageError("--reference is empty; name a model, or leave it out.")
+    from weightaudit.cli.outputs import check_outputs, chosen_outputs
     from weightaudit.discover import search
 
     # Workers measure side by side, each with one thread; numpy starts further ones to multiply matrices
     # as soon as it is imported, which costs 50 ms of processor time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    outputs = chosen_outputs(formats, output)
     found = search(paths)
     from weightaudit.auditor import Means, audit_targets, referring
     from weightaudit.cli.cache import store
-    from weightaudit.cli.output import check_output, destination, write_stderr
-    from weightaudit.cli.presentation import Presentation, present
+    from weightaudit.cli.output import write_stderr
+    from weightaudit.cli.presentation import present_report
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.engine.choice import Engine, sees_gpu
+    from weightaudit.portrait import Detail
     from weightaudit.profiling import Profile, table, timed
     from weightaudit.registry import configure
+    from weightaudit.render.view import View
 
     in_force, registry = load(policy, plugin)
     chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
     rule_set = configure(registry, chosen)
-    file = destination(output)
-    if file is not None:
-        check_output(file, found.targets)
+    check_outputs(outputs, found.targets)
     costs = Profile() if profile else None
+    wanted = Detail.FIGURES if verbose else Detail.VERDICT
     with (
         referring(reference) as beside,
         ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
@@ -158,13 +117,18 @@ def check(
             rule_set if costs is None else timed(rule_set, costs),
             means,
             fail_on=chosen.fail_on,
-            verbose=verbose,
+            detail=max(wanted, *(one.format.detail for one in outputs)),
             left_out=found.left_out,
             reference=beside,
             config=config,
         )
-    names = {rule.code: rule.name for rule in registry.rules}
-    present(report, names, Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color))
+    view = View(
+        verbose=verbose,
+        quiet=quiet,
+        rules={rule.code: rule for rule in registry.rules},
+        active=tuple(sorted({one.rule.code for judges in rule_set.variants() for one in judges})),
+    )
+    present_report(report, outputs, view, color=not no_color)
     if costs is not None:
         audited = sum(model.coverage.nbytes for model in report.models)
         write_stderr("\n".join([*table(costs, audited), ""]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightaudit.cli.check import Format
+from weightaudit.cli.options import Format
 from weightaudit.errors import UsageError
 
 if TYPE_CHECKING:

@@ -3,17 +3,22 @@
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weightaudit.addressing import Model, find_model
-from weightaudit.cli.check import Format, NoColor, NoProgress, Output
+from weightaudit.cli.options import NoColor, NoProgress, OutputFile
+from weightaudit.cli.outputs import Formats, Output
 from weightaudit.errors import UsageError
 
 if TYPE_CHECKING:
-    from weightaudit.cli.presentation import Presentation
+    from rich.console import Console
+
     from weightaudit.comparison.result import Comparison
+    from weightaudit.render.formats import ReportFormat
     from weightaudit.report import ExitCode
 
 _MODEL_HELP = "Model, checkpoint prefix, or version such as model.keras@3."
@@ -31,7 +36,6 @@ Tolerance = Annotated[
         show_default=False,
     ),
 ]
-Shape = Annotated[Format, typer.Option("--format", help="Format of the comparison.", show_default=True)]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show only the verdict, and what could not be read.")
 ]
@@ -46,8 +50,8 @@ def diff(
     *,
     weights_only: WeightsOnly = False,
     tolerance: Tolerance = 0.0,
-    output_format: Shape = Format.TEXT,
-    output: Output = None,
+    formats: Formats = None,
+    output: OutputFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_color: NoColor = False,
@@ -64,24 +68,39 @@ def diff(
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
-    from weightaudit.cli.output import check_output, destination
+    from weightaudit.cli.outputs import check_outputs, chosen_outputs
     from weightaudit.discover import Target
+    from weightaudit.render.formats import ReportFormat
 
     models = find_model(first), find_model(second)
-    file = destination(output)
-    if file is not None:
-        check_output(file, [Target(model.path, model.label, explicit=True) for model in models])
-    from weightaudit.cli.presentation import Presentation
-
-    how = Presentation(output_format is Format.JSON, file, quiet, verbose, not no_color)
+    outputs = chosen_outputs(formats, output, (ReportFormat.TEXT, ReportFormat.JSON))
+    check_outputs(outputs, [Target(model.path, model.label, explicit=True) for model in models])
+    how = Presentation(outputs, quiet=quiet, verbose=verbose, color=not no_color)
     code = diff_models(*models, how, weights_only=weights_only, tolerance=tolerance, progress=not no_progress)
     raise typer.Exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """How the user wants to see a comparison.
+
+    Attributes:
+        outputs: Which formats go where.
+        quiet: Show only the verdict, and what could not be read.
+        verbose: Show equal tensors too, and long lists whole.
+        color: Whether a terminal may show colours.
+    """
+
+    outputs: Sequence[Output]
+    quiet: bool
+    verbose: bool
+    color: bool
 
 
 def diff_models(
     first: Model,
     second: Model,
-    how: "Presentation",
+    how: Presentation,
     *,
     weights_only: bool = False,
     tolerance: float = 0.0,
@@ -92,7 +111,7 @@ def diff_models(
     Args:
         first: One model.
         second: The other.
-        how: Format and place of the output.
+        how: Formats and places of the output.
         weights_only: Leave out optimizer states, metrics, counters and seeds.
         tolerance: Relative difference up to which a changed tensor counts as equal.
         progress: Whether a terminal may show a progress bar.
@@ -123,39 +142,29 @@ def diff_models(
     return comparison.exit_code
 
 
-def _present(comparison: "Comparison", how: "Presentation") -> None:
-    from weightaudit.cli.output import say, write_file, write_stdout
+def _present(comparison: "Comparison", how: Presentation) -> None:
+    from weightaudit.cli.outputs import present
     from weightaudit.render.diff_text import verdict
 
-    if how.file is None and not how.as_json and sys.stdout.isatty():
-        _print(comparison, how)
-        return
-    text = _render(comparison, how)
-    if how.file is None:
-        write_stdout(text)
-    else:
-        write_file(how.file, text)
-    if (how.as_json or how.file is not None) and not how.quiet:
-        say(f"{verdict(comparison)}.")
+    def shown(console: "Console") -> None:
+        from weightaudit.render.diff_terminal import print_diff
+
+        print_diff(comparison, console, verbose=how.verbose, quiet=how.quiet)
+
+    present(
+        how.outputs,
+        lambda output_format: _render(comparison, output_format, how),
+        shown,
+        color=how.color,
+        verdict=None if how.quiet else verdict(comparison),
+    )
 
 
-def _render(comparison: "Comparison", how: "Presentation") -> str:
-    if how.as_json:
+def _render(comparison: "Comparison", output_format: "ReportFormat", how: Presentation) -> str:
+    if output_format == "json":
         from weightaudit.render.diff_json import render_diff_json
 
         return render_diff_json(comparison)
     from weightaudit.render.diff_text import render_diff_text
 
     return render_diff_text(comparison, verbose=how.verbose, quiet=how.quiet)
-
-
-def _print(comparison: "Comparison", how: "Presentation") -> None:
-    from rich.console import Console
-
-    from weightaudit.cli.output import write_stdout
-    from weightaudit.render.diff_terminal import print_diff
-
-    console = Console(no_color=None if how.color else True, highlight=False)
-    with console.capture() as capture:
-        print_diff(comparison, console, verbose=how.verbose, quiet=how.quiet)
-    write_stdout(capture.get())

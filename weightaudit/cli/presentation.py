@@ -1,67 +1,53 @@
-"""Shows a report: on a terminal, in a pipe, or in a file."""
+"""Shows the report of an audit: on a terminal, in a pipe, or in files."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from weightaudit.cli.output import say, write_file, write_stdout
+from weightaudit.cli.output import say
+from weightaudit.cli.outputs import present
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from rich.console import Console
+
+    from weightaudit.cli.outputs import Output
+    from weightaudit.render.formats import ReportFormat
+    from weightaudit.render.view import View
     from weightaudit.report import LeftOut, Report
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """How the user wants to see a report.
-
-    Attributes:
-        as_json: JSON; otherwise text.
-        file: File that it goes to; None for standard output.
-        quiet: Leave out everything that does not decide the verdict.
-        verbose: Add the statistics of every tensor.
-        color: Whether a terminal may show colours.
-    """
-
-    as_json: bool
-    file: Path | None
-    quiet: bool
-    verbose: bool
-    color: bool
-
-
-def present(report: Report, names: Mapping[str, str], how: Presentation) -> None:
+def present_report(report: Report, outputs: Sequence[Output], view: View, *, color: bool) -> None:
     """Write a report; the verdict also goes to standard error if nobody reads it on standard output.
 
     What a search left out is told on standard error: it is no part of the models' report.
 
     Args:
         report: The report.
-        names: Names of the rules by code.
-        how: Format and place.
+        outputs: Which formats go where.
+        view: How it is shown.
+        color: Whether a terminal may show colours.
 
     Raises:
         WeightauditError: It cannot be written.
     """
+    from weightaudit.render.formats import render
     from weightaudit.render.summary import verdict
 
     # Without a model to show, what was left out is the whole answer, however quiet.
-    if not how.quiet or not report.models:
+    if not view.quiet or not report.models:
         _tell(report.left_out)
-    if how.file is None and not how.as_json and sys.stdout.isatty():
-        _print(report, names, how)
-        return
-    text = _render(report, names, how)
-    if how.file is None:
-        write_stdout(text)
-    else:
-        write_file(how.file, text)
-    if (how.as_json or how.file is not None) and not how.quiet:
-        say(f"{verdict(report)}.")
+
+    def made(output_format: ReportFormat) -> str:
+        return render(report, output_format, view)
+
+    def shown(console: Console) -> None:
+        from weightaudit.render.terminal import print_report
+
+        print_report(report, console, verbose=view.verbose, quiet=view.quiet, names=view.names)
+
+    present(outputs, made, shown, color=color, verdict=None if view.quiet else verdict(report))
 
 
 def _tell(left_out: Sequence[LeftOut]) -> None:
@@ -70,24 +56,3 @@ def _tell(left_out: Sequence[LeftOut]) -> None:
 
     for names, reason in grouped(left_out):
         say(f"left out {printable(f'{names}: {reason}', MESSAGE_LIMIT)}.")
-
-
-def _render(report: Report, names: Mapping[str, str], how: Presentation) -> str:
-    if how.as_json:
-        from weightaudit.render.json import render_json
-
-        return render_json(report, verbose=how.verbose, names=names)
-    from weightaudit.render.text import render_text
-
-    return render_text(report, verbose=how.verbose, quiet=how.quiet, names=names)
-
-
-def _print(report: Report, names: Mapping[str, str], how: Presentation) -> None:
-    from rich.console import Console
-
-    from weightaudit.render.terminal import print_report
-
-    console = Console(no_color=None if how.color else True, highlight=False)
-    with console.capture() as capture:
-        print_report(report, console, verbose=how.verbose, quiet=how.quiet, names=names)
-    write_stdout(capture.get())

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from weightaudit.cli.check import FailOn, Format, Ignore, NoProgress, Select
+from weightaudit.cli.options import FailOn, Format, Ignore, NoProgress, Select
 from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load, split
 from weightaudit.errors import UsageError
 

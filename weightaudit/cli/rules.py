@@ -2,19 +2,12 @@
 
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from weightaudit.cli.options import Format
 from weightaudit.cli.selection import Modules, PolicyFile, load
-
-
-class Format(StrEnum):
-    """Choices of ``--format``."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 def rules(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weightaudit.cli.check import Format
 from weightaudit.cli.commit import Author
 from weightaudit.cli.diff import Quiet, Tolerance, Verbose, WeightsOnly
+from weightaudit.cli.options import Format
 from weightaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def diff(
     could not be read.
     """
     from weightaudit.addressing import Model
-    from weightaudit.cli.diff import diff_models
-    from weightaudit.cli.presentation import Presentation
+    from weightaudit.cli.diff import Presentation, diff_models
+    from weightaudit.cli.outputs import chosen_outputs
     from weightaudit.versions.address import locate
     from weightaudit.versions.version import refuse_links
 
@@ -106,7 +106,7 @@ def diff(
         old, new = found.store.get(found.name, one.record.parent), one
     for version in (old, new):
         refuse_links(version)
-    how = Presentation(output_format is Format.JSON, None, quiet, verbose, color=True)
+    how = Presentation(chosen_outputs([output_format], None), quiet=quiet, verbose=verbose, color=True)
     code = diff_models(
         Model(old.path, old.address),
         Model(new.path, new.address),

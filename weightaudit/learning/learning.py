@@ -15,6 +15,7 @@ from weightaudit.learning.observing import observed
 from weightaudit.learning.writing import policy_text
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy, parse_policy
+from weightaudit.portrait import Detail
 from weightaudit.registry import configure, load_registry
 from weightaudit.rule import Severity
 
@@ -92,7 +93,7 @@ def learn(
 
 def _audited(targets: Sequence[Target], policy: Policy, means: Means, limits: Limits) -> Report:
     rules = configure(load_registry(policy.plugins), policy)
-    return audit_targets(targets, rules, means, fail_on=policy.fail_on, limits=limits, verbose=True)
+    return audit_targets(targets, rules, means, fail_on=policy.fail_on, limits=limits, detail=Detail.FIGURES)
 
 
 def _require_good(report: Report) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from weightaudit.comparison.result import Comparison, TensorComparison
+    from weightaudit.render.view import View
     from weightaudit.report import Coverage, ModelReport, Reference, Report
     from weightaudit.rule import Finding
     from weightaudit.statistics import Stats
@@ -35,6 +36,11 @@ def schema() -> dict[str, Any]:
     text = files("weightaudit.render").joinpath("report.schema.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
+
+
+def render(report: Report, view: View) -> str:
+    """Return a report as the format ``json``; see `render_json`."""
+    return render_json(report, verbose=view.verbose, names=view.names)
 
 
 def render_json(report: Report, *, verbose: bool = False, names: Mapping[str, str] | None = None) -> str:

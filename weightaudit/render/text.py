@@ -14,10 +14,16 @@ from weightaudit.render.summary import coverage, figures, obstacle, shown, skips
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from weightaudit.render.view import View
     from weightaudit.report import ModelReport, Report
     from weightaudit.rule import Finding
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
+
+
+def render(report: Report, view: View) -> str:
+    """Return a report as the format ``text``; see `render_text`."""
+    return render_text(report, verbose=view.verbose, quiet=view.quiet, names=view.names)
 
 
 def render_text(

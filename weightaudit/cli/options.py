@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+# No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class FailOn(StrEnum):
+    """Choices of ``--fail-on``."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+    NEVER = "never"
+
+
+class EngineName(StrEnum):
+    """Choices of ``--engine``."""
+
+    NUMPY = "numpy"
+    TENSORFLOW = "tensorflow"
+    AUTO = "auto"
+
+
+class Format(StrEnum):
+    """Choices of ``--format`` where there are but two."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        metavar="CODES",
+        help="Judge by these rules only: codes, prefixes or names, separated by commas.",
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="CODES", help="Leave out these rules, and those the policy ignores."),
+]
+OutputFile = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there, not to stdout.")
+]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Never use colours.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Never show a progress bar.")]

@@ -1,0 +1,36 @@
+"""How a report is to be shown: what every format is told beside the report itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from weightaudit.rule import Rule
+
+
+@dataclass(frozen=True)
+class View:
+    """What a reader wants to see.
+
+    Attributes:
+        verbose: Add the statistics of every tensor, where the format leaves that open.
+        quiet: Leave out what does not decide the verdict, where the format leaves that open.
+        suppressed: Show what the policy or a baseline suppressed, too.
+        rules: The rules that are known, by code.
+        active: Codes of the rules that judged, in order.
+    """
+
+    verbose: bool = False
+    quiet: bool = False
+    suppressed: bool = False
+    rules: Mapping[str, type[Rule]] = field(default_factory=dict[str, "type[Rule]"])
+    active: Sequence[str] = ()
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Names of the rules by code."""
+        return {code: rule.name for code, rule in self.rules.items()}
