@@ -184,3 +184,15 @@ class Report:
     def ok(self) -> bool:
         """Whether the gate is open."""
         return self.exit_code is ExitCode.PASSED
+
+    def assert_ok(self) -> None:
+        """Let a test pass if the gate is open.
+
+        Raises:
+            AssertionError: It is not; the message is the report as text, without what does not decide.
+        """
+        if self.ok:
+            return
+        from weightaudit.render.text import render_text
+
+        raise AssertionError(render_text(self, quiet=True).rstrip())
