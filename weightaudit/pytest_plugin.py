@@ -5,7 +5,7 @@ pytest loads this module in every project where weightaudit is installed, so it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Add a test for each model that ``--weightaudit`` names."""
-    places: list[str] = config.getoption("--weightaudit")
+    places: list[str] = config.getoption("--weightaudit") or []
     if places:
         items.extend(_models(session, places))
 
@@ -75,15 +75,16 @@ def _models(session: pytest.Session, places: Sequence[str]) -> Iterator[pytest.I
         raise pytest.UsageError(f"--weightaudit: {error}") from error
     for target in targets:
         name = f"weightaudit::{target.label}"
-        yield ModelItem.from_parent(session, name=name, nodeid=name, target=target)
+        # pytest leaves the keywords of this function without types.
+        item: ModelItem = cast("Any", ModelItem).from_parent(session, name=name, nodeid=name)
+        item.target = target
+        yield item
 
 
 class ModelItem(pytest.Item):
     """The audit of one model as a test, which fails as `weightaudit check` does."""
 
-    def __init__(self, *, target: Target, **options: Any) -> None:
-        super().__init__(**options)
-        self._target = target
+    target: Target
 
     def runtest(self) -> None:
         """Audit the model.
@@ -96,7 +97,7 @@ class ModelItem(pytest.Item):
 
         policy = _policy(self.config)
         rules = configure(load_registry(policy.plugins), policy)
-        audit_targets([self._target], rules, fail_on=policy.fail_on).assert_ok()
+        audit_targets([self.target], rules, fail_on=policy.fail_on).assert_ok()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show findings and usage errors as they are, without the way through this code."""
@@ -108,7 +109,7 @@ class ModelItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Return where the model is, and the test's title."""
-        return self._target.path, None, f"weightaudit: {self._target.label}"
+        return self.target.path, None, f"weightaudit: {self.target.label}"
 
 
 def _policy(config: pytest.Config) -> Policy:

@@ -51,7 +51,7 @@ def test_the_fixture_audits(project: Path) -> None:
 
 def test_each_model_is_a_test(project: Path) -> None:
     """--weightaudit makes a test of every model, and shows findings without a traceback."""
-    code, output = run(project, "--weightaudit", ".", "-v")
+    code, output = run(project, "--weightaudit", ".", "-vv")
     assert code == 1
     assert "weightaudit::healthy.keras PASSED" in output
     assert "weightaudit::nan.keras FAILED" in output
