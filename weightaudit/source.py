@@ -24,6 +24,14 @@ Buffer = bytearray | memoryview
 _DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
 
+LFS_POINTER = "a Git LFS pointer (`git lfs pull` fetches the file itself)"
+"""What a file is that Git LFS left in place of a large one, and what to do."""
+
+_LFS_MAGIC = b"version https://git-lfs"
+_LFS_LIMIT = 1024
+"""Bytes of a pointer at most, as its specification says."""
+
+
 class ByteSource(Protocol):
     """Bytes that can be read by position from several threads at once."""
 
@@ -177,6 +185,11 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def is_lfs_pointer(file: LocalFile) -> bool:
+    """Say whether a file only tells Git LFS which file belongs in its place."""
+    return len(_LFS_MAGIC) <= file.size < _LFS_LIMIT and file.read(0, len(_LFS_MAGIC)) == _LFS_MAGIC
+
+
 class Files:
     """The open files of one model, numbered in the order in which they were opened.
 
@@ -291,7 +304,11 @@ class Files:
         real = Path(os.path.realpath(self.root / relative))
         if not real.is_relative_to(self.root):
             raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
-        return LocalFile(real.relative_to(self.root), label=relative, folder=self._folder)
+        file = LocalFile(real.relative_to(self.root), label=relative, folder=self._folder)
+        if is_lfs_pointer(file):
+            file.close()
+            raise ReadError(f"{relative} is {LFS_POINTER}.")
+        return file
 
     def _status(self, relative: str, *, follow: bool = True) -> os.stat_result | None:
         try:

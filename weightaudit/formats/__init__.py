@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
-from weightaudit.source import Files, LocalFile
+from weightaudit.source import LFS_POINTER, Files, LocalFile, is_lfs_pointer
 
 if TYPE_CHECKING:
     from weightaudit.catalog import Catalog
@@ -172,7 +172,6 @@ def _has_user_block(file: LocalFile) -> bool:
 
 
 _STRANGERS = {
-    b"version https://git-lfs": "a Git LFS pointer: fetch the file itself with `git lfs pull`",
     b"\x80\x02": "a Python pickle, which is never opened because that would run code",
     b"\x80\x03": "a Python pickle, which is never opened because that would run code",
     b"\x80\x04": "a Python pickle, which is never opened because that would run code",
@@ -192,10 +191,13 @@ def _not_a_model(path: Path) -> str:
     file = LocalFile(Path(os.path.realpath(path)), label=path.name)
     try:
         head = file.read(0, min(file.size, 64))
+        pointer = is_lfs_pointer(file)
     finally:
         file.close()
     if not head:
         return f"{path.name} is empty."
+    if pointer:
+        return f"{path.name} is {LFS_POINTER}."
     if head[4:8] == b"TFL3":
         return f"{path.name} is a TensorFlow Lite model; audit the Keras or SavedModel it was converted from."
     for magic, what in _STRANGERS.items():
