@@ -15,7 +15,10 @@ from weightaudit.errors import UsageError
 
 Paths = Annotated[
     list[str],
-    typer.Argument(metavar="PATH...", help="Models, checkpoint prefixes, directories or quoted globs."),
+    typer.Argument(
+        metavar="PATH...",
+        help="Models, checkpoint prefixes, directories or quoted globs; - for one on standard input.",
+    ),
 ]
 Level = Annotated[
     FailOn | None,
@@ -35,6 +38,16 @@ ReferenceOption = Annotated[
         "--reference",
         metavar="MODEL",
         help="Judge drift against this checkpoint: a path, or a version such as model.keras@3.",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        metavar="N",
+        help="Threads that read and measure.  [default: one per CPU, up to 8]",
     ),
 ]
 ProfileOption = Annotated[bool, typer.Option("--profile", help="Say on stderr where the time went.")]
@@ -67,6 +80,7 @@ def check(
     no_progress: NoProgress = False,
     no_cache: NoCache = False,
     engine: EngineOption = EngineName.NUMPY,
+    jobs: Jobs = None,
     profile: ProfileOption = False,
 ) -> None:
     """Audit saved models: read every tensor once and judge it.
@@ -78,13 +92,12 @@ def check(
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
     from weightaudit.cli.outputs import check_outputs, chosen_outputs
-    from weightaudit.discover import search
+    from weightaudit.cli.standard_input import searched
 
     # Workers measure side by side, each with one thread; numpy starts further ones to multiply matrices
     # as soon as it is imported, which costs 50 ms of processor time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     outputs = chosen_outputs(formats, output)
-    found = search(paths)
     from weightaudit.auditor import Means, audit_targets, referring
     from weightaudit.cli.cache import store
     from weightaudit.cli.output import write_stderr
@@ -99,14 +112,16 @@ def check(
     in_force, registry = load(policy, plugin)
     chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
     rule_set = configure(registry, chosen)
-    check_outputs(outputs, found.targets)
     costs = Profile() if profile else None
     wanted = Detail.FIGURES if verbose else Detail.VERDICT
     with (
+        searched(paths) as found,
         referring(reference) as beside,
         ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
     ):
+        check_outputs(outputs, found.targets)
         means = Means(
+            jobs,
             progress=bar.update,
             store=None if no_cache else store(),
             engine=Engine(engine.value, has_gpu=sees_gpu(os.environ)),
