@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from weightaudit.limits import Limits as Limits
     from weightaudit.policy import Policy as Policy
     from weightaudit.portrait import Detail as Detail
+    from weightaudit.render.library import write_report as write_report
     from weightaudit.repair.library import repair_model as repair_model
     from weightaudit.repair.selection import Request as Request
     from weightaudit.repair.selection import Selector as Selector
@@ -68,6 +69,7 @@ _HOMES = {
     "compare_checkpoints": "comparison",
     "open_checkpoint": "checkpoint",
     "repair_model": "repair.library",
+    "write_report": "render.library",
 }
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "compare_checkpoints",
     "open_checkpoint",
     "repair_model",
+    "write_report",
 ]
 
 

@@ -61,6 +61,16 @@ ConfigOption = Annotated[
     ),
 ]
 
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline", metavar="FILE", help="Findings that are known, which only count if they became worse."
+    ),
+]
+ShowSuppressed = Annotated[
+    bool, typer.Option("--show-suppressed", help="Show what the policy or the baseline suppresses, too.")
+]
+
 
 def check(
     paths: Paths,
@@ -71,11 +81,13 @@ def check(
     plugin: Modules = None,
     reference: ReferenceOption = None,
     config: ConfigOption = None,
+    baseline: BaselineOption = None,
     fail_on: Level = None,
     formats: Formats = None,
     output: OutputFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    show_suppressed: ShowSuppressed = False,
     no_color: NoColor = False,
     no_progress: NoProgress = False,
     no_cache: NoCache = False,
@@ -103,15 +115,17 @@ def check(
     from weightaudit.cli.output import write_stderr
     from weightaudit.cli.presentation import present_report
     from weightaudit.cli.progress import ProgressBar
+    from weightaudit.cli.selection import known_findings
     from weightaudit.engine.choice import Engine, sees_gpu
     from weightaudit.portrait import Detail
     from weightaudit.profiling import Profile, table, timed
     from weightaudit.registry import configure
-    from weightaudit.render.view import View
+    from weightaudit.render.view import view_of
 
     in_force, registry = load(policy, plugin)
     chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
     rule_set = configure(registry, chosen)
+    known = known_findings(baseline)
     costs = Profile() if profile else None
     wanted = Detail.FIGURES if verbose else Detail.VERDICT
     with (
@@ -136,13 +150,9 @@ def check(
             left_out=found.left_out,
             reference=beside,
             config=config,
+            baseline=known,
         )
-    view = View(
-        verbose=verbose,
-        quiet=quiet,
-        rules={rule.code: rule for rule in registry.rules},
-        active=tuple(sorted({one.rule.code for judges in rule_set.variants() for one in judges})),
-    )
+    view = view_of(registry, rule_set, verbose=verbose, quiet=quiet, suppressed=show_suppressed)
     present_report(report, outputs, view, color=not no_color)
     if costs is not None:
         audited = sum(model.coverage.nbytes for model in report.models)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from weightaudit.registry import Registry, RuleSet
     from weightaudit.rule import Rule
 
 
@@ -34,3 +35,22 @@ class View:
     def names(self) -> dict[str, str]:
         """Names of the rules by code."""
         return {code: rule.name for code, rule in self.rules.items()}
+
+
+def view_of(
+    registry: Registry,
+    rule_set: RuleSet,
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+    suppressed: bool = False,
+) -> View:
+    """Return the view on an audit by these rules; see `View`."""
+    active = {one.rule.code for judges in rule_set.variants() for one in judges}
+    return View(
+        verbose=verbose,
+        quiet=quiet,
+        suppressed=suppressed,
+        rules={rule.code: rule for rule in registry.rules},
+        active=tuple(sorted(active)),
+    )

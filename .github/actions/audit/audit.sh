@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# One audit for a GitHub workflow: annotations in the log, a job summary, SARIF, and on request HTML.
+# Leaves the exit code and the files' paths as outputs; the workflow ends with that code after the upload.
+set -euo pipefail
+
+folder=$(mktemp -d "${RUNNER_TEMP:?}/weightaudit-XXXXXX")
+sarif=$folder/findings.sarif
+summary=$folder/summary.md
+report=$folder/report.html
+
+options=(--no-progress -f github -f "sarif=$sarif" -f "markdown=$summary")
+[[ ${WEIGHTAUDIT_HTML:-false} != true ]] || options+=(-f "html=$report")
+[[ -z ${WEIGHTAUDIT_POLICY:-} ]] || options+=("--policy=$WEIGHTAUDIT_POLICY")
+[[ -z ${WEIGHTAUDIT_BASELINE:-} ]] || options+=("--baseline=$WEIGHTAUDIT_BASELINE")
+[[ -z ${WEIGHTAUDIT_FAIL_ON:-} ]] || options+=("--fail-on=$WEIGHTAUDIT_FAIL_ON")
+
+paths=()
+while IFS= read -r line; do
+  line=${line%$'\r'}
+  [[ -z ${line//[[:space:]]/} ]] || paths+=("$line")
+done <<<"${WEIGHTAUDIT_PATHS:-}"
+if ((${#paths[@]} == 0)); then
+  echo "::error title=weightaudit::The input paths is empty; name models, directories or globs."
+  echo "exit-code=2" >>"${GITHUB_OUTPUT:?}"
+  exit 0
+fi
+
+code=0
+weightaudit check "${options[@]}" -- "${paths[@]}" || code=$?
+
+{
+  echo "exit-code=$code"
+  [[ ! -s $sarif ]] || echo "sarif=$sarif"
+  [[ ! -s $report ]] || echo "report=$report"
+} >>"${GITHUB_OUTPUT:?}"
+[[ ! -s $summary ]] || cat "$summary" >>"${GITHUB_STEP_SUMMARY:?}"
