@@ -15,8 +15,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
-
 
 @dataclass(frozen=True)
 class Result:
@@ -70,8 +68,8 @@ def plugin(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def team_rules() -> Path:
-    """The source of a third party's rule package."""
-    return PLUGINS / "team-rules"
+    """A third party's package of rules and projections, as the documentation has it."""
+    return Path(__file__).resolve().parents[2] / "docs/example-package"
 
 
 @pytest.fixture

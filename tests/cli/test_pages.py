@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import environment
 from weightaudit.rule import Rule, Severity
 
 if TYPE_CHECKING:
@@ -148,8 +150,10 @@ def test_explain_an_unknown_rule(cli: CommandLine) -> None:
 def installed(team_rules: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which the third party's package is installed by pip, without the network."""
     target = tmp_path_factory.mktemp("site")
+    # Building leaves folders beside the sources.
+    copy = shutil.copytree(team_rules, tmp_path_factory.mktemp("source") / "package")
     options = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(team_rules)]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(copy)]
     subprocess.run(command, check=True)
     return {"PYTHONPATH": str(target)}
 
@@ -168,9 +172,25 @@ def test_an_installed_package_adds_its_rules(
     assert "error TEAM101 peak-bound: The largest weight is " in result.out
 
 
+def test_the_installed_package_mends_and_passes_its_own_tests(
+    cli: CommandLine, installed: dict[str, str], team_rules: Path, fixtures_dir: Path
+) -> None:
+    """Its projection is found by name, repair clips what its rule finds, and its tests pass as they are."""
+    model = shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "model.keras")
+    dropped = cli("repair", model, "--project", "drop_small(0.01)", "--dry-run", env=installed)
+    assert dropped.code == 0, dropped.err
+    assert "drop_small(limit=0.01)" in dropped.out
+    (cli.cwd / "weightaudit.toml").write_text('select = ["TEAM"]\n[rules.peak-bound]\nlimit = 0.1\n')
+    mended = cli("repair", model, "--in-place", "--max-change", "1", env=installed)
+    assert mended.code == 0, mended.err
+    assert cli("check", model, env=installed).code == 0
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(team_rules / "tests")]
+    subprocess.run(tests, cwd=cli.cwd, env=environment(installed), check=True)
+
+
 def test_a_plugin_module_adds_its_rules(cli: CommandLine, team_rules: Path, fixtures_dir: Path) -> None:
     """--plugin and `plugins` load rules that no package announces."""
-    env = {"PYTHONPATH": str(team_rules)}
+    env = {"PYTHONPATH": str(team_rules / "src")}
     arguments = ("check", fixtures_dir / "healthy.keras", "--select", "TEAM101")
     assert cli(*arguments, env=env).code == 2
     assert cli(*arguments, "--plugin", "team_rules", env=env).code == 0

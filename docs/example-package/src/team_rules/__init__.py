@@ -1,0 +1,1 @@
+"""Rules and projections of a team; a module for each."""
