@@ -7,7 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.rule import Rule
-from weightaudit.statistics import Moments
+from weightaudit.statistics import Extremes, Moments
 from weightaudit.tensor import Role
 from weightaudit_rules._roles import is_weight
 
@@ -19,6 +19,7 @@ _KERNELS = frozenset({Role.KERNEL, Role.RECURRENT_KERNEL})
 _JUDGED = _KERNELS | {Role.EMBEDDING, Role.NORM_SCALE}
 
 _MOMENTS = Moments()
+EXTREMES = Extremes()
 _WIDER = 100.0
 """Nothing relates the scale of embeddings and norm scales to 1 but custom: their bounds are wider."""
 
@@ -49,6 +50,13 @@ def gain_of(info: TensorInfo, stats: Stats) -> tuple[float, float]:
     if info.fan_in and info.role in _KERNELS:
         return sqrt(info.fan_in) * rms, 1.0
     return rms, _WIDER
+
+
+def gain_of_largest(info: TensorInfo, stats: Stats) -> float:
+    """Return the gain if every magnitude were the largest: an upper bound that no square takes part in."""
+    ends = stats[EXTREMES]
+    largest = max(abs(ends.minimum), abs(ends.maximum))
+    return sqrt(info.fan_in) * largest if info.fan_in and info.role in _KERNELS else largest
 
 
 def label_of(info: TensorInfo) -> str:

@@ -108,6 +108,15 @@ def start_of(info: TensorInfo) -> Start | None:
     return _start(info, initializer, is_declared=info.initializer is not None)
 
 
+def declared_constant(info: TensorInfo) -> float:
+    """Return the magnitude of the constant that a model declares a tensor to start at; 0 if it does not."""
+    declared = info.initializer
+    if declared is None or declared.name != "Constant":
+        return 0.0
+    start = start_of(info)
+    return abs(start.value or 0.0) if start is not None else 0.0
+
+
 def initial_rms(info: TensorInfo) -> float:
     """Return the root mean square that a tensor begins with; 0 if it is not known.
 

@@ -15,6 +15,7 @@ from weightaudit.statistics.axis import fits
 from weightaudit_rules._options import require
 from weightaudit_rules._selection import SelectiveRule
 from weightaudit_rules._tolerance import relative_tolerance
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,11 +91,11 @@ class NormRule(SelectiveRule, ABC):
             "" if norms.size == 1 else f" at index {tuple(map(int, np.unravel_index(worst, norms.shape)))}"
         )
         side = f"above {upper:g}" if beyond.flat[worst] else f"below {lower:g}"
+        over = "all axes" if self._axes is None else f"the axes {self._axes}"
         return self.finding(
             info,
-            f"{count} of {norms.size} norms (order {self.norm_order:g}, over "
-            f"{'all axes' if self._axes is None else f'the axes {self._axes}'}) break the bound; "
-            f"the worst{where} is {value:.6g}, {side}.",
+            f"{part(count, norms.size, 'norm', 'breaks', 'break')} the bound "
+            f"(order {self.norm_order:g}, over {over}); the worst{where} is {value:.6g}, {side}.",
             count=count,
             groups=norms.size,
             worst=value,

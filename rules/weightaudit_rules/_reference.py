@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STATISTICS = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
 """Roles that training updates without a gradient."""
 
+_ADAPTED = frozenset({Role.KERNEL, Role.EMBEDDING})
+"""Roles that Keras' layers have low-rank adapters for."""
+
 TRAINED = MATRIX_ROLES | {Role.BIAS, Role.NORM_SCALE, Role.NORM_OFFSET, Role.ACTIVATION_SLOPE}
 """Roles that an optimizer changes, unless their layer is frozen."""
 
@@ -88,9 +91,58 @@ def is_frozen(one: TensorComparison) -> bool:
     return all(info is not None and info.trainable is False and info.role in TRAINED for info in infos)
 
 
+class Adapted(NamedTuple):
+    """Weights that low-rank adapters are trained in place of; Keras declares these weights as not trained.
+
+    Attributes:
+        resting: Names of those that have adapters beside them in the model, as ``lora_kernel_a``.
+        merged: Names of those that one of both models stores with adapters added, as ``.keras`` files do.
+            Where neither shows any, what tells is that another weight of the layer is trained, which no
+            layer with ``trainable=False`` has.
+    """
+
+    resting: frozenset[str]
+    merged: frozenset[str]
+
+
+def adapted(comparison: Comparison) -> Adapted:
+    """Return the weights of the model that have low-rank adapters."""
+    names = [
+        {info.name for one in comparison.tensors if (info := (one.first, one.second)[side]) is not None}
+        for side in (0, 1)
+    ]
+    trained = {one.second.layer for one in counterparts(comparison) if one.second and one.second.trainable}
+    resting: set[str] = set()
+    merged: set[str] = set()
+    for one in counterparts(comparison):
+        if one.first is None or one.second is None or one.second.role not in _ADAPTED:
+            continue
+        before, now = (
+            _adapter(info) in found for info, found in zip((one.first, one.second), names, strict=True)
+        )
+        if now:
+            resting.add(one.second.name)
+        if before != now or (
+            not now and one.second.trainable is False and one.second.layer in trained - {""}
+        ):
+            merged.add(one.second.name)
+    return Adapted(frozenset(resting), frozenset(merged))
+
+
+def _adapter(info: TensorInfo) -> str:
+    layer, slash, leaf = info.name.rpartition("/")
+    return f"{layer}{slash}lora_{leaf}_a"
+
+
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Say whether a tensor's name matches one of some globs; ``*`` also matches ``/``."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def unmatched(comparison: Comparison, patterns: Iterable[str]) -> list[str]:
+    """Return the globs that match no weight of the model that could be compared."""
+    names = [one.second.name for one in counterparts(comparison) if one.second is not None]
+    return [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
 
 
 def evidence(difference: Difference) -> dict[str, Any]:

@@ -65,10 +65,17 @@ def slots_of(model: Measured) -> list[Slot]:
 
 
 class Quotient(NamedTuple):
-    """Sum of squares of a first moment, by the sum of the second moment of the same variable."""
+    """How large the first moment of a variable is beside its second.
+
+    Attributes:
+        slot: The first moment.
+        value: Sum of its squares, by the sum of the second moment.
+        second: Mean of the second moment.
+    """
 
     slot: Slot
     value: float
+    second: float
 
 
 def quotients(slots: Sequence[Slot]) -> list[Quotient]:
@@ -84,9 +91,10 @@ def quotients(slots: Sequence[Slot]) -> list[Quotient]:
     for kinds in by_owner.values():
         for first, second in _PAIRS.items():
             if first in kinds and second in kinds and kinds[first][0] < kinds[second][0]:
-                first_slot, total = kinds[first][1], kinds[second][1].sums.total
+                first_slot, sums = kinds[first][1], kinds[second][1].sums
+                total = sums.total
                 if total > 0 and first_slot.sums.squares > 0 and "rms" not in first_slot.info.key.lower():
-                    found.append(Quotient(first_slot, first_slot.sums.squares / total))
+                    found.append(Quotient(first_slot, first_slot.sums.squares / total, sums.mean))
     return found
 
 

@@ -15,6 +15,7 @@ from weightaudit_rules._floats import FORMATS
 from weightaudit_rules._noise import INT8_LARGEST
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,10 +145,11 @@ class AccumulationOverflow(Rule):
         worst = int(reached.argmax())
         index = ", ".join(str(int(place)) for place in np.unravel_index(worst, reached.shape))
         usual = 0.0 if typical is None else float(typical.max())
+        channels = part(count, reached.size, "output channel", "can", "can")
         yield self.finding(
             info,
-            f"With {inputs}, {count} of {reached.size} output channels can pass {limit:.6g}, where "
-            f"{self.accumulator} ends; channel {index} can reach {reached.flat[worst]:.4g}.",
+            f"With {inputs}, {channels} pass {limit:.6g}, where {self.accumulator} ends; "
+            f"channel {index} can reach {reached.flat[worst]:.4g}.",
             Severity.ERROR if usual > limit else None,
             count=count,
             channels=reached.size,

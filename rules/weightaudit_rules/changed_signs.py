@@ -11,6 +11,7 @@ from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES
 from weightaudit_rules._options import require
 from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained, trained_on
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class ChangedSigns(ReferenceRule):
             if found.sign_flips > self.share * found.size:
                 yield self.finding(
                     info,
-                    f"{found.sign_flips} of {found.size} numbers ({found.sign_flips / found.size:.1%}) have "
-                    f"another sign than in the reference, above {self.share:.0%}.",
+                    f"{part(found.sign_flips, found.size, 'number', 'has', 'have')} another sign than in the "
+                    f"reference ({found.sign_flips / found.size:.1%}), above {self.share:.0%}.",
                     **evidence(found),
                 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _JUDGED = MATRIX_ROLES | {Role.NORM_SCALE}
 _UNIFORM = Uniform()
+_ADAPTERS = frozenset({"lora_kernel_b", "lora_embeddings_b"})
 _CONSTANT_INITIALIZERS = frozenset({"Zeros", "Ones", "Constant"})
 
 
@@ -42,8 +43,9 @@ class ConstantTensor(Rule):
     PReLU slopes and moving means may be zero and are not judged, nor is a norm scale of ones. Moving
     variances are left to WA502 (ones) and WA403 (zeros).
 
-    Known false positives: layers that start at zero on purpose (residual scales, adapters,
-    heads) and were not trained. Where the model declares a constant initializer, zeros are a
+    Known false positives: layers that start at zero on purpose (residual scales, heads) and were
+    not trained. The second factor of a low-rank adapter (LoRA) is zero until it is trained: always
+    a note. Where the model declares a constant initializer, zeros are a
     note: they are what it made. A norm scale of zeros is a warning elsewhere, because residual
     branches are switched off that way; checkpoints and exported models declare nothing. A norm scale
     that is constant, neither 0 nor 1, is a note. Fixed averaging filters are constant: a
@@ -122,18 +124,32 @@ class ConstantTensor(Rule):
         value = stats[_UNIFORM]
         if value is None or (value == 1 and info.role is Role.NORM_SCALE):
             return
-        consequence = "nothing passes through" if value == 0 else "it weighs all of its inputs alike"
+        if _is_adapter(info) and value == 0:
+            consequence = "the adapter adds nothing yet, as before training"
+        else:
+            consequence = "nothing passes through" if value == 0 else "it weighs all of its inputs alike"
         yield self.finding(
             info,
-            f"All {info.size} values are {value:g}; {consequence}.",
+            f"{_all(info.size)} {value:g}; {consequence}.",
             _severity(info, value),
             value=value,
             size=info.size,
         )
 
 
+def _all(size: int) -> str:
+    return "Its value is" if size == 1 else f"All {size} values are"
+
+
+def _is_adapter(info: TensorInfo) -> bool:
+    """Say whether it is the second factor of a low-rank adapter, which Keras starts at zero."""
+    return info.name.rpartition("/")[2] in _ADAPTERS
+
+
 def _severity(info: TensorInfo, value: float) -> Severity:
     scale = info.role is Role.NORM_SCALE
+    if value == 0 and _is_adapter(info):
+        return Severity.NOTE
     if value != 0:
         return Severity.NOTE if scale or info.trainable is False else Severity.WARNING
     if info.initializer is not None and info.initializer.name in _CONSTANT_INITIALIZERS:

@@ -11,6 +11,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.tensor import Declared
 from weightaudit_rules._declared import NORMS, axes_of, group_size, is_known, shown, upper_bound
+from weightaudit_rules._words import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,5 +126,6 @@ def _unsafe(bound: float, size: int) -> str:
         return f"the bound {bound:g} itself is above that, so no group ever reaches it"
     typical = bound / sqrt(max(1, size))
     if typical < _VANISHES:
-        return f"{size} weights at the bound {bound:g} are of the size {typical:.2g}, so they vanish"
+        group = number(size, "weight")
+        return f"groups of {group} at the bound {bound:g} hold {typical:.2g} on average, so they vanish"
     return f"the bound {bound:g} itself is safe"

@@ -13,6 +13,7 @@ from weightaudit.statistics import AxisNorm
 from weightaudit.tensor import Role
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,8 +126,9 @@ class DeadNormalizationChannels(Rule):
         if dead:
             yield self.finding(
                 info,
-                f"{dead} of {variances.size} variances are below {bound:.2g} (smallest "
-                f"{float(variances.min()):.2g}); these channels never varied and carry nothing.",
+                f"{part(dead, variances.size, 'variance', 'is', 'are')} below {bound:.2g} (smallest "
+                f"{float(variances.min()):.2g}); {'this channel' if dead == 1 else 'these channels'} never "
+                "varied, so nothing passes through.",
                 dead=dead,
                 channels=variances.size,
                 bound=bound,

@@ -12,6 +12,7 @@ from weightaudit.statistics import Tiny
 from weightaudit.tensor import Role
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_matrix
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,8 +119,8 @@ class DenormalValues(Rule):
         if self.max_share is not None and count > self.max_share * info.size:
             yield self.finding(
                 info,
-                f"{count} of {info.size} weights are below 7.9e-31 and not zero, {tiny.flushed} of them "
-                f"subnormal, above a share of {self.max_share:g}; they may slow the model down.",
+                f"{part(count, info.size, 'weight', 'is', 'are')} below 7.9e-31 and not zero (subnormal: "
+                f"{tiny.flushed}), above a share of {self.max_share:g}; that may slow the model down.",
                 count=count,
                 subnormal=tiny.flushed,
                 size=info.size,

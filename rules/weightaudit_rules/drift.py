@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from weightaudit.comparison import Comparison, Difference
+    from weightaudit.comparison import ChannelDrift, Comparison, Difference, MovedChannel
     from weightaudit.rule import Finding
     from weightaudit.tensor import TensorInfo
 
@@ -28,6 +28,12 @@ _LEAST_SCALE = 0.1
 
 def _other() -> NDArray[np.float32]:
     return np.random.default_rng(3).normal(0, 0.1, (64, 32)).astype(np.float32)
+
+
+def _one_channel() -> NDArray[np.float32]:
+    kernel = trained_on(0.005)
+    kernel[:, 7] = _other()[:, 7]
+    return kernel
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,20 @@ class Drift(ReferenceRule):
     biases, norm offsets and moving statistics start at zero or one, and had relative changes up
     to 7.1 and cosines down to -1, so of those only one that became all zeros is told.
 
-    Known false positives: a reference from long before, as a network may leave its start behind;
+    Single output channels: one of hundreds that was rewritten hardly shows in the whole. Of a kernel
+    that shows nothing as a whole, the output channels are judged by the same cosine and ratio, if their
+    relative change is besides more than `alone` times the median of the channels. Not judged are
+    channels of fewer than 16 numbers, those whose norm is below a tenth of the median, and
+    embeddings, whose rows move when they are seen. From one checkpoint to the next of 30 small networks
+    (convolutions, separable ones, Dense with and without normalization, LSTM and GRU, attention; five
+    optimizers each, one of them Adam with a learning rate of 0.01), 120 pairs with 700 kernels,
+    nothing is found. One random channel of 580 of these kernels, given new random values, was found in
+    495, negated in 524, zeroed in 440, shuffled in 498, times 10 in 540, a tenth in 419, swapped
+    with its neighbour in 506, times 3 in none; as a whole, the tensor shows at most 166 of 580. Those
+    that are missed lie nearly all in kernels whose other channels moved a quarter as far.
+
+    Known false positives: a reference from long before, as a network may leave its start behind (of
+    350 kernels seven or eight epochs apart, 6 have such a channel);
     a kernel in front of a normalization, whose size means nothing and may grow; layers that were
     exchanged on purpose, as the head in transfer learning. Not seen: a layer scaled by less than a
     factor of 3 up or 8 down, and one that was replaced by that of a nearby checkpoint (WA602 tells
@@ -65,12 +84,14 @@ class Drift(ReferenceRule):
         relative: Largest relative change.
         cosine: Smallest cosine.
         ratio: Largest factor between both norms, in either direction.
+        alone: How many times the median relative change of the channels that of a single one must be.
         min_size: Elements that a tensor has at least to be judged.
     """
 
     relative: float = 2.0
     cosine: float = 0.5
     ratio: float = 8.0
+    alone: float = 4.0
     min_size: int = 16
 
     code = "WA601"
@@ -105,6 +126,12 @@ class Drift(ReferenceRule):
             reference=trained,
         ),
         Example(
+            title="one of 32 output channels that was initialized again",
+            values=_one_channel,
+            severity=Severity.WARNING,
+            reference=trained,
+        ),
+        Example(
             title="a bias that was reset",
             values=lambda: np.zeros(32, np.float32),
             severity=Severity.WARNING,
@@ -117,14 +144,49 @@ class Drift(ReferenceRule):
         require(self.relative > 0, "relative must be above 0")
         require(-1 <= self.cosine <= 1, "cosine must lie between -1 and 1")
         require(self.ratio >= 1, "ratio must be at least 1")
+        require(self.alone >= 1, "alone must be at least 1")
         require(self.min_size >= 1, "min_size must be at least 1")
 
     def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
         for _, info, found in moved_weights(comparison):
+            if info.size < self.min_size:
+                continue
             reasons = list(self._reasons(info, found))
-            if reasons and info.size >= self.min_size:
+            if reasons:
                 message = f"It has drifted from the reference: {', '.join(reasons)}."
                 yield self.finding(info, message, **evidence(found))
+            elif found.channels is not None:
+                yield from self._channels(info, found, found.channels)
+
+    def _channels(self, info: TensorInfo, found: Difference, drift: ChannelDrift) -> Iterator[Finding]:
+        """Tell of output channels that moved far, where the others did not."""
+        strays = [one for one in drift.furthest if self._strays(one, drift.median)]
+        if not strays:
+            return
+        first = strays[0]
+        index = ", ".join(map(str, first.index))
+        if len(strays) == 1:
+            which = f"Output channel {index} of {drift.channels} has"
+        else:
+            # No more are known than these.
+            is_cut = len(strays) == len(drift.furthest) < drift.channels
+            many = f"{len(strays)} or more" if is_cut else str(len(strays))
+            which = f"Output channels ({many} of {drift.channels}, such as {index}) have"
+        yield self.finding(
+            info,
+            f"{which} drifted from the reference, far more than the others: a relative change of "
+            f"{first.relative:.3g}, where the median is {drift.median:.3g}, a cosine of {first.cosine:.3g}, "
+            f"and a norm {first.gain_ratio:.3g} times as large.",
+            **evidence(found),
+            channel=index,
+            channel_relative=first.relative,
+            channel_cosine=first.cosine,
+            median=drift.median,
+        )
+
+    def _strays(self, one: MovedChannel, median: float) -> bool:
+        turned = one.cosine < self.cosine or not 1 / self.ratio <= one.gain_ratio <= self.ratio
+        return turned and one.relative > self.alone * median
 
     def _reasons(self, info: TensorInfo, found: Difference) -> Iterator[str]:
         if not found.norm_before:

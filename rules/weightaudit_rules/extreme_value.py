@@ -10,9 +10,11 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
-from weightaudit.tensor import Role
+from weightaudit.tensor import Declared, Role
+from weightaudit_rules._initial import declared_constant
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _Bounds = tuple[tuple[Above, Severity], ...]
 """What is counted, and how bad it is; the worst comes first."""
 
-_MOVING = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
+_FAR = 10.0
 # Statistics of raw inputs: a time in seconds is 1.7e9, and the variance has the square of the unit.
 _DATA = {Role.MOVING_MEAN: 1e10, Role.MOVING_VARIANCE: 1e20}
 
@@ -52,12 +54,16 @@ class ExtremeValue(Rule):
 
     What is normal: |w| below 200 in the kernels, biases, embeddings and norm scales of 1,847
     real files. Moving variances of BatchNormalization layers reach 6e5 where inputs are not
-    scaled, so for moving statistics only values above `error` count, as warnings. So it is for
-    tensors whose role is not known, and for constants of a graph. A Normalization layer keeps the
-    mean and the variance of raw data (seconds since 1970, prices): there means from 1e10 and
-    variances from 1e20 count.
+    scaled, so for moving statistics only values above `error` count, as warnings; and where more than
+    half of them are above it, which is then the unit of the data (prices, seconds since 1970) and no
+    fault of single values, only means from 1e10 and variances from 1e20. Of a Normalization layer,
+    which keeps the mean and variance of raw data, only those count. Tensors whose role is not known
+    and constants of a graph are judged by `error` alone, as warnings. Where the model declares that a
+    tensor starts at a constant, as the bias of an output may start at the mean of the targets, values
+    up to ten times that constant are left in peace.
 
-    Known false positives: constants that a custom layer stores as weights.
+    Known false positives: constants that a custom layer stores as weights; an output bias that
+    learned targets in the hundreds of thousands from a start at 0.
 
     How to mend: compare the value's neighbours; if it stands alone, fetch the file again or go
     back to another checkpoint; if inputs are not scaled, put a Normalization layer in front.
@@ -93,6 +99,18 @@ class ExtremeValue(Rule):
             values=lambda: np.array(92490, np.float32),
             severity=None,
             info={"role": "counter"},
+        ),
+        Example(
+            title="moving variances of a layer on raw inputs in the thousands",
+            values=lambda: _variance(9e6) * 1e7,
+            severity=None,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization"},
+        ),
+        Example(
+            title="an output bias that was declared to start at the mean price",
+            values=lambda: np.array([254_000], np.float32),
+            severity=None,
+            info={"role": "bias", "initializer": Declared("Constant", {"value": 250_000.0})},
         ),
         Example(title="one weight of 5000", values=lambda: _kernel(5000), severity=Severity.WARNING),
         Example(title="a flipped exponent bit", values=lambda: _kernel(-3.4e37), severity=Severity.ERROR),
@@ -130,19 +148,27 @@ class ExtremeValue(Rule):
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         for above, severity in self._bounds(info):
-            found = stats[above]
-            if found.count:
-                bound = above.limit
-                yield self.finding(
-                    info,
-                    f"{found.count} of {info.size} values have a magnitude of {bound:g} or more "
-                    f"(largest {found.largest:.3g}); they drown what the others say.",
-                    severity,
-                    count=found.count,
-                    bound=bound,
-                    largest=found.largest,
-                )
+            found, bound = stats[above], above.limit
+            if not found.count or self._is_unit_of_data(info, found.count, bound):
+                continue
+            # Training does not carry a bias that starts at the mean of the targets far from there.
+            if found.largest <= _FAR * declared_constant(info):
                 return
+            ending = "" if found.count == info.size else "; the others hardly count beside that"
+            yield self.finding(
+                info,
+                f"{part(found.count, info.size, 'value', 'has', 'have')} a magnitude of {bound:g} or more "
+                f"(largest {found.largest:.3g}){ending}.",
+                severity,
+                count=found.count,
+                bound=bound,
+                largest=found.largest,
+            )
+            return
+
+    def _is_unit_of_data(self, info: TensorInfo, count: int, bound: float) -> bool:
+        """Say whether so many values are large that it is the unit of raw data, not a fault of a few."""
+        return info.role in _DATA and bound == self.error and 2 * count > info.size
 
     @cached_property
     def _usual(self) -> _Bounds:
@@ -152,9 +178,15 @@ class ExtremeValue(Rule):
     def _lenient(self) -> _Bounds:
         return ((Above(self.error), Severity.WARNING),)
 
+    @cached_property
+    def _of_data(self) -> dict[Role, _Bounds]:
+        limits = {role: Above(max(self.error, limit)) for role, limit in _DATA.items()}
+        return {role: ((above, Severity.WARNING),) for role, above in limits.items()}
+
     def _bounds(self, info: TensorInfo) -> _Bounds:
-        if info.layer_class == "Normalization" and info.role in _DATA:
-            return ((Above(max(self.error, _DATA[info.role])), Severity.WARNING),)
-        if info.role in _MOVING or info.role in {Role.UNKNOWN, Role.CONSTANT}:
+        if info.role in _DATA:
+            data = self._of_data[info.role]
+            return data if info.layer_class == "Normalization" else (*data, *self._lenient)
+        if info.role in {Role.UNKNOWN, Role.CONSTANT}:
             return self._lenient
         return self._usual

@@ -11,8 +11,10 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
 from weightaudit_rules._floats import FORMATS, Target
+from weightaudit_rules._initial import declared_constant
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,10 @@ class LowPrecisionOverflow(Rule):
     What is normal: kernels never come near; moving variances of BatchNormalization layers on
     unscaled inputs do (3e5 and 6e5 in real models). Activations can overflow where no weight
     does; weights cannot show that.
+
+    The mean and variance that a Normalization layer keeps of raw data, and a tensor that was
+    declared to start beyond the format, are notes: both stay in float32 where precision is mixed,
+    and overflow where the whole model is cast.
 
     Known false positives: models that are never cast. Ignore the rule, or set `dtype` to the
     format that is served.
@@ -129,13 +135,16 @@ class LowPrecisionOverflow(Rule):
         if not found.count:
             return
         target = FORMATS[self.dtype]
-        what = f"become {target.becomes}" if found.largest >= target.overflow else "leave too little headroom"
+        verbs = ("becomes", "become") if found.largest >= target.overflow else ("leaves", "leave")
+        effect = target.becomes if found.largest >= target.overflow else "too little headroom"
+        meant = declared_constant(info)
         yield self.finding(
             info,
-            f"Cast to {self.dtype}, which ends at {target.largest:.6g}, {found.count} of {info.size} values "
-            f"{what} (largest {found.largest:.6g}).",
-            # What a Normalization layer knows of raw data stays in float32 under every mixed policy.
-            Severity.NOTE if info.layer_class == "Normalization" else None,
+            f"Cast to {self.dtype}, which ends at {target.largest:.6g}, "
+            f"{part(found.count, info.size, 'value', *verbs)} {effect} (largest {found.largest:.6g}).",
+            # What a Normalization layer knows of raw data stays in float32 under every mixed policy, and
+            # a bias that was declared to start beyond the format was never meant to be cast.
+            Severity.NOTE if info.layer_class == "Normalization" or meant >= self._above.limit else None,
             count=found.count,
             size=info.size,
             largest=found.largest,

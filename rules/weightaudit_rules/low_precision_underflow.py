@@ -14,6 +14,7 @@ from weightaudit.tensor import MATRIX_ROLES, Role
 from weightaudit_rules._floats import FORMATS, Target
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,11 +125,16 @@ class LowPrecisionUnderflow(Rule):
         if share > bound:
             yield self.finding(
                 info,
-                f"Cast to {self.dtype}, {tiny.flushed} of {info.size} weights become zero, {tiny.subnormal} "
-                f"subnormal; {share:.2g} of the tensor's energy is lost, above {bound:.2g}.",
+                f"Cast to {self.dtype}, {part(tiny.flushed, info.size, 'weight', 'becomes', 'become')} zero "
+                f"(subnormal: {tiny.subnormal}); {_energy(share)} of the tensor's energy is lost, "
+                f"above {bound:.2g}.",
                 flushed=tiny.flushed,
                 subnormal=tiny.subnormal,
                 size=info.size,
                 loss=share,
                 bound=bound,
             )
+
+
+def _energy(share: float) -> str:
+    return "all" if share == 1 else f"a share of {share:.2g}"

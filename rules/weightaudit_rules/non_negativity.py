@@ -11,6 +11,7 @@ from weightaudit.rule import Example, Finding, Severity
 from weightaudit.statistics import Negative
 from weightaudit.tensor import Role
 from weightaudit_rules._selection import SelectiveRule
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,8 @@ class NonNegativity(SelectiveRule):
         if negative.count:
             yield self.finding(
                 info,
-                f"{negative.count} of {info.size} values are negative (smallest {negative.minimum:.6g}).",
+                f"{part(negative.count, info.size, 'value', 'is', 'are')} negative "
+                f"(smallest {negative.minimum:.6g}).",
                 count=negative.count,
                 size=info.size,
                 minimum=negative.minimum,

@@ -22,6 +22,7 @@ from weightaudit_rules._casts import (
     usual,
 )
 from weightaudit_rules._options import require
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,8 +203,8 @@ class QuantizationNoise(Rule):
         share = sum(info.size for info in wider) / sum(info.size for info in chosen)
         return self.finding(
             None,
-            f"If the model is cast to {target}, {len(wider)} of {len(chosen)} tensors ({share:.2%} of the "
-            f"weights) must stay in a wider type: {named}{more}.",
+            f"If the model is cast to {target}, {part(len(wider), len(chosen), 'tensor', 'must', 'must')} "
+            f"stay in a wider type ({share:.2%} of the weights): {named}{more}.",
             Severity.NOTE,
             format=target,
             count=len(wider),

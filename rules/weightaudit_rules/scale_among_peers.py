@@ -16,8 +16,10 @@ from weightaudit.tensor import Role
 from weightaudit_rules._median import median
 from weightaudit_rules._options import require
 from weightaudit_rules._peers import JUDGED, KERNELS, Standing, rms_of, sizes, standings
+from weightaudit_rules._regularized import shrunk_by
 from weightaudit_rules._roles import is_weight
 from weightaudit_rules._training import MOMENTS
+from weightaudit_rules._words import number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +89,11 @@ class ScaleAmongPeers(Rule):
 
     Where WA201, WA202 or WA207 say no worse of the same tensor, this finding takes their place.
 
-    Known false positives: side branches that are scaled by hand; linear parts beside a deep one.
+    Known false positives: side branches that are scaled by hand; linear parts beside a deep one. A
+    declared regularizer can drive a whole kernel to next to nothing (L1 of 0.05 on targets that are
+    noise: by a factor of 600, L2 of 0.5: by 20,000), which really is dead, but as it was told:
+    at most a warning, if it is L1 of at least 0.001 or L2 of at least 0.01.
+    Weight decay of an optimizer is not known here.
 
     How to mend: compare the layer with an earlier checkpoint; look for a scale that was applied
     twice, or not at all, in a conversion. Where a normalization follows, WA206 says whether its
@@ -187,11 +193,13 @@ class ScaleAmongPeers(Rule):
         is_kernel = size.info.fan_in is not None
         what = f"gain sqrt({size.info.fan_in}) * rms" if is_kernel else "rms over that of its initializer"
         value = 2.0 ** (size.gain if is_kernel else size.growth)
+        shrunk = shrunk_by(size.info) if standing.factor < 0 else ""
+        reason = f"; its declared regularizer, {shrunk}, may have driven it there" if shrunk else ""
         return self.finding(
             size.info,
             f"The {what} is {value:.3g}: the layer {word} by a factor of {factor:.3g} against "
-            f"{standing.peers} other tensors of the model and their initializers.",
-            Severity.ERROR if factor > self.error else Severity.WARNING,
+            f"{number(standing.peers, 'other tensor')} of the model and their initializers{reason}.",
+            Severity.ERROR if factor > self.error and not shrunk else Severity.WARNING,
             value=value,
             factor=2.0**standing.factor,
             peers=standing.peers,
@@ -204,10 +212,11 @@ class ScaleAmongPeers(Rule):
             return
         second = sorted(value for _, value in members)[-2]
         if rms > self.ratio * second:
-            message = (
-                f"The rms is {rms:.3g}: it exploded beyond the {len(members) - 1} others of its role, at most"
+            others = number(len(members) - 1, "other tensor")
+            message = f"The rms is {rms:.3g}: it exploded beyond {others} of its role"
+            yield self.finding(
+                info, f"{message}, at most {second:.3g}.", Severity.WARNING, rms=rms, others=second
             )
-            yield self.finding(info, f"{message} {second:.3g}.", Severity.WARNING, rms=rms, others=second)
 
     def _scales(self, members: Sequence[tuple[TensorInfo, float]]) -> Iterator[Finding]:
         """Judge scales of normalizations, whose median all share."""

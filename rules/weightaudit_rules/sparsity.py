@@ -11,6 +11,7 @@ from weightaudit.rule import Example, Finding, Severity
 from weightaudit.statistics import Zeros
 from weightaudit_rules._options import require_interval
 from weightaudit_rules._selection import SelectiveRule
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,7 @@ class Sparsity(SelectiveRule):
             if bound is not None and breaks:
                 yield self.finding(
                     info,
-                    f"{zeros} of {info.size} values are zero, {share:.2%}, {side} {bound:.2%}.",
+                    f"{part(zeros, info.size, 'value', 'is', 'are')} zero, {share:.2%}, {side} {bound:.2%}.",
                     zeros=zeros,
                     size=info.size,
                     share=share,

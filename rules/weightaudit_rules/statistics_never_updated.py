@@ -12,6 +12,7 @@ from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._initial import start_of
 from weightaudit_rules._training import EXTREMES, STATE_NEEDS, State, state_of
+from weightaudit_rules._words import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +193,11 @@ class StatisticsNeverUpdated(Rule):
     def _judged(self, info: TensorInfo, *, own: bool, any_moved: bool, updated: int) -> Iterator[Finding]:
         if not any_moved:
             return
-        what = f"All {info.size} means are 0 and all variances 1"
+        what = (
+            "Its mean is 0 and its variance 1"
+            if info.size == 1
+            else f"All {info.size} means are 0 and all variances 1"
+        )
         if info.layer_class == "Normalization":
             message = f"{what}: the layer was never adapted, and passes its inputs on as they are."
         elif own:
@@ -200,7 +205,8 @@ class StatisticsNeverUpdated(Rule):
                 f"{what}, though the layer's scale or offset has moved; its statistics were never updated."
             )
         elif updated:
-            message = f"{what}, though other layers ({updated}) were updated; it never saw a batch."
+            others = f"those of {number(updated, 'other layer')} were updated"
+            message = f"{what}, though {others}; it never saw a batch."
         else:
             message = f"{what}, though other layers have moved; it passes its inputs on as they are."
         silent = not own and not updated and info.layer_class != "Normalization"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,14 @@ from weightaudit_rules._reference import ReferenceRule, matches, trained
 from weightaudit_rules._roles import is_second_copy, is_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from weightaudit.comparison import Comparison, TensorComparison
     from weightaudit.rule import Finding
+    from weightaudit.tensor import TensorInfo
+
+
+_ADAPTER = re.compile(r"lora_(.+)_[ab]")
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,17 @@ class StructureChanged(ReferenceRule):
     loads, with fresh numbers where the old ones were.
 
     Formula: tensors are paired by name, and where containers name them differently by place, path,
-    layer or content, as in `weightaudit diff`; what no pairing finds is gone, or new. Where not one
-    pair is found, that is the only finding. Optimizer states, metrics, counters and seeds are left
-    out.
+    layer, content or the order of layers of a kind, as in `weightaudit diff`; what no pairing finds is
+    gone, or new. Where the containers differ, and as many of a shape and role are gone as are new, both
+    are warnings, for then names do not tell. Where not one pair is found, that is the only finding.
+    Optimizer states, metrics, counters and seeds are left out.
 
     What is normal: checkpoints of one training have the same tensors. A tensor that is gone, or
     whose shape is another, is an error; a new one and a type that changes values are warnings; a
     wider type that holds the very same values is a note.
+
+    A low-rank adapter (LoRA) that is gone from beside weights that moved is a note, for ``.keras`` files
+    and weights of Keras 3 hold it added to them.
 
     Known false positives: another head after transfer learning (its shape differs); layers that
     were renamed and trained on, which are told as gone and as new; an export to a narrower or
@@ -88,16 +98,62 @@ class StructureChanged(ReferenceRule):
             message = f"No tensor of it matches one of {comparison.first}: is that the same model?"
             yield self.finding(None, message, tensors=len(comparison.tensors))
             return
+        alike = _alike(comparison)
+        moved = frozenset(_info(one).name for one in comparison.tensors if one.moved)
         for one in comparison.tensors:
-            info = one.second or one.first
-            if info is None or not is_weight(info) or matches(info.name, self.expected):
+            info = _info(one)
+            if not is_weight(info) or matches(info.name, self.expected):
                 continue
             # Of the containers, only those of Keras 3 store the kernel of a SpectralNormalization twice.
-            if is_second_copy(info) and one.status in {Status.ADDED, Status.REMOVED}:
+            if _is_second_copy(info) and one.status in {Status.ADDED, Status.REMOVED}:
                 continue
-            said = _said(one)
+            said = _adapter(one, moved) or _unclear(one, alike) or _said(one)
             if said is not None:
                 yield self.finding(info, said[1], said[0], status=one.status.value)
+
+
+def _is_second_copy(info: TensorInfo) -> bool:
+    # In weights alone it has no name of its own.
+    return is_second_copy(info) or info.layer_class == "SpectralNormalization"
+
+
+def _adapter(one: TensorComparison, moved: frozenset[str]) -> tuple[Severity, str] | None:
+    """Return what is said of a low-rank adapter that is gone from beside weights that moved."""
+    path, slash, leaf = _info(one).name.rpartition("/")
+    weight = _ADAPTER.fullmatch(leaf)
+    if weight is None or f"{path}{slash}{weight[1]}" not in moved:
+        return None
+    if one.status is Status.REMOVED:
+        return (
+            Severity.NOTE,
+            f"This model has no such adapter, and its {weight[1]} moved: it was probably added to it.",
+        )
+    return None
+
+
+def _alike(comparison: Comparison) -> frozenset[Hashable]:
+    """Return kinds of which as many are gone as are new, if the containers differ, and so their names."""
+    if comparison.containers[0] == comparison.containers[1]:
+        return frozenset()
+    gone, new = (
+        Counter(_kind(one) for one in comparison.tensors if one.status is status and is_weight(_info(one)))
+        for status in (Status.REMOVED, Status.ADDED)
+    )
+    return frozenset(kind for kind, count in gone.items() if new[kind] == count)
+
+
+def _unclear(one: TensorComparison, alike: frozenset[Hashable]) -> tuple[Severity, str] | None:
+    """Return what is said of a tensor that is in both models, for all that is known, under another name."""
+    if one.status not in {Status.REMOVED, Status.ADDED} or _kind(one) not in alike:
+        return None
+    here, there = "the reference", "this model"
+    if one.status is Status.ADDED:
+        here, there = there, here
+    which = f"nothing tells which tensor of {there} it is"
+    return (
+        Severity.WARNING,
+        f"It is in {here}, and {which}: as many of its shape and role are left over there.",
+    )
 
 
 def _said(one: TensorComparison) -> tuple[Severity, str] | None:
@@ -124,3 +180,15 @@ def _said(one: TensorComparison) -> tuple[Severity, str] | None:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
+
+
+def _info(one: TensorComparison) -> TensorInfo:
+    info = one.second or one.first
+    if info is None:
+        raise ValueError("A comparison has a tensor on one side at least.")
+    return info
+
+
+def _kind(one: TensorComparison) -> Hashable:
+    info = _info(one)
+    return info.role, info.shape

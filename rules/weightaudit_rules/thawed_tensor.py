@@ -14,12 +14,14 @@ from weightaudit_rules._options import require
 from weightaudit_rules._reference import (
     STATISTICS,
     ReferenceRule,
+    adapted,
     counterparts,
     evidence,
     is_frozen,
     matches,
     trained,
     trained_on,
+    unmatched,
 )
 
 if TYPE_CHECKING:
@@ -42,18 +44,21 @@ class ThawedTensor(ReferenceRule):
 
     What is normal: not a bit of a frozen layer changes. By default a weight counts as frozen if the
     configurations of both models declare `trainable=False` for its layer; moving statistics do if
-    their layer's scale and offset are. With `frozen`, exactly the tensors that it matches are
+    their layer's scale and offset are. A kernel with low-rank adapters (LoRA) is declared as not
+    trained, but ``.keras`` files store it with them added, so it is not judged where another weight
+    of its layer is trained. With `frozen`, exactly the tensors that it matches are
     judged, and one that moved is an error.
 
     Known false positives: a network that is trained alone and frozen inside another one, as the
-    discriminator of a GAN is; storing in another type, such as float16, which moves values by
-    rounding (give a tolerance).
+    discriminator of a GAN is; layers without a bias whose adapters were added to the kernel; storing
+    in another type, such as float16, which moves values by rounding (give a tolerance).
 
     How to mend: take the tensors from the reference (`weightaudit repair --donor`), freeze before
     `compile`, and call frozen normalizations with `training=False`.
 
     Attributes:
         frozen: Globs of tensor names that must not have moved; empty: what both models declare.
+            One that matches no weight is a warning.
         tolerance: Relative change up to which a weight counts as not moved.
     """
 
@@ -105,15 +110,21 @@ class ThawedTensor(ReferenceRule):
         require(self.tolerance >= 0, "tolerance must not be negative")
 
     def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
+        for pattern in unmatched(comparison, self.frozen):
+            message = (
+                f"{pattern!r} in `frozen` matches no weight that could be compared, so it judged nothing."
+            )
+            yield self.finding(None, message, Severity.WARNING, pattern=pattern)
         pairs = list(counterparts(comparison))
         layers: set[str] = set() if self.frozen else _frozen_layers(pairs)
+        merged = adapted(comparison).merged
         for one in pairs:
             found = one.difference
             if one.second is None or not one.moved or found is None or found.relative <= self.tolerance:
                 continue
             if self.frozen and matches(one.second.name, self.frozen):
                 message = "It has moved, and the policy says that it is frozen"
-            elif not self.frozen and is_frozen(one):
+            elif not self.frozen and is_frozen(one) and one.second.name not in merged:
                 message = "It has moved, though both models declare its layer as frozen"
             elif one.second.role in STATISTICS and one.second.layer in layers:
                 message = "These statistics have moved, though their layer is frozen"

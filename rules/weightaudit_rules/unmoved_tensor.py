@@ -10,11 +10,14 @@ from weightaudit_rules._options import require
 from weightaudit_rules._reference import (
     TRAINED,
     ReferenceRule,
+    adapted,
     counterparts,
     matches,
     trained,
     trained_on,
+    unmatched,
 )
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +40,8 @@ class UnmovedTensor(ReferenceRule):
 
     What is normal: every trained kernel, bias, scale and offset moves in every epoch. By default a
     weight is told if most of the others moved (at most `share` of them did not) and no
-    configuration says that it is frozen. With `moving`, exactly the tensors that it matches are
+    configuration says that it is frozen, nor low-rank adapters (LoRA) are stored beside it, which
+    are trained in its place. With `moving`, exactly the tensors that it matches are
     judged, whatever the others did, and one that did not move is an error.
 
     Known false positives: layers that this training does not use, such as another head; transfer
@@ -49,6 +53,7 @@ class UnmovedTensor(ReferenceRule):
 
     Attributes:
         moving: Globs of tensor names that must have moved; empty: judged by what the others did.
+            One that matches no weight is a warning.
         share: Largest share of the weights that may rest for these to be told, 0 to 1.
         tolerance: Relative change up to which a weight counts as not moved.
     """
@@ -95,19 +100,27 @@ class UnmovedTensor(ReferenceRule):
         require(self.tolerance >= 0, "tolerance must not be negative")
 
     def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
-        judged = [one for one in counterparts(comparison) if self._is_judged(one)]
+        for pattern in unmatched(comparison, self.moving):
+            message = (
+                f"{pattern!r} in `moving` matches no weight that could be compared, so it judged nothing."
+            )
+            yield self.finding(None, message, Severity.WARNING, pattern=pattern)
+        frozen = frozenset[str]() if self.moving else adapted(comparison).resting
+        pairs = (one for one in counterparts(comparison) if one.second and one.second.name not in frozen)
+        judged = [one for one in pairs if self._is_judged(one)]
         resting = [one for one in judged if self._rests(one)]
         if not self.moving and len(resting) > self.share * len(judged):
             return
+        moved = len(judged) - len(resting)
+        others = part(moved, len(judged), "weight", "has", "have")
         for one in resting:
             if one.second is None:
                 continue
-            moved = len(judged) - len(resting)
             yield self.finding(
                 one.second,
                 "It is as in the reference, and the policy says that it moves."
                 if self.moving
-                else f"It is as in the reference, while {moved} of {len(judged)} weights have moved.",
+                else f"It is as in the reference, while {others} moved.",
                 Severity.ERROR if self.moving else Severity.WARNING,
                 moved=moved,
                 weights=len(judged),

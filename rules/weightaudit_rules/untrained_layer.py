@@ -26,6 +26,7 @@ from weightaudit_rules._training import (
     steps_taken,
     tells_steps,
 )
+from weightaudit_rules._words import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -305,13 +306,14 @@ class UntrainedLayer(Rule):
     def _still(
         self, layers: Mapping[str, _Layer], still: Sequence[str], moved: int, steps: int | None
     ) -> Iterator[Finding]:
-        counted = f" after {steps} steps" if steps else ""
+        counted = f" after {number(steps, 'step')}" if steps else ""
         if len(still) > moved:
             named = ", ".join(still[:3]) + (", ..." if len(still) > 3 else "")
             yield self.finding(
                 None,
                 f"{len(still)} layers ({named}) still hold what their initializers give{counted}, while "
-                f"{moved} have moved; most weights were not loaded, or not trained.",
+                f"{moved} {'has' if moved == 1 else 'have'} moved; most weights were not loaded, or not "
+                "trained.",
                 layers=len(still),
                 moved=moved,
             )

@@ -11,7 +11,15 @@ import numpy as np
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES, Role
 from weightaudit_rules._options import require, require_interval
-from weightaudit_rules._reference import ReferenceRule, counterparts, matches, trained, trained_on
+from weightaudit_rules._reference import (
+    ReferenceRule,
+    adapted,
+    counterparts,
+    is_frozen,
+    matches,
+    trained,
+    trained_on,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +38,9 @@ class UpdateRatio(ReferenceRule):
 
     Formula: ||w - w0|| / ||w0||, divided by `steps`, the optimizer's steps between both checkpoints
     (of which the files need not tell). A tensor that has not moved has 0; one that is zero in the
-    reference has an infinite ratio, and is judged by `max` alone.
+    reference has an infinite ratio, and is judged by `max` alone. Weights that both models declare as not
+    trained, and those with low-rank adapters beside them, take no steps: they are judged only where
+    `tensors` names them.
 
     What is normal: it depends on the steps between, so the rule is silent until it is told `min` or
     `max`. Per step, TheDeepChecker expects 1e-4 to 1e-1; SageMaker Debugger's WeightUpdateRatio
@@ -106,8 +116,11 @@ class UpdateRatio(ReferenceRule):
 
     def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
         lower, upper = self.min or 0.0, inf if self.max is None else self.max
+        resting = adapted(comparison).resting
         for one in counterparts(comparison):
             if one.second is None or not self._is_judged(one.second):
+                continue
+            if not self.tensors and (is_frozen(one) or one.second.name in resting):
                 continue
             ratio = (one.difference.relative if one.difference is not None else 0.0) / self.steps
             if not lower <= ratio <= upper:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.tensor import Role
-from weightaudit_rules._gain import GainRule, gain_of, label_of
+from weightaudit_rules._gain import EXTREMES, GainRule, gain_of, gain_of_largest, label_of
 from weightaudit_rules._options import require
+from weightaudit_rules._regularized import shrunk_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from weightaudit.statistics import Stats
+    from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
 
@@ -35,12 +36,14 @@ class VanishingScale(GainRule):
     What is normal: about 1 when training starts, 0.04 to 40 in trained networks that work; the
     heads of policies (PPO) start at 0.01, from an orthogonal initializer with that gain. For
     embeddings and norm scales the root mean square is judged, with bounds 100 times wider. A
-    tensor of zeros is left to WA204.
+    tensor of zeros is left to WA204. Where all squares are below float64 (values below 1.5e-162),
+    the largest magnitude stands for the root mean square, which it is never below.
 
     Known false positives: residual branches and adapters that start at almost nothing, layers
     whose inputs are huge by design, and kernels followed by a normalization, which rescales.
-    The scale of a residual branch starts at 1e-6 in networks with LayerScale: norm scales are at
-    most a warning.
+    A declared regularizer that is strong (L1 of at least 0.001, L2 of at least 0.01) can do it, which
+    is a warning that says so. The scale of a residual branch starts at 1e-6 in networks with
+    LayerScale: norm scales are at most a warning.
 
     How to mend: look for a dead branch, too much weight decay, or a scale factor that was
     applied twice in a conversion; train the layer again, or remove it.
@@ -77,23 +80,36 @@ class VanishingScale(GainRule):
             info={"role": "norm_scale", "layer_class": "LayerScale"},
         ),
         Example(title="gain 0.004", values=lambda: _normal(5e-4), severity=Severity.WARNING),
+        Example(
+            title="float64 weights whose squares are below float64",
+            values=lambda: _normal(1).astype(np.float64) * 1e-300,
+            severity=Severity.ERROR,
+        ),
         Example(title="gain 8e-10", values=lambda: _normal(1e-10), severity=Severity.ERROR),
     )
 
     def __post_init__(self) -> None:
         require(0 <= self.error <= self.warning, "error must not be negative, nor above warning")
 
+    def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
+        return (*super().needs(info), EXTREMES)
+
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain, wider = gain_of(info, stats)
+        at_most = ""
+        if gain == 0:
+            gain, at_most = gain_of_largest(info, stats), "at most "
         if not 0 < gain < self.warning / wider:
             return
+        shrunk = shrunk_by(info)
+        reason = f"; its declared regularizer, {shrunk}, may have driven it there" if shrunk else ""
         for bound, severity in ((self.error, Severity.ERROR), (self.warning, Severity.WARNING)):
-            if 0 < gain < bound / wider:
+            if gain < bound / wider:
                 yield self.finding(
                     info,
-                    f"The {label_of(info)} is {gain:.3g}, below {bound / wider:g}; "
-                    "next to nothing passes through.",
-                    Severity.WARNING if info.role is Role.NORM_SCALE else severity,
+                    f"The {label_of(info)} is {at_most}{gain:.3g}, below {bound / wider:g}; "
+                    f"next to nothing passes through{reason}.",
+                    Severity.WARNING if info.role is Role.NORM_SCALE or shrunk else severity,
                     gain=gain,
                     bound=bound / wider,
                 )

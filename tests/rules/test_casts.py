@@ -172,7 +172,7 @@ def test_the_summary_lists_what_must_stay_wider() -> None:
     assert (half.values["tensors"], half.values["scales"]) == ("variance", "0.0625")
     assert "1 of 4 tensors" in half.message
     assert integer.values["tensors"] == "noisy"
-    assert "1 of 2 tensors (50.00% of the weights)" in integer.message
+    assert "1 of 2 tensors must stay in a wider type (50.00% of the weights)" in integer.message
 
 
 def test_a_finding_names_what_would_help() -> None:

@@ -41,7 +41,7 @@ def test_unsafe_bounds_are_named() -> None:
     """A bound that no float16 norm reaches, and one whose weights vanish, are told apart from safe ones."""
     for config, shape, words in (
         ({"max_value": 300.0}, (64, 8), "the bound 300 itself is above that"),
-        ({"max_value": 0.001}, (64, 8), "64 weights at the bound 0.001 are of the size 0.00013"),
+        ({"max_value": 0.001}, (64, 8), "groups of 64 weights at the bound 0.001 hold 0.00013 on average"),
         ({"max_value": 255.0}, (64, 8), "the bound 255 itself is safe"),
     ):
         (finding,) = precision_findings("float16", "MaxNorm", shape, **config)

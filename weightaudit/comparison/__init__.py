@@ -9,16 +9,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.comparison.result import Comparison, Difference, Match, Status, TensorComparison
+from weightaudit.comparison.result import (
+    ChannelDrift,
+    Comparison,
+    Difference,
+    Match,
+    MovedChannel,
+    Status,
+    TensorComparison,
+)
 
 if TYPE_CHECKING:
     from weightaudit.comparison.comparing import compare as compare
     from weightaudit.comparison.comparing import compare_checkpoints as compare_checkpoints
 
 __all__ = [
+    "ChannelDrift",
     "Comparison",
     "Difference",
     "Match",
+    "MovedChannel",
     "Status",
     "TensorComparison",
     "compare",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.comparison.channels import tally_of
 from weightaudit.comparison.result import Comparison, Match, Status, TensorComparison
 from weightaudit.comparison.steps import Part
 from weightaudit.comparison.tally import Tally
@@ -33,14 +34,14 @@ def compare_arrays(info: TensorInfo, before: NDArray[Any], after: NDArray[Any]) 
     if before.shape != after.shape:
         found = replace(found, status=Status.RESHAPED)
     elif before.dtype != after.dtype:
-        found = replace(found, status=Status.RETYPED, difference=_difference(before, after))
+        found = replace(found, status=Status.RETYPED, difference=_difference(info, before, after))
     elif before.tobytes() != after.tobytes():
-        found = replace(found, status=Status.CHANGED, difference=_difference(before, after))
+        found = replace(found, status=Status.CHANGED, difference=_difference(info, before, after))
     return Comparison("reference", "model", ("example", "example"), (found,), weights_only=True)
 
 
-def _difference(before: NDArray[Any], after: NDArray[Any]) -> Difference:
-    tally = Tally()
+def _difference(info: TensorInfo, before: NDArray[Any], after: NDArray[Any]) -> Difference:
+    tally = Tally(channels=tally_of(info, after.shape))
     with np.errstate(all="ignore"):
         tally.add(_part(before), _part(after), Scratch())
     return tally.finish(before.shape, components(before.dtype.name))

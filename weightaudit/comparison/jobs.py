@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightaudit.comparison.channels import ChannelTally, tally_of
 from weightaudit.comparison.steps import Operand, numbers_in_step, same_bits, stretches
 from weightaudit.comparison.tally import Tally
 from weightaudit.engine.numpy_engine import available_cpus
@@ -52,6 +53,10 @@ class Job:
         """Whether the numbers of both are the stored ones: then equal bits prove equal numbers."""
         return self.one.is_plain and self.other.is_plain
 
+    def channels(self) -> ChannelTally | None:
+        """Start counting output channels, as far as the tensor has any."""
+        return tally_of(self.pair.second, self.other.decoder.info.shape)
+
     @property
     def nbytes(self) -> int:
         """Bytes of both."""
@@ -79,8 +84,11 @@ def measure(jobs: Sequence[Job], workers: int | None, progress: Progress | None)
     worth = [job for job in jobs if not job.failure and (job.differs or not job.is_plain)]
     for job, done in _each(worth, _measure, workers, partial(progress, "measuring") if progress else None):
         job.failure = job.failure or done.failure
-        if done.tally is not None:
-            job.tally.merge(done.tally)
+        if done.tally is None:
+            continue
+        if job.tally.channels is None:
+            job.tally.channels = job.channels()
+        job.tally.merge(done.tally)
 
 
 def _each(
@@ -125,7 +133,7 @@ def _look(job: Job, unit: Unit, scratch: Scratch) -> None:
 
 
 def _measure(job: Job, unit: Unit, scratch: Scratch) -> Tally:
-    tally = Tally()
+    tally = Tally(channels=job.channels())
     for one, other in numbers_in_step(job.one, job.other, unit.start, unit.count, scratch):
         tally.add(one, other, scratch)
     return tally

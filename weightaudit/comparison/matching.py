@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from weightaudit.comparison.content import fingerprints, pair_by_turns
+from weightaudit.comparison.ordering import pair_in_order
 from weightaudit.comparison.pairing import Pairing, agree
 from weightaudit.comparison.paths import (
     MOST_PREFIXES,
@@ -64,6 +65,8 @@ def match_tensors(
     _by_tokens(pairing, Match.CONTENT, prints)
     _by_layer(pairing, trusted=trusted)
     pair_by_turns(pairing, prints)
+    pair_in_order(pairing, (models[0].layers, models[1].layers), trusted=trusted)
+    _by_layer(pairing, trusted=trusted)
     return pairing
 
 

@@ -67,8 +67,10 @@ class OpenReference:
         """Return one sentence for the report: what was compared, and how much of it moved."""
         pairs = [one for one in found.tensors if one.moved is not None]
         moved = sum(bool(one.moved) for one in pairs)
-        alone = f"{found.count(Status.REMOVED)} are gone, {found.count(Status.ADDED)} are new"
-        both = f"of {len(pairs)} tensors that are in both, {moved} differ"
+        gone, new = found.count(Status.REMOVED), found.count(Status.ADDED)
+        alone = f"{gone} {'is' if gone == 1 else 'are'} gone, {new} {'is' if new == 1 else 'are'} new"
+        tensors = "the 1 tensor that is" if len(pairs) == 1 else f"{len(pairs)} tensors that are"
+        both = f"of {tensors} in both, {moved} {'differs' if moved == 1 else 'differ'}"
         return f"Compared with {self.source.path} ({self.source.container}): {both}; {alone}."
 
     def unread(self, found: Comparison) -> Iterator[Skipped]:

@@ -38,13 +38,47 @@ class Match(StrEnum):
     NAME = "name"
     """Both have the same name."""
     PLACE = "place"
-    """Both have the same place in their files: how Keras itself finds weights when it loads them."""
+    """Both have the same place in their files: how Keras itself finds weights when it loads them; or in
+    the order of their kind, where both models have as many of it and order is all that tells."""
     PATH = "path"
     """Their paths are the same but for what a container puts before them."""
     LAYER = "layer"
     """Their layers are paired, and they are the same variable of it, or the only one of its shape."""
     CONTENT = "content"
     """They are the same bit for bit, and not one value repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedChannel:
+    """One output channel of a kernel in two models.
+
+    Attributes:
+        index: Its index along the output axes.
+        relative: Norm of the difference over the norm of the first.
+        cosine: Cosine of the angle between both; 0 if the second is zero.
+        gain_ratio: How many times larger the second is, by its norm.
+    """
+
+    index: tuple[int, ...]
+    relative: float
+    cosine: float
+    gain_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDrift:
+    """How far the output channels of a kernel moved.
+
+    Attributes:
+        channels: How many there are.
+        median: Median of their relative changes, but for channels whose norm is below a tenth of the
+            median norm.
+        furthest: Of the same, the eight with the largest relative change, the largest first.
+    """
+
+    channels: int
+    median: float
+    furthest: tuple[MovedChannel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +107,8 @@ class Difference:
         cosine: Cosine of the angle between both as vectors; NaN if either norm is zero.
         norm_before: Euclidean norm of the first; infinite where its sum of squares exceeds float64.
         norm_after: That of the second.
+        channels: How far its output channels moved; None for what is no kernel with 2 to 65,536 channels
+            of at least 16 numbers each.
     """
 
     size: int
@@ -93,6 +129,7 @@ class Difference:
     cosine: float
     norm_before: float
     norm_after: float
+    channels: ChannelDrift | None = None
 
     @property
     def gain_ratio(self) -> float:

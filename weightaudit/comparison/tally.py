@@ -13,6 +13,7 @@ from weightaudit.comparison.result import Difference
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from weightaudit.comparison.channels import ChannelTally
     from weightaudit.comparison.steps import Part
     from weightaudit.statistics.block import Scratch
 
@@ -52,6 +53,7 @@ class Tally:
     nonfinite_new: int = 0
     nonfinite_gone: int = 0
     nonfinite_other: int = 0
+    channels: ChannelTally | None = None
 
     def add(self, one: Part, other: Part, scratch: Scratch) -> None:
         """Take in the next numbers of both tensors.
@@ -73,12 +75,17 @@ class Tally:
         places = None
         if not isfinite(squares):
             self._count_nonfinite(before, after, differ)
-            places = np.flatnonzero(np.isfinite(before) & np.isfinite(after))
+            finite = np.isfinite(before) & np.isfinite(after)
+            self._add_channels((before, after, between), one.start, scratch, finite)
+            places = np.flatnonzero(finite)
             before, after, between = before[places], after[places], between[places]
             squares = _dot(between, between)
+        else:
+            self._add_channels((before, after, between), one.start, scratch)
         self.squares_between += squares
-        self.squares_before += _dot(before, before)
-        self.squares_after += _dot(after, after)
+        if self.channels is None:
+            self.squares_before += _dot(before, before)
+            self.squares_after += _dot(after, after)
         self.products += _dot(before, after)
         self._find_largest(before, after, between, one.start, places)
 
@@ -86,6 +93,8 @@ class Tally:
         """Take in the tally of the stretch that follows this one."""
         for name in _ADDED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        if self.channels is not None and other.channels is not None:
+            self.channels.merge(other.channels)
         if other.largest > self.largest:
             self.largest, self.place = other.largest, other.place
             self.before, self.after = other.before, other.after
@@ -99,11 +108,16 @@ class Tally:
         """
         moved = self.place >= 0
         place = np.unravel_index(self.place // parts, shape) if moved else ()
-        norms = sqrt(self.squares_before) * sqrt(self.squares_after)
+        squares = self.squares_before, self.squares_after
+        if self.channels is not None:
+            # The sums of the channels are those of the whole, and one look at the numbers is less.
+            squares = self.channels.squares()
+        norm_before, norm_after = map(sqrt, squares)
+        norms = norm_before * norm_after
         return Difference(
             size=self.size,
             elements=self.elements,
-            relative=_ratio(sqrt(self.squares_between), sqrt(self.squares_before)),
+            relative=_ratio(sqrt(self.squares_between), norm_before),
             largest=self.largest,
             place=tuple(map(int, place)) if moved else None,
             before=self.before if moved else None,
@@ -117,9 +131,20 @@ class Tally:
             nonfinite_gone=self.nonfinite_gone,
             nonfinite_other=self.nonfinite_other,
             cosine=_within_one(self.products / norms) if norms else nan,
-            norm_before=sqrt(self.squares_before),
-            norm_after=sqrt(self.squares_after),
+            norm_before=norm_before,
+            norm_after=norm_after,
+            channels=None if self.channels is None else self.channels.finish(),
         )
+
+    def _add_channels(
+        self, arrays: tuple[Wide, Wide, Wide], start: int, scratch: Scratch, finite: Mask | None = None
+    ) -> None:
+        if self.channels is None:
+            return
+        if finite is not None:
+            before, after, between = (np.where(finite, values, 0.0) for values in arrays)
+            arrays = before, after, between
+        self.channels.add(arrays, start, scratch)
 
     def _count_nonfinite(self, before: Wide, after: Wide, differ: Mask) -> None:
         bad_before, bad_after = ~np.isfinite(before), ~np.isfinite(after)
