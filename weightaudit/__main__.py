@@ -17,6 +17,8 @@ from weightaudit.errors import WeightauditError
 from weightaudit.report import ExitCode
 from weightaudit.storage.termination import Terminated
 
+NAME = "weightaudit"
+
 INTERRUPTED = 130
 """Exit code of a process that was interrupted: 128 and the number of SIGINT."""
 
@@ -47,9 +49,9 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        application(sys.argv[1:])()
+        application(sys.argv[1:])(prog_name=NAME)
     except SystemExit as exit_:
-        return _exit_code(exit_)
+        return int(exit_.code or 0) if _is_completing() else _exit_code(exit_)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Terminated as end:
@@ -81,6 +83,12 @@ def _reserve_streams() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w", closefd=False), write_through=True))
+
+
+def _is_completing() -> bool:
+    """Say whether Typer talks to a shell about completion; it leaves in a way of its own then."""
+    asked = {"--install-completion", "--show-completion"}.intersection(sys.argv[1:2])
+    return bool(asked) or f"_{NAME.upper()}_COMPLETE" in os.environ
 
 
 def _exit_code(exit_: SystemExit) -> int:

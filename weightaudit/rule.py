@@ -152,8 +152,8 @@ class Rule:
         """Say whether `applies` and `needs` are the same for all tensors of one kind.
 
         Then they are asked once per kind instead of once per tensor: of tensors that may differ in
-        `name`, `key`, `layer`, `trainable`, what the model declares and the keys that `quantization`
-        names, and in nothing else. `weightaudit.testing.check_rule` watches that they look at none of these.
+        `name`, `key`, `layer`, `trainable`, what the model declares (its policy too) and the keys that
+        `quantization` names, and in nothing else. `weightaudit.testing.check_rule` watches that they look at none of these.
         """
         return False
 

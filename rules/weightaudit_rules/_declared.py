@@ -26,7 +26,7 @@ NORMS = frozenset({"MaxNorm", "MinMaxNorm", "UnitNorm"})
 KERAS_EPSILON = 1e-7
 """What Keras adds to a norm before it divides by it, so that a group ends that much below a bound."""
 
-_QUANTIZED = {"int8": 2 / 127, "int4": 2 / 7}
+_QUANTIZED = {"int8": 2 / 127, "int4": 2 / 7, "gptq": 2 / 7, "awq": 2 / 7}
 """Twice the step of a quantized weight, as a share of its channel's largest magnitude."""
 
 _ARGUMENTS = ("min_value", "max_value", "rate", "axis")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from weightaudit.statistics import Statistic
     from weightaudit.tensor import TensorInfo
 
+_OWN_NEEDS: tuple[Statistic[Any], ...] = (EXTREMES,)
 _STATISTICS = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
 _CONSTANT = frozenset({Role.BIAS, Role.NORM_OFFSET, Role.NORM_SCALE})
 _SCALES = frozenset({Role.NORM_OFFSET, Role.NORM_SCALE})
@@ -157,7 +158,7 @@ class StatisticsNeverUpdated(Rule):
         if not statistics:
             return {}
         constants = {info.name: STATE_NEEDS for info in model.tensors if _begins_constant(info)}
-        return constants | {info.name: (EXTREMES,) for info in statistics}
+        return constants | dict.fromkeys((info.name for info in statistics), _OWN_NEEDS)
 
     def check_model(self, model: Measured) -> Iterator[Finding]:
         statistics: dict[str, dict[Role, TensorInfo]] = {}

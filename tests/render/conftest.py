@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from math import inf, nan
+from typing import Any
 
 import numpy as np
 import pytest
 
-from weightaudit.report import Coverage, ModelReport, Report, Skipped
-from weightaudit.rule import Finding, Severity
+from weightaudit.render.view import View
+from weightaudit.report import Coverage, LeftOut, ModelReport, Report, Skipped, Suppressed
+from weightaudit.rule import Finding, Rule, Severity
 from weightaudit.statistics import Block, Extremes, Moments, NonFinite, Peak, Stats, Zeros
 from weightaudit.tensor import Evidence, Role, TensorInfo
+from weightaudit_rules.expired_suppression import ExpiredSuppression
+from weightaudit_rules.low_precision_overflow import LowPrecisionOverflow
+from weightaudit_rules.nan_values import NanValues
 
 HOSTILE = (
     "\x1b[2J\x1b]0;owned\x07kernel",
@@ -22,6 +27,12 @@ HOSTILE = (
     "lone \udc80 surrogate",
     "back\\x1bslash",
     '"quoted", <b>html</b> & =1+1',
+    "=cmd|' /C calc'!A0",
+    "]]> <!ENTITY x SYSTEM 'file:///etc/passwd'> &x; <?pi?>",
+    "| pipe | `tick` **bold** ~~gone~~ $x$ [a](https://evil.test) ![b](c)",
+    "@team #1 :warning: https://evil.test www.evil.test a_b _c_",
+    "{0} {evil} 100% %0A%0D",
+    "nul \x00 non-character \ufffe",
     "n" * 10_000,
 )
 
@@ -94,3 +105,55 @@ def hostile() -> Report:
         for text in HOSTILE
     ]
     return Report(models)
+
+
+@pytest.fixture
+def view() -> View:
+    """A view with three rules that judged, one of them the policy, and their names."""
+    judges: tuple[type[Rule], ...] = (NanValues, LowPrecisionOverflow, ExpiredSuppression)
+    rules = {rule.code: rule for rule in judges}
+    return View(rules=rules, active=tuple(rules))
+
+
+@pytest.fixture
+def settled() -> Report:
+    """A report with suppressed findings, and with findings about the policy itself."""
+
+    def finding(code: str, severity: Severity, tensor: str | None, message: str) -> Finding:
+        return Finding(code, severity, tensor, message, {"count": 1})
+
+    model = ModelReport(
+        path="models/settled.keras",
+        container="Keras archive",
+        findings=(finding("WA210", Severity.WARNING, "b/kernel", "1 of 4 values becomes infinite."),),
+        suppressed=(
+            Suppressed(
+                finding("WA101", Severity.ERROR, "a/kernel", "1 of 4 values are NaN."),
+                "It is masked.",
+                "weightaudit.toml: suppress[0]",
+            ),
+        ),
+        coverage=Coverage(2, 2, 0, 32),
+    )
+    return Report(
+        (model,),
+        Severity.WARNING,
+        left_out=(LeftOut("models/notes.txt", "a text"),),
+        policy="weightaudit.toml",
+        policy_findings=(finding("WA901", Severity.ERROR, None, "suppress[1] expired on 2026-01-01."),),
+    )
+
+
+def sample(found: list[Any], most: int = 40) -> list[Any]:
+    """Return the first and the last of many that are alike: to check each against a schema takes minutes."""
+    return found if len(found) <= most else [*found[: most // 2], *found[-most // 2 :]]
+
+
+def crowd(number: int) -> Report:
+    """Return a report with that many findings, of all severities, in one model."""
+    levels = tuple(Severity)
+    findings = tuple(
+        Finding("WA101", levels[index % 3], f"layer_{index}/kernel", "NaN.", {"count": index})
+        for index in range(number)
+    )
+    return Report((ModelReport("big.keras", "Keras archive", findings, coverage=Coverage(1, 1, 0, 4)),))

@@ -8,6 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from weightaudit.fingerprint import fingerprint
 from weightaudit.render.json import render_json, schema
 from weightaudit.report import ModelReport, Report
 from weightaudit.rule import Finding, Severity
@@ -43,6 +44,7 @@ def test_a_report_says_the_whole_outcome(report: Report) -> None:
         "skipped": 1,
         "bytes": 102_401_023,
         "findings": {"error": 1, "warning": 1, "note": 1},
+        "suppressed": 0,
     }
     assert [model["failure"] for model in document["models"]] == [
         None,
@@ -62,6 +64,7 @@ def test_a_finding_keeps_what_was_measured(report: Report, names: dict[str, str]
         "tensor": "head/kernel",
         "message": "1 of 6 elements is NaN.",
         "values": {"ok": False, "share": "NaN"},
+        "fingerprint": fingerprint("WA101", "sick.keras", "head/kernel"),
     }
     assert overflow["tensor"] is None
     assert overflow["values"] == {"low": "-Infinity", "peak": "Infinity", "why": None}
@@ -128,3 +131,17 @@ def test_hostile_names_are_data(hostile: Report) -> None:
         expected = model.path.replace("\udc80", r"\udc80")
         assert shown["path"] == shown["tensors"][0]["name"] == expected
         assert shown["findings"][0]["values"] == {"text": expected}
+
+
+def test_what_does_not_count_is_told_apart(settled: Report) -> None:
+    """Suppressed findings, those about the policy, and files that were left out have places of their own."""
+    document = parsed(settled)
+    (model,) = document["models"]
+    assert [one["code"] for one in model["findings"]] == ["WA210"]
+    (suppressed,) = model["suppressed"]
+    assert (suppressed["reason"], suppressed["source"]) == ("It is masked.", "weightaudit.toml: suppress[0]")
+    assert document["policy"]["file"] == "weightaudit.toml"
+    assert [one["code"] for one in document["policy"]["findings"]] == ["WA901"]
+    assert document["left_out"] == [{"path": "models/notes.txt", "reason": "a text"}]
+    assert document["summary"]["findings"] == {"error": 1, "warning": 1, "note": 0}
+    assert document["summary"]["suppressed"] == 1

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from weightaudit.cli import completing
 from weightaudit.cli.selection import Modules, PolicyFile, load, split
 from weightaudit.errors import UsageError
 
@@ -13,7 +14,11 @@ from weightaudit.errors import UsageError
 def explain(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="Rule or projection, such as WA101, nan-values or max_norm."),
+        typer.Argument(
+            metavar="NAME",
+            help="Rule or projection, such as WA101, nan-values or max_norm.",
+            autocompletion=completing.pages,
+        ),
     ],
     *,
     policy: PolicyFile = None,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from weightaudit.cli import completing
+
 
 class FailOn(StrEnum):
     """Choices of ``--fail-on``."""
@@ -38,11 +40,17 @@ Select = Annotated[
         "--select",
         metavar="CODES",
         help="Judge by these rules only: codes, prefixes or names, separated by commas.",
+        autocompletion=completing.rules,
     ),
 ]
 Ignore = Annotated[
     list[str] | None,
-    typer.Option("--ignore", metavar="CODES", help="Leave out these rules, and those the policy ignores."),
+    typer.Option(
+        "--ignore",
+        metavar="CODES",
+        help="Leave out these rules, and those the policy ignores.",
+        autocompletion=completing.rules,
+    ),
 ]
 OutputFile = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there, not to stdout.")

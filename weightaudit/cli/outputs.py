@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weightaudit.cli import completing
 from weightaudit.cli.output import check_output, destination, say, write_file, write_stdout
 from weightaudit.errors import UsageError
 from weightaudit.policy import did_you_mean
@@ -28,6 +29,7 @@ Formats = Annotated[
         metavar="FORMAT[=FILE]",
         help="Format of the report, and the file that it goes to; may be given again.  [default: text]",
         show_default=False,
+        autocompletion=completing.formats,
     ),
 ]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from enum import Enum
 from math import isfinite
-from textwrap import dedent, fill
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.documentation import documentation, summary
 from weightaudit.options import options_of, toml_key
 from weightaudit.projections.catalogue import parameters_of, signature
 from weightaudit.rule import Rule
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 PAGE_WIDTH = 100
 """Columns of a page where nobody says how many there are, and the most that reads well."""
-
-_SECTION = re.compile(r"^Attributes:\n((?:(?: .*)?(?:\n|$))*)", re.MULTILINE)
-_ATTRIBUTE = re.compile(r"^(\w+):(.*(?:\n[ \t].*)*)", re.MULTILINE)
 
 
 def rules_text(rules: Sequence[type[Rule]], width: int | None = None) -> str:
@@ -43,7 +40,7 @@ def rules_text(rules: Sequence[type[Rule]], width: int | None = None) -> str:
         f"{rule.code:{code_width}}  {name:{name_width}}  {rule.severity.label:7}  "
         for rule, name in zip(rules, names, strict=True)
     ]
-    lines = [head + _summary(rule) for rule, head in zip(rules, heads, strict=True)]
+    lines = [head + summary(rule) for rule, head in zip(rules, heads, strict=True)]
     if width is not None:
         lines = [_wrapped(line, width, len(heads[0])) for line in lines]
     if any(name.endswith("*") for name in names):
@@ -64,7 +61,7 @@ def rule_page(rule: type[Rule], width: int = PAGE_WIDTH) -> str:
         width: Columns; fewer than 40 are not used, nor more than `PAGE_WIDTH`.
     """
     width = max(40, min(width, PAGE_WIDTH))
-    text, described = _documentation(rule)
+    text, described = documentation(rule)
     parts = [f"{rule.code} {rule.name} ({rule.severity.label})"]
     parts += [_reflowed(paragraph, width) for paragraph in re.split(r"\n\s*\n", text)]
     options = options_of(rule)
@@ -89,7 +86,7 @@ def projection_page(projection: type[Projection], width: int = PAGE_WIDTH) -> st
         width: Columns; fewer than 40 are not used, nor more than `PAGE_WIDTH`.
     """
     width = max(40, min(width, PAGE_WIDTH))
-    text, described = _documentation(projection)
+    text, described = documentation(projection)
     parts = [_wrapped(f"--project '{signature(projection)}'", width, 4)]
     parts += [_reflowed(paragraph, width) for paragraph in re.split(r"\n\s*\n", text)]
     parameters = parameters_of(projection)
@@ -106,17 +103,6 @@ def _parameter(parameter: Parameter, described: Mapping[str, str], width: int) -
     words = described.get(option.name, "")
     body = [_wrapped(f"      {words}", width, 6)] if words else []
     return [_wrapped(f"  {option.name}: {kind}; {default}", width, 6), *body]
-
-
-def _documentation(documented: type) -> tuple[str, dict[str, str]]:
-    """Return a docstring without its Attributes, and what those say of each option."""
-    text = inspect.cleandoc(documented.__doc__ or "")
-    section = _SECTION.search(text)
-    if section is None:
-        return text, {}
-    found = _ATTRIBUTE.findall(dedent(section[1]))
-    described = {name: " ".join(words.split()) for name, words in found}
-    return (text[: section.start()] + text[section.end() :]).strip(), described
 
 
 def _option(option: Option, description: str, width: int) -> list[str]:
@@ -144,17 +130,13 @@ def is_mendable(rule: type[Rule]) -> bool:
     return rule.projection is not Rule.projection
 
 
-def _summary(rule: type[Rule]) -> str:
-    return _documentation(rule)[0].partition("\n")[0]
-
-
 def _rule_json(rule: type[Rule]) -> dict[str, Any]:
-    _, described = _documentation(rule)
+    _, described = documentation(rule)
     return {
         "code": rule.code,
         "name": rule.name,
         "severity": rule.severity.label,
-        "summary": _summary(rule),
+        "summary": summary(rule),
         "active_by_default": rule().is_active(),
         "mended_by_repair": is_mendable(rule),
         "module": rule.__module__,

@@ -24,6 +24,14 @@ class ReportFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    JSONL = "jsonl"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    HTML = "html"
 
     @property
     def detail(self) -> Detail:
@@ -31,7 +39,7 @@ class ReportFormat(StrEnum):
         return _DETAILS.get(self, Detail.VERDICT)
 
 
-_DETAILS: dict[ReportFormat, Detail] = {}
+_DETAILS: dict[ReportFormat, Detail] = {ReportFormat.CSV: Detail.FIGURES, ReportFormat.HTML: Detail.PICTURES}
 
 
 def render(report: Report, output_format: ReportFormat, view: View) -> str:

@@ -12,6 +12,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.comparison.result import Status
+from weightaudit.fingerprint import fingerprinted
+from weightaudit.render.entries import identified, policy_path
 from weightaudit.render.plain import json_text, plain, safe_text
 from weightaudit.render.summary import VERDICTS, count, figures, obstacle, ordered
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from weightaudit.comparison.result import Comparison, TensorComparison
     from weightaudit.render.view import View
-    from weightaudit.report import Coverage, ModelReport, Reference, Report
+    from weightaudit.report import Coverage, LeftOut, ModelReport, Reference, Report, Suppressed
     from weightaudit.rule import Finding
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
@@ -54,17 +56,41 @@ def render_json(report: Report, *, verbose: bool = False, names: Mapping[str, st
     document = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "weightaudit", "version": tool_version()},
-        "exit_code": int(report.exit_code),
-        "verdict": VERDICTS[report.exit_code],
-        "fail_on": None if report.fail_on is None else report.fail_on.label,
-        "summary": _summary(report),
-        "reference": _reference(report.reference),
+        **outcome(report),
+        "summary": summary_json(report),
+        "reference": reference_json(report.reference),
+        "policy": {
+            "file": safe_text(report.policy) or None,
+            "findings": policy_findings_json(report, names or {}),
+        },
         "models": [_model(model, names or {}, verbose=verbose) for model in report.models],
+        "left_out": [left_out_json(one) for one in report.left_out],
     }
     return json_text(document)
 
 
-def _reference(reference: Reference | None) -> dict[str, Any] | None:
+def outcome(report: Report) -> dict[str, Any]:
+    """Return the verdict, and what decided it."""
+    return {
+        "exit_code": int(report.exit_code),
+        "verdict": VERDICTS[report.exit_code],
+        "fail_on": None if report.fail_on is None else report.fail_on.label,
+    }
+
+
+def left_out_json(one: LeftOut) -> dict[str, str]:
+    """Return a file that was not taken for a model."""
+    return {"path": safe_text(one.path), "reason": safe_text(one.reason)}
+
+
+def policy_findings_json(report: Report, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what is wrong with the policy or the baseline."""
+    found = fingerprinted(policy_path(report), ordered(report.policy_findings))
+    return [marked(finding, mark, names) for finding, mark in found]
+
+
+def reference_json(reference: Reference | None) -> dict[str, Any] | None:
+    """Return what the models were judged against."""
     if reference is None:
         return None
     return {
@@ -82,7 +108,8 @@ def tool_version() -> str:
         return "unknown"
 
 
-def _summary(report: Report) -> dict[str, Any]:
+def summary_json(report: Report) -> dict[str, Any]:
+    """Return totals over all models."""
     return {
         "models": len(report.models),
         "complete": sum(model.is_complete for model in report.models),
@@ -91,10 +118,25 @@ def _summary(report: Report) -> dict[str, Any]:
         "skipped": sum(len(model.skipped) for model in report.models),
         "bytes": sum(model.coverage.nbytes for model in report.models),
         "findings": count(report.findings),
+        "suppressed": sum(len(model.suppressed) for model in report.models),
     }
 
 
 def _model(model: ModelReport, names: Mapping[str, str], *, verbose: bool) -> dict[str, Any]:
+    counted, suppressed = identified(model)
+    return {
+        **model_json(model),
+        "findings": [marked(finding, mark, names) for finding, mark in counted],
+        "suppressed": [suppressed_json(one, mark, names) for one, mark in suppressed],
+        "skipped": [
+            {"tensor": safe_text(one.tensor), "reason": safe_text(one.reason)} for one in model.skipped
+        ],
+        "tensors": tensors_json(model, verbose=verbose),
+    }
+
+
+def model_json(model: ModelReport) -> dict[str, Any]:
+    """Return what is said of a model as a whole."""
     failure = obstacle(model)
     return {
         "path": safe_text(model.path),
@@ -102,14 +144,20 @@ def _model(model: ModelReport, names: Mapping[str, str], *, verbose: bool) -> di
         "complete": model.is_complete,
         "failure": None if failure is None else safe_text(failure),
         "coverage": _coverage(model.coverage),
-        "findings": [finding_json(finding, names) for finding in ordered(model.findings)],
-        "skipped": [
-            {"tensor": safe_text(one.tensor), "reason": safe_text(one.reason)} for one in model.skipped
-        ],
         "notes": [safe_text(remark) for remark in model.notes],
         "reference": None if model.comparison is None else _comparison(model.comparison),
-        "tensors": _tensors(model, verbose=verbose),
     }
+
+
+def marked(finding: Finding, mark: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a finding of a report, with its fingerprint."""
+    return finding_json(finding, names) | {"fingerprint": mark}
+
+
+def suppressed_json(one: Suppressed, mark: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a finding that does not count, and why."""
+    why = {"reason": safe_text(one.reason), "source": safe_text(one.source)}
+    return marked(one.finding, mark, names) | why
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:
@@ -121,7 +169,8 @@ def _comparison(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _tensors(model: ModelReport, *, verbose: bool) -> list[dict[str, Any]]:
+def tensors_json(model: ModelReport, *, verbose: bool) -> list[dict[str, Any]]:
+    """Return every tensor of a model; `verbose` adds what was measured."""
     pairs = model.comparison.tensors if verbose and model.comparison is not None else ()
     moved = {one.second.name: one for one in pairs if one.second is not None}
     documents: list[dict[str, Any]] = []

@@ -1,0 +1,44 @@
+"""What a shell is offered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import CommandLine
+
+
+def offered(cli: CommandLine, line: str) -> list[str]:
+    """Return what bash is offered for the last word of a line."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    done = cli(env={"_WEIGHTAUDIT_COMPLETE": "complete_bash", **words})
+    assert done.code == 0, done.err
+    assert done.err == ""
+    return done.out.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("weightaudit che", ["check"]),
+        ("weightaudit check --select WA10", ["WA101", "WA102", "WA103"]),
+        ("weightaudit check --ignore WA101,nan-", ["WA101,nan-values"]),
+        ("weightaudit check -f js", ["json", "jsonl"]),
+        ("weightaudit explain max", ["max_norm"]),
+        ("weightaudit explain nan", ["nan-values"]),
+        ("weightaudit explain nothing-like-that", []),
+    ],
+)
+def test_rules_formats_and_projections_are_offered(cli: CommandLine, line: str, words: list[str]) -> None:
+    """A beginning is completed to all that begin so, and a list after its last comma."""
+    assert offered(cli, line) == words
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_is_printed(cli: CommandLine, shell: str) -> None:
+    """--show-completion prints a script for the program's own name, and exits with 0."""
+    done = cli("--show-completion", shell)
+    assert done.code == 0, done.err
+    assert "_WEIGHTAUDIT_COMPLETE" in done.out
