@@ -24,7 +24,7 @@ FAMILIES = {
     "WA4": ("Structure", "Parts of the model that do nothing."),
     "WA5": ("Training", "What was to be learned was learned, and training can go on."),
     "WA6": ("Against a reference", "What changed since another checkpoint; silent without `--reference`."),
-    "WA9": ("The audit itself", "Reserved."),
+    "WA9": ("The audit itself", "What is wrong with the policy or the baseline itself."),
 }
 
 INTRODUCTION = """\

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weightaudit.cache import Store, recall, remember
 from weightaudit.catalog import Absent
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
+from weightaudit.deciding import decided
 from weightaudit.discover import Target, search, stripped
 from weightaudit.engine.choice import NUMPY, Engine, Name
 from weightaudit.engine.scanning import Subject
@@ -25,8 +26,10 @@ from weightaudit.profiling import clocked
 from weightaudit.registry import configure, load_registry
 from weightaudit.report import Coverage, LeftOut, ModelReport, Report, Skipped
 from weightaudit.rule import Measured, Severity
+from weightaudit.suppressing import suppress
 
 if TYPE_CHECKING:
+    from weightaudit.baseline import Baseline
     from weightaudit.comparison.reference import OpenReference
     from weightaudit.comparison.result import Comparison
     from weightaudit.engine.numpy_engine import Measurement
@@ -48,6 +51,7 @@ def audit(
     engine: Name = "numpy",
     reference: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
+    baseline: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Audit one or more saved models.
 
@@ -64,12 +68,14 @@ def audit(
         reference: Checkpoint that every model is judged against: a path, or a version such as
             ``model.keras@3``; by default none, and the rules that need one are silent.
         config: Configuration of the model, for weights that were saved without one; see `open_checkpoint`.
+        baseline: File with findings that are known, which do not count unless they became worse; by
+            default every finding counts. See ``docs/baseline.md``.
 
     Returns:
         The report; a model that cannot be read is in it with its reason, not an exception.
 
     Raises:
-        UsageError: A path does not exist, the policy is wrong, or TensorFlow is not installed.
+        UsageError: A path does not exist, the policy or the baseline is wrong, or TensorFlow is missing.
         RuleError: A rule could not be loaded.
         UnsupportedFormatError: A directory holds no saved model.
         ReadError: The reference cannot be read.
@@ -80,6 +86,11 @@ def audit(
     rules = configure(load_registry(policy.plugins), policy)
     found = search([os.fspath(name) for name in names])
     store = None if cache is None else Store(Path(cache))
+    known = None
+    if baseline is not None:
+        from weightaudit.baseline import read_baseline
+
+        known = read_baseline(baseline)
     with referring(reference, limits) as beside:
         return audit_targets(
             found.targets,
@@ -91,6 +102,7 @@ def audit(
             left_out=found.left_out,
             reference=beside,
             config=config,
+            baseline=known,
         )
 
 
@@ -135,6 +147,7 @@ def audit_targets(
     left_out: Sequence[LeftOut] = (),
     reference: OpenReference | None = None,
     config: str | os.PathLike[str] | None = None,
+    baseline: Baseline | None = None,
 ) -> Report:
     """Audit models that were found already; see `audit`."""
     others = list(left_out)
@@ -165,7 +178,7 @@ def audit_targets(
         except (ReadError, RuleError) as error:
             models.append(ModelReport(target.label, failure=str(error)))
     source = None if reference is None else reference.source
-    return Report(tuple(models), fail_on, tuple(others), source)
+    return decided(Report(tuple(models), fail_on, tuple(others), source), rules, baseline)
 
 
 def audit_checkpoint(
@@ -204,7 +217,8 @@ def audit_checkpoint(
     defects = (*checkpoint.defects, *measured.defects)
     model = replace(unmeasured, stats=measured.stats, defects=defects, reference=beside)
     with clocked(means.profile, "judge"):
-        findings, unjudged = judge(model, tasks, rules)
+        found, unjudged = judge(model, tasks, rules)
+        findings, suppressed = suppress(found, label, rules.excuses)
     skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
     if reference is not None and beside is not None:
         known = {one.tensor for one in skipped}
@@ -220,6 +234,7 @@ def audit_checkpoint(
         stats=measured.stats,
         defects=model.defects,
         comparison=beside,
+        suppressed=suppressed,
     )
 
 

@@ -130,7 +130,7 @@ def _choices(hint: Any) -> list[str]:
 
 def _convert(value: Any, hint: Any) -> Any:
     """Return the value as the type; TypeError if it does not fit."""
-    members = _members(hint)
+    members = members_of(hint)
     if len(members) > 1:
         return _convert_any(value, members)
     if hint is type(None) and value == "none":
@@ -174,13 +174,14 @@ def _member(value: Any, enum: type[Enum]) -> Enum:
     raise TypeError
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
+def members_of(hint: Any) -> tuple[Any, ...]:
+    """Return the types that a union has, or the type itself."""
     return get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint,)
 
 
 def _wording(hint: Any) -> str:
     """Say a type in words; TypeError for one that no policy can give."""
-    members = _members(hint)
+    members = members_of(hint)
     if len(members) > 1:
         words = [_wording(member) for member in members]
         return f"{', '.join(words[:-1])} or {words[-1]}"

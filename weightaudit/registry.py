@@ -6,17 +6,19 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.errors import PolicyError, RuleError
 from weightaudit.options import convert_options
 from weightaudit.plugins import load_rules
-from weightaudit.policy import Override, Policy, RuleSettings, did_you_mean
+from weightaudit.policy import Override, Policy, RuleSettings, Suppression, did_you_mean
 from weightaudit.rule import Rule
+from weightaudit.suppressing import Excuse, any_of, excuse
+from weightaudit.upkeep import UpkeepRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import date
 
     from weightaudit.rule import Severity
     from weightaudit.tensor import TensorInfo
@@ -137,6 +139,8 @@ class RuleSet:
 
     Attributes:
         judges: Rules in force where no override matches; they also judge whole models.
+        policy: The policy that it was made from.
+        excuses: The suppressions of that policy, also those that expired.
     """
 
     def __init__(
@@ -145,7 +149,12 @@ class RuleSet:
         settings: Mapping[str, _Settings],
         layers: Sequence[_Layer],
         change: Callable[[Rule], Rule] | None = None,
+        *,
+        policy: Policy | None = None,
+        excuses: Sequence[Excuse] = (),
     ) -> None:
+        self.policy = policy or Policy()
+        self.excuses = excuses
         self._change = change
         self._rules = rules
         self._settings = settings
@@ -171,7 +180,13 @@ class RuleSet:
 
     def mapped(self, change: Callable[[Rule], Rule]) -> RuleSet:
         """Return the same set with every configured rule replaced by what `change` makes of it."""
-        return RuleSet(self._rules, self._settings, self._layers, change)
+        return RuleSet(
+            self._rules, self._settings, self._layers, change, policy=self.policy, excuses=self.excuses
+        )
+
+    def codes(self) -> frozenset[str]:
+        """Return the codes of the rules that judge, if only some tensors."""
+        return frozenset(judge.rule.code for judges in self.variants() for judge in judges)
 
     def variants(self) -> tuple[tuple[Judge, ...], ...]:
         """Return `judges`, and what each override on its own makes of them."""
@@ -208,27 +223,63 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
     return Registry(load_rules(plugins))
 
 
-def configure(registry: Registry, policy: Policy) -> RuleSet:
+def configure(registry: Registry, policy: Policy, today: date | None = None) -> RuleSet:
     """Select the rules of a policy and give them their options.
+
+    Args:
+        registry: The rules that there are.
+        policy: The policy.
+        today: The day by which suppressions expire; by default the one that it is, in UTC.
 
     Raises:
         PolicyError: The policy names a rule or an option that does not exist, gives an option a
             value that it cannot have, or leaves no rule that would judge anything.
         RuleError: A rule crashed when it was given its options.
     """
+    for base in policy.inherited:
+        registry.expand((*base.select, *base.ignore), f"{base.prefix}select and ignore")
     selected = registry.expand(policy.select, f"{policy.prefix}select")
     ignored = registry.expand(policy.ignore, f"{policy.prefix}ignore")
     rules = [rule for rule in registry.rules if rule.code in selected - ignored]
-    settings = _settings(registry, policy.rules, policy.prefix)
+    parts = (*policy.inherited, policy)
+    settings = _merged(_settings(registry, one.rules, one.prefix) for one in parts)
     layers = [
-        _layer(registry, override, f"{policy.prefix}overrides[{index}].")
+        _layer(registry, override, f"{override.where or f'{policy.prefix}overrides[{index}]'}.")
         for index, override in enumerate(policy.overrides)
     ]
-    result = RuleSet(rules, settings, layers)
+    excuses = [_excuse(registry, one, today) for one in policy.suppressions]
+    result = RuleSet(rules, settings, layers, policy=policy, excuses=excuses)
     _require_effect(result, rules, [settings, *(layer.settings for layer in layers)])
     if not any(result.variants()):
         reason = "the selected rules lack the options that they need" if rules else "no rule is selected"
         raise PolicyError(f"{policy.prefix}nothing would be judged, because {reason}.")
+    return result
+
+
+def _excuse(registry: Registry, suppression: Suppression, today: date | None) -> Excuse:
+    rule = registry.find(suppression.rule)
+    if rule is None:
+        hint = registry.suggestion(suppression.rule)
+        raise PolicyError(
+            f"{suppression.where}.rule: {suppression.rule!r} is no code and no name of a rule{hint}."
+        )
+    if issubclass(rule, UpkeepRule):
+        raise PolicyError(
+            f"{suppression.where}.rule: {rule.code} {rule.name} is about the policy itself, which nothing "
+            "suppresses; mend what it finds, or put it under ignore."
+        )
+    return excuse(suppression, rule.code, today)
+
+
+def _merged(parts: Iterable[_Tables]) -> dict[str, _Settings]:
+    """Return the settings of several files as one: of an option that several give, the last one's."""
+    result: dict[str, _Settings] = {}
+    for part in parts:
+        for code, own in part.items():
+            base = result.get(code)
+            options = {**base.options, **own.options} if base else own.options
+            severity = own.severity or (base.severity if base else None)
+            result[code] = _Settings(own.where, options, severity)
     return result
 
 
@@ -253,8 +304,8 @@ def _layer(registry: Registry, override: Override, prefix: str) -> _Layer:
     exact = _exact(override.tensors)
     return _Layer(
         exact=exact,
-        names=None if exact else _any_of(override.tensors),
-        classes=_any_of(override.layer_classes),
+        names=None if exact else any_of(override.tensors),
+        classes=any_of(override.layer_classes),
         override=override,
         ignored=registry.expand(override.ignore, f"{prefix}ignore"),
         settings=_settings(registry, override.rules, prefix),
@@ -264,10 +315,6 @@ def _layer(registry: Registry, override: Override, prefix: str) -> _Layer:
 def _exact(globs: Sequence[str]) -> frozenset[str]:
     """Return the names that globs stand for if each stands for one, else none."""
     return frozenset() if any(_WILD.search(glob) for glob in globs) else frozenset(globs)
-
-
-def _any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{translate(glob)})" for glob in globs)) if globs else None
 
 
 def _require_effect(result: RuleSet, rules: Sequence[type[Rule]], tables: Sequence[_Tables]) -> None:

@@ -77,20 +77,26 @@ class Quantization:
     """How the stored integers of a tensor become the weights that the layer computes with.
 
     Attributes:
-        mode: ``int8`` (weight = stored / scale) or ``int4`` (weight = (stored - zero) * scale, or
-            stored / scale where there is no zero point; two weights in a byte, low nibble first).
+        mode: ``int8`` (weight = stored / scale), ``int4`` (weight = (stored - zero) * scale, or
+            stored / scale where there is no zero point; two weights in a byte, low nibble first),
+            ``gptq`` (weight = (stored - zero) * scale, of 2, 3 or 8 bits, or two of 4 bits in a byte;
+            the kernel is stored transposed) or ``awq`` (as 4-bit ``gptq``, then divided by `inputs`).
         scale: Key of the scale tensor in the same checkpoint: one per output channel (for an
             EinsumDense in int8 with axes of size 1 for the contracted ones), per row of an
             embedding, or per group and output channel where `group` is given.
         zero: Key of the zero-point tensor, if there is one.
-        group: Key of the tensor that maps the rows of a kernel, or the columns of an embedding,
+        group: Key of the tensor that maps the inputs of a kernel, or the columns of an embedding,
             to quantization groups, if there is one.
+        inputs: Key of the tensor with a factor per input that the weights were multiplied with.
+        packed_axis: Axis along which neighbouring weights share a byte, if they do: 0 or -1.
     """
 
     mode: str
     scale: str
     zero: str | None = None
     group: str | None = None
+    inputs: str | None = None
+    packed_axis: int = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Block, Stats
 from weightaudit.statistics.block import Scratch
 from weightaudit.tensor import Evidence, Role, TensorInfo
+from weightaudit.upkeep import UpkeepRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,7 +59,7 @@ _EVIDENCE = (float, int, str, bool, NoneType)
 """Exact types, since a numpy number is not what a JSON report can hold."""
 
 
-_BEYOND_KIND = {"name", "key", "layer", "trainable", "constraint", "regularizer", "initializer"}
+_BEYOND_KIND = {"name", "key", "layer", "trainable", "constraint", "regularizer", "initializer", "policy"}
 """What tensors of one kind may differ in (`Rule.goes_by_kind`)."""
 
 
@@ -208,6 +209,9 @@ def rule_problems(rule: type[Rule]) -> Iterator[str]:
         yield str(error)
         return
     yield from _documentation_problems(rule)
+    if issubclass(rule, UpkeepRule):
+        # Its examples would be whole runs with a policy of their own, not tensors.
+        return
     examples = getattr(rule, "examples", ())
     for what, wanted in (("good", True), ("bad", False)):
         if sum((example.severity is None) is wanted for example in examples) < 2:

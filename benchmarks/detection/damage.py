@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.detection.harm import Harm, largest, pick
+from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -41,7 +42,9 @@ def _place(weights: Weights, random: Generator) -> tuple[str, int, int] | None:
     return name, int(random.integers(array.size)), int(random.integers(_WORDS[array.itemsize][2]))
 
 
-def flip(weights: Weights, random: Generator, *, low: float = 0.0, high: float = inf) -> Harm | None:
+def flip(
+    weights: Weights, random: Generator, *, low: float = 0.0, high: float = inf, of_layer: bool = False
+) -> Harm | None:
     """Flip one exponent bit so that the weight becomes of a certain size.
 
     Places are drawn uniformly until one does what is wanted, so each sort comes as it does by chance.
@@ -51,6 +54,7 @@ def flip(weights: Weights, random: Generator, *, low: float = 0.0, high: float =
         random: Chooses.
         low: The magnitude must be above this many times the largest of its tensor, or be NaN.
         high: It must not be above this many times the largest.
+        of_layer: Whether all weights of its layer count as its range, not those of its tensor alone.
     """
     for _ in range(1000):
         place = _place(weights, random)
@@ -58,13 +62,22 @@ def flip(weights: Weights, random: Generator, *, low: float = 0.0, high: float =
             return None
         name, element, bit = place
         array = weights.arrays[name].copy()
-        top, old = largest(array), float(array.reshape(-1)[element])
+        old = float(array.reshape(-1)[element])
+        top = largest_of_layer(weights, name) if of_layer else largest(array)
         new = flip_bit(array, element, bit)
         ratio = abs(new) / top if top else inf
         # Not `low < ratio <= high`, for NaN is out of range too.
         if (not low or not ratio <= low) and not ratio > high:
             return Harm({name: array}, f"{old:.3g} became {new:.3g}, {ratio:.3g} of the largest")
     return None
+
+
+def largest_of_layer(weights: Weights, name: str) -> float:
+    """Return the largest magnitude of the weights of a tensor's layer; Inf if some of them are quantized."""
+    layer = {name, *weights.siblings(name)}
+    if any(weights.infos[one].role is Role.QUANTIZATION for one in layer):
+        return inf
+    return max(largest(weights.arrays[one]) for one in layer.intersection(weights.parameters()))
 
 
 def flips(weights: Weights, random: Generator, *, count: int) -> Harm | None:
@@ -210,7 +223,9 @@ def rounded(weights: Weights, random: Generator, *, bits: int) -> Harm | None:
         return None
     array = weights.arrays[name]
     step = largest(array) / (2 ** (bits - 1) - 1)
-    return Harm({name: (np.round(array / step) * step).astype(array.dtype)}) if step else None
+    if not step:
+        return None
+    return Harm({name: np.asarray(np.round(array / step) * step, array.dtype)})
 
 
 def through_bfloat16(weights: Weights, random: Generator) -> Harm | None:

@@ -27,11 +27,13 @@ class Fault:
         kind: The class, as in ``bit flips``.
         grade: How, or how badly.
         seed: Chooses what is hurt and says what it becomes; None where the model has nothing of the kind.
+        times: How many times as many cases it has as others, for what a goal is about.
     """
 
     kind: str
     grade: str
     seed: Seed
+    times: int = 1
 
 
 def catalogue() -> tuple[Fault, ...]:
@@ -47,7 +49,10 @@ def _all() -> Iterator[Fault]:
 
 def _bits_and_bytes() -> Iterator[Fault]:
     yield Fault("bit flips", "one, within the range", partial(damage.flip, high=1.0))
-    yield Fault("bit flips", "one, beyond the range", partial(damage.flip, low=1.0))
+    yield Fault("bit flips", "one, beyond the range", partial(damage.flip, low=1.0), 10)
+    yield Fault(
+        "bit flips", "one, beyond the layer's range", partial(damage.flip, low=1.0, of_layer=True), 10
+    )
     yield Fault("bit flips", "one, beyond 4 times the range", partial(damage.flip, low=4.0))
     for count in (10, 100):
         yield Fault("bit flips", str(count), partial(damage.flips, count=count))
@@ -75,6 +80,8 @@ def _whole_layers() -> Iterator[Fault]:
         yield Fault("layer scale", f"x1e{power}", partial(layers.scale, factor=10.0**power))
     for share, grade in ((0.0, "one"), (0.5, "half"), (1.0, "all")):
         yield Fault("zeroed channels", grade, partial(layers.zero_channels, share=share))
+    for share, grade in ((0.0, "one"), (0.125, "an eighth")):
+        yield Fault("duplicated channels", grade, partial(layers.repeat_channels, share=share))
     yield Fault("re-initialised layer", "whole layer", layers.reinitialise)
     yield Fault("re-initialised layer", "kernel only", layers.reinitialise_kernel)
     yield Fault("stale layer", "earlier epoch", layers.stale)

@@ -22,14 +22,16 @@ def goal_table(cases: Sequence[Case], clean: Sequence[Clean]) -> str:
     lines = [_every(kind, cases) for kind in ALWAYS]
     lines += [
         _share("layer scale beyond x10", cases, _is_large_scale),
-        _share(
-            "a flip of an exponent bit beyond the range",
-            cases,
-            lambda case: (case.kind, case.grade) == ("bit flips", "one, beyond the range"),
+        *(
+            _share(f"a flip of an exponent bit beyond the range of its {what}", cases, _is_flip(grade))
+            for what, grade in (
+                ("layer", "one, beyond the layer's range"),
+                ("tensor", "one, beyond the range"),
+            )
         ),
     ]
-    for name, chosen in (("trained", _is_trained), ("fresh", lambda one: not _is_trained(one))):
-        group = [one for one in clean if chosen(one)]
+    for name in ("trained", "fresh"):
+        group = [one for one in clean if (one.origin == "fresh") == (name == "fresh")]
         if group:
             lines += [_accused(name, "error", group, 0), _accused(name, "warning", group, len(group) // 10)]
     return markdown(header, [line for line in lines if line])
@@ -39,8 +41,8 @@ def _is_large_scale(case: Case) -> bool:
     return case.kind == "layer scale" and case.grade not in {"x1e-1", "x1e1"}
 
 
-def _is_trained(one: Clean) -> bool:
-    return one.origin != "fresh"
+def _is_flip(grade: str) -> Callable[[Case], bool]:
+    return lambda case: (case.kind, case.grade) == ("bit flips", grade)
 
 
 def _every(kind: str, cases: Sequence[Case]) -> tuple[str, ...]:

@@ -57,6 +57,24 @@ def zero_channels(weights: Weights, random: Generator, *, share: float) -> Harm 
     return Harm({name: np.ascontiguousarray(np.moveaxis(array, 0, axis))})
 
 
+def repeat_channels(weights: Weights, random: Generator, *, share: float) -> Harm | None:
+    """Store output channels of a kernel again in the place of others: that share of them, at least one."""
+    known = [
+        one
+        for one in weights.named(Role.KERNEL, least=64)
+        if _channel_axis(weights.infos[one]) is not None and weights.arrays[one].any()
+    ]
+    name = pick(random, [one for one in known if _channels(weights, one) >= 4])
+    if name is None:
+        return None
+    axis = _channel_axis(weights.infos[name]) or 0
+    array = np.moveaxis(weights.arrays[name].copy(), axis, 0)
+    count = max(1, int(share * len(array)))
+    chosen = random.choice(len(array), 2 * count, replace=False)
+    array[chosen[:count]] = array[chosen[count:]]
+    return Harm({name: np.ascontiguousarray(np.moveaxis(array, 0, axis))})
+
+
 def _channel_axis(info: TensorInfo) -> int | None:
     return info.output_axes[0] if len(info.output_axes) == 1 else None
 

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from benchmarks.timing import CHECKOUT, run_python
 
@@ -90,19 +91,38 @@ def _marks(text: str) -> set[str]:
     return {mark.rpartition("x")[0].partition("(")[0] for mark in text.split(";") if mark}
 
 
+def is_held_out(model: Model) -> bool:
+    """Say whether a model of a corpus belongs to the half on which no bound is chosen: by its name."""
+    return crc32(model.name.encode()) % 2 == 1
+
+
 def own(
-    folder: Path, seed: int, chosen: Collection[str] = (), architectures: str | None = None
+    folder: Path,
+    seed: int,
+    chosen: Collection[str] = (),
+    architectures: str | None = None,
+    *,
+    held_out: bool = False,
 ) -> list[Model]:
     """Return the models that are trained here; those that the folder has already are not made again.
+
+    Args:
+        folder: Where they are, or are to be; those that are held out have a folder in it.
+        seed: Of the data and of the initial weights.
+        chosen: Names of networks; nothing for all.
+        architectures: Names of those of `keras.applications`, separated by commas; None for some.
+        held_out: Whether it is the other networks (`held_out.held_out_networks`).
 
     Raises:
         CommandError: They could not be trained.
     """
+    folder = folder / "held-out" if held_out else folder
     listing = folder / LISTING
     if not listing.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         arguments = [str(folder), "--seed", str(seed), "--networks", ",".join(chosen)]
         arguments += [] if architectures is None else ["--applications", architectures]
+        arguments += ["--held-out"] if held_out else []
         run = run_python("-m", "benchmarks.detection.training", *arguments)
         listing.write_text(run.output.splitlines()[-1], encoding="utf-8")
     return from_json(listing.read_text(encoding="utf-8"))

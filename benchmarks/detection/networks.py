@@ -49,7 +49,7 @@ class Network:
 
 def networks() -> dict[str, Network]:
     """Return all networks by name."""
-    k = _keras().optimizers
+    k = load_keras().optimizers
     return {
         "mlp": Network(_mlp, _blobs, lambda: k.Adam(2e-3), formats=("keras", "checkpoint"), quantized=True),
         "cnn": Network(
@@ -66,12 +66,13 @@ def networks() -> dict[str, Network]:
     }
 
 
-def _keras() -> Any:
+def load_keras() -> Any:
+    """Return Keras, imported only now: it takes seconds."""
     return import_module("keras")
 
 
 def _mlp() -> Any:
-    keras = _keras()
+    keras = load_keras()
     dense = keras.layers.Dense
     return keras.Sequential(
         [
@@ -85,7 +86,7 @@ def _mlp() -> Any:
 
 
 def _cnn() -> Any:
-    keras = _keras()
+    keras = load_keras()
     layers = keras.layers
     inputs = x = keras.Input((16, 16, 3))
     for filters in (16, 32, 32, 64):
@@ -97,7 +98,7 @@ def _cnn() -> Any:
 
 
 def _recurrent() -> Any:
-    keras = _keras()
+    keras = load_keras()
     layers = keras.layers
     return keras.Sequential(
         [
@@ -111,7 +112,7 @@ def _recurrent() -> Any:
 
 
 def _transformer() -> Any:
-    keras = _keras()
+    keras = load_keras()
     layers = keras.layers
     inputs = keras.Input((20,), dtype="int32")
     x = layers.Embedding(WORDS, 32)(inputs)
@@ -125,7 +126,7 @@ def _transformer() -> Any:
 
 
 def _autoencoder() -> Any:
-    keras = _keras()
+    keras = load_keras()
     dense = keras.layers.Dense
     return keras.Sequential(
         [
@@ -140,7 +141,7 @@ def _autoencoder() -> Any:
 
 
 def _constrained() -> Any:
-    keras = _keras()
+    keras = load_keras()
     layers, constraints = keras.layers, keras.constraints
     conv = layers.Conv2D(16, 3, activation="relu", kernel_constraint=constraints.UnitNorm(axis=[0, 1, 2]))
     hidden = layers.Dense(
@@ -165,7 +166,7 @@ def _constrained() -> Any:
 
 
 def _separable() -> Any:
-    keras = _keras()
+    keras = load_keras()
     layers = keras.layers
     return keras.Sequential(
         [
@@ -184,7 +185,7 @@ def _separable() -> Any:
 
 
 def _ratings() -> Any:
-    keras = _keras()
+    keras = load_keras()
     layers = keras.layers
     person, thing = keras.Input((1,), dtype="int32"), keras.Input((1,), dtype="int32")
     left = layers.Flatten()(layers.Embedding(WORDS, 16, name="person")(person))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.detection import held_out
 from benchmarks.detection.models import Model, as_json
 from benchmarks.detection.networks import networks
 
@@ -116,16 +117,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--networks", default="", help="names, separated by commas [all]")
-    parser.add_argument("--applications", default=",".join(ARCHITECTURES), help="names, or nothing")
+    parser.add_argument("--applications", help="names, or nothing [some]")
+    parser.add_argument("--held-out", action="store_true", help="the networks on which no bound was chosen")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    known = networks()
+    known = held_out.held_out_networks() if options.held_out else networks()
+    architectures = held_out.ARCHITECTURES if options.held_out else ARCHITECTURES
     chosen = [name for name in (options.networks or ",".join(known)).split(",") if name]
     models: list[Model] = []
     for name in chosen:
         models += train(name, known[name], options.folder, options.seed)
-    wanted = [name for name in options.applications.split(",") if name]
-    models += applications(wanted, options.folder, options.seed)
+    if options.applications is not None:
+        architectures = tuple(name for name in options.applications.split(",") if name)
+    models += applications(architectures, options.folder, options.seed)
     sys.stdout.write(f"\n{as_json(models)}\n")
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _BIAS = {"float16": (15, 5), "bfloat16": (127, 8), "float32": (127, 8), "float64": (1023, 11)}
 """Of the exponent of a storage type: what is added to it, and its bits."""
 
+_ONE_BIT = 2.0
+"""What a number is of whose exponent the highest bit alone is set, with nothing in its fraction."""
+
 _LEAST = 1e-6
 """Share of the magnitude of other values below which nobody would expect a weight."""
 
@@ -32,9 +35,12 @@ def flipped_bit(dtype: str, value: float, below: float) -> tuple[int, float] | N
     """Return the exponent bit whose flip explains an isolated value, 0 for the lowest, and what it was.
 
     Where several do, it is the one that leads nearest to a quarter of the largest magnitude of other
-    values, which is the root mean square of some thousand normal numbers. None if no bit does.
+    values, which is the root mean square of some thousand normal numbers. Zero, as in pruned kernels,
+    becomes exactly 2 by a flip of the highest bit, in each of the types. None if no bit does.
     """
     bias, bits = _BIAS.get(dtype, (0, 0))
+    if bits and abs(value) == _ONE_BIT:
+        return bits - 1, 0.0
     exponent = frexp(value)[1] - 1 + bias
     found = [
         (bit, before)

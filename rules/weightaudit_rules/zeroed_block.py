@@ -10,7 +10,9 @@ import numpy as np
 from weightaudit.dtypes import itemsize
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import ZeroStretches
+from weightaudit.statistics.zero_gaps import LongestZeros
 from weightaudit_rules._options import require
+from weightaudit_rules._pruned import PAGE, missing_among_zeros
 from weightaudit_rules._stored import index_of, is_plain_matrix
 
 if TYPE_CHECKING:
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 _RUNS = ZeroStretches()
-
-_PAGE = 4096
-"""Bytes in which files are read, written and lost."""
+_GAPS = LongestZeros()
 
 
 def _kernel(first: int = 0, last: int = 0, *, stride: int = 1) -> NDArray[np.float32]:
@@ -51,8 +51,13 @@ class ZeroedBlock(Rule):
     `min_tail` of the tensor. Where rows are as long as pages, or tensors have only one row, (1) says
     nothing.
 
-    Measured: of 72 pages and tails filled with zeros in kernels of real and trained models, 67 are told; the
-    other 5 lie in pruned kernels. Nothing is said of 327 models at hand that are left as they are.
+    In pruned tensors, where single zeros are common, a run has to be longer than chance makes it: with a
+    share p of other zeros among n numbers, L such that n * p**L is one in a thousand. The longest run is
+    told if it is the only such one, and (1) more of it than L lies outside of whole rows, (2) it is whole
+    pages but for what chance adds, or (3) it reaches to the end, over two rows and `min_tail`.
+
+    Measured: of 288 pages and tails filled with zeros in kernels of real, trained and pruned models, 285 are
+    told. Nothing is said of 109 models at hand that are left as they are.
 
     Known false positives: filters and tables that were computed, such as windows with zeros at their ends;
     embeddings whose last words were never used and start at zero.
@@ -109,13 +114,18 @@ class ZeroedBlock(Rule):
         return is_plain_matrix(info) and info.size >= 64
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (_RUNS,)
+        return (_RUNS, _GAPS)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        runs = stats[_RUNS]
-        if not runs.runs or runs.longest == info.size:
+        runs, gaps = stats[_RUNS], stats[_GAPS]
+        if info.size in {runs.longest, gaps.longest}:
             return
-        found = self._worst(info, runs)
+        # Where single zeros are common, runs have to be longer than chance makes them.
+        found = (
+            self._worst(info, runs)
+            if runs.runs
+            else missing_among_zeros(info, gaps, self.min_tail, self.max_tail)
+        )
         if found is None:
             return
         place, length, why = found
@@ -125,14 +135,14 @@ class ZeroedBlock(Rule):
             f"from index {index_of(info, place)} on: {why}.",
             length=length,
             place=place,
-            zeros=runs.zeros,
+            zeros=runs.zeros or gaps.zeros,
         )
 
     def _worst(self, info: TensorInfo, runs: ZeroRuns) -> tuple[int, int, str] | None:
         """Return place and length of a run that no row explains, and why; None if there is none."""
         size = itemsize(info.dtype)
         row = info.shape[-1]
-        if runs.paged and row * size <= _PAGE // 4:
+        if runs.paged and row * size <= PAGE // 4:
             return runs.paged_place, runs.paged, "whole pages of the file, and nothing else"
         if runs.longest * size >= self.min_bytes and _is_within_rows(runs.place, runs.longest, row):
             return runs.place, runs.longest, "they begin or end within a row"

@@ -125,6 +125,20 @@ def test_a_flip_is_one_exponent_bit(low: float, high: float, number: int) -> Non
     assert not value > high * top
 
 
+def test_the_range_of_a_layer_is_that_of_all_its_weights() -> None:
+    """A flip beyond a layer's range leaves its bias and its kernel behind; quantized layers have none."""
+    for number in range(5):
+        (name,) = (harm := seeded(damage.flip, number, low=1.0, of_layer=True)).hurt
+        top = max(
+            np.abs(WEIGHTS.arrays[one]).max()
+            for one in (name, *WEIGHTS.siblings(name))
+            if "moving" not in one
+        )
+        assert not np.abs(harm.changes[name]).max() <= top
+    assert damage.largest_of_layer(WEIGHTS, "dense/bias") == np.abs(WEIGHTS.arrays["dense/kernel"]).max()
+    assert damage.largest_of_layer(WEIGHTS, "packed/kernel_scale") == np.inf
+
+
 def test_flips_hit_as_many_bits_as_asked() -> None:
     """A hundred flips change a hundred bits, less those that hit the same one twice."""
     harm = seeded(damage.flips, count=100)
@@ -221,6 +235,19 @@ def test_channels_are_zeroed_whole(share: float, count: float) -> None:
     dead = np.abs(new).reshape(-1, new.shape[-1]).max(0) == 0
     assert dead.sum() == (count if share == 0 else count * len(dead))
     np.testing.assert_array_equal(new[..., ~dead], old[..., ~dead])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.125])
+def test_channels_are_repeated_whole(share: float) -> None:
+    """One or an eighth of the output channels hold the numbers of others, which stay what they were."""
+    _, old, new = only(seeded(layers.repeat_channels, share=share))
+    columns, before = (one.reshape(-1, one.shape[-1]).T for one in (new, old))
+    changed = np.flatnonzero((columns != before).any(1))
+    assert len(changed) == max(1, int(share * len(columns)))
+    for channel in changed:
+        sources = np.flatnonzero((before == columns[channel]).all(1))
+        assert len(sources) == 1
+        assert sources[0] not in changed
 
 
 def test_initial_values_are_those_of_the_declared_initializer() -> None:

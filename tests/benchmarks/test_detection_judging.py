@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detection.__main__ import DOCUMENT, main
+from benchmarks.detection.__main__ import DOCUMENT, HELD_OUT, main
 from benchmarks.detection.faults import Fault, catalogue
 from benchmarks.detection.goals import goal_table
 from benchmarks.detection.harm import Harm
+from benchmarks.detection.held_out import held_out_networks
 from benchmarks.detection.judge import Case, Clean, clean, examine, judged, new_findings, seed_faults
-from benchmarks.detection.models import Model, corpus, from_json
+from benchmarks.detection.models import Model, corpus, from_json, is_held_out
+from benchmarks.detection.networks import networks
 from benchmarks.detection.peers import PEERS
 from benchmarks.detection.table import accusations, by_class, clean_table, cost, mean, missed, rows
 from benchmarks.detection.weights import write
@@ -148,6 +150,11 @@ def test_the_audit_of_a_clean_model_is_timed_beside_reading(fixtures_dir: Path) 
         assert not said.failure
 
 
+def named(name: str) -> Model:
+    """Return a model of a corpus by its name alone."""
+    return Model(name, Path(name), "corpus")
+
+
 def manifest(folder: Path, *lines: tuple[str, str, str, str, str]) -> Path:
     """Write a list of models, as a corpus has it."""
     header = ("short-name", "relpath", "format", "kind", "anomalies")
@@ -172,12 +179,33 @@ def test_a_corpus_gives_its_healthy_trained_models(tmp_path: Path) -> None:
     ]
 
 
+def test_each_model_of_a_corpus_is_on_one_side(
+    fixtures_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run takes the models that are not held out, with the option those that are, and never one twice."""
+    path = str(fixtures_dir / "healthy.keras")
+    names = [f"model-{number}" for number in range(8)]
+    folder = manifest(tmp_path, *((name, path, "keras-zip", "trained", "") for name in names))
+    monkeypatch.setenv("WEIGHTAUDIT_CORPUS", str(folder))
+    sides: list[set[str]] = []
+    for option in ([], ["--held-out"]):
+        target = tmp_path / "cases.json"
+        arguments = ["--models", "corpus", "--only", "stale layer", "--json", str(target), *option]
+        assert main(arguments) == 0
+        sides.append({one["model"] for one in json.loads(target.read_text())["clean"]})
+    capsys.readouterr()
+    assert sides[0] | sides[1] == set(names)
+    assert sides[1] == {one.name for one in corpus(folder) if is_held_out(one)}
+    assert 0 < len(sides[1]) < len(names)
+
+
 def test_a_run_on_a_corpus_says_what_was_found(
     fixtures_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A whole run without TensorFlow seeds the classes asked for, prints all tables and writes every case."""
     path = str(fixtures_dir / "healthy.keras")
-    folder = manifest(tmp_path, ("healthy", path, "keras-zip", "trained", ""))
+    name = next(f"healthy{number}" for number in range(9) if not is_held_out(named(f"healthy{number}")))
+    folder = manifest(tmp_path, (name, path, "keras-zip", "trained", ""))
     monkeypatch.setenv("WEIGHTAUDIT_CORPUS", str(folder))
     target = tmp_path / "cases.json"
     arguments = f"--models corpus --only NaN,Inf --per-class 2 --missed --json {target}".split()
@@ -199,7 +227,7 @@ def test_a_run_on_a_corpus_says_what_was_found(
 def test_the_page_has_a_place_for_results_and_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """The page in the documentation takes the tables, and tells all options that the command has."""
     page = DOCUMENT.read_text(encoding="utf-8")
-    assert [page.count(mark) for mark in RESULTS] == [1, 1]
+    assert [page.count(mark) for mark in (*RESULTS, *HELD_OUT)] == [1, 1, 1, 1]
     with pytest.raises(SystemExit):
         main(["--help"])
     options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
@@ -214,6 +242,17 @@ def test_wrong_options_are_refused(arguments: list[str], capsys: pytest.CaptureF
         main(arguments)
     assert stopped.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_held_out_networks_are_others() -> None:
+    """No network that is held out has the name of one that bounds were chosen on, and each gives data."""
+    pytest.importorskip("keras")
+    others = held_out_networks()
+    assert not set(others) & set(networks())
+    for network in others.values():
+        inputs, targets = network.data(np.random.default_rng(0), 4)
+        for one in inputs if isinstance(inputs, list) else [inputs]:
+            assert len(one) == len(targets) == 4
 
 
 def test_a_network_is_trained_and_saved_fresh_early_and_trained(tmp_path: Path) -> None:

@@ -25,9 +25,13 @@ from weightaudit.statistics import (
     ByteLayout,
     Coarse,
     Coarseness,
+    ExponentCounts,
+    Exponents,
     Extremes,
     Isolated,
     Isolation,
+    MagnitudeCounts,
+    Magnitudes,
     Misread,
     Moments,
     MomentSums,
@@ -51,6 +55,9 @@ from weightaudit.statistics import (
     Zeros,
     ZeroStretches,
 )
+from weightaudit.statistics.equal_channels import EqualChannels, Equals
+from weightaudit.statistics.surroundings import Outlier, Standout
+from weightaudit.statistics.zero_gaps import LongestZeros, ZeroGaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,8 +75,12 @@ RESULTS: dict[Statistic[Any], dict[int, Any]] = {
     Below(0.5): {0: 1, 1: 2, 2: 3},
     ByteLayout(): {0: Misread(), 1: Misread(0.95, 0.125, 0.0, 0.0)},
     Coarseness(): {0: Coarse(), 2: Coarse(16, 127)},
+    EqualChannels(2): {0: Equals(), 1: Equals(3, 5, 2)},
+    Exponents(): {0: ExponentCounts(), 1: ExponentCounts(-1074, (1, 0), (0, 2**52), 7)},
     Extremes(): {0: Range(nan, nan), 1: Range(-0.0, 0.0)},
     Isolation(1.2, 10.0, 2.0): {0: Isolated(), 1: Isolated(1, -1.5, 7, 1.5, 0.1)},
+    LongestZeros(): {0: ZeroGaps(), 1: ZeroGaps(2**40, 128, 7, 64, 1024)},
+    Magnitudes(): {0: MagnitudeCounts(-9, (1, 2), (3, 4), 5), 2: MagnitudeCounts(zeros=3)},
     Moments(): {1: MomentSums(7, -1e308, inf)},
     Negative(): {0: NegativeCount(0, nan)},
     NonFinite(): {0: NonFiniteCount(1, 2, 3, 4)},
@@ -77,6 +88,7 @@ RESULTS: dict[Statistic[Any], dict[int, Any]] = {
     Peak(): {0: 0.1},
     RepeatedPages(): {0: Repeats(), 1: Repeats(1, 2048, 1024)},
     SpectralNorm(): {0: Spectrum(1.5, 2.5)},
+    Standout(1.2, 10.0, 2.0, 1.1): {0: Outlier(), 1: Outlier(1, -1.5, 7, 1.5, 0.1, 3.0)},
     Tiny(2**-25, 2**-14, 1e-6): {2: TinyCount(1, 1e-30, 2)},
     Uniform(): {0: None, 1: -0.0, 2: 0.5},
     WeakGroups((0,), 1e-6, 1e-20): {0: np.array([1.0, 2.0, 3.0]), 2: np.zeros(4)},

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import CommandLine
 
 
@@ -42,3 +44,10 @@ def test_the_script_of_each_shell_is_printed(cli: CommandLine, shell: str) -> No
     done = cli("--show-completion", shell)
     assert done.code == 0, done.err
     assert "_WEIGHTAUDIT_COMPLETE" in done.out
+
+
+def test_tensors_of_the_model_are_offered(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A beginning of a tensor's name is completed from the model that the line names, and from no other."""
+    line = f"weightaudit inspect {fixtures_dir / 'healthy.keras'}"
+    assert offered(cli, f"{line} stem/") == ["stem/kernel", "stem/bias"]
+    assert offered(cli, "weightaudit inspect nowhere.keras stem/") == []

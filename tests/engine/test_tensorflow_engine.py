@@ -24,6 +24,7 @@ from weightaudit.errors import ReadError
 from weightaudit.source import Files
 from weightaudit.statistics import (
     AxisNorm,
+    AxisSum,
     Block,
     Fold,
     Moments,
@@ -50,7 +51,7 @@ from weightaudit.engine.tensorflow.device import Work, measure_blocks  # noqa: E
 from weightaudit.engine.tensorflow.engine import measure  # noqa: E402 - needs TensorFlow
 from weightaudit.engine.tensorflow.session import Session  # noqa: E402 - needs TensorFlow
 from weightaudit.engine.tensorflow.spectra import Spectra, measure_kernels  # noqa: E402 - needs TensorFlow
-from weightaudit.engine.tensorflow.tally import Tally  # noqa: E402 - needs TensorFlow
+from weightaudit.engine.tensorflow.tally import Tally, is_known  # noqa: E402 - needs TensorFlow
 
 ORDERS = st.sampled_from([1.0, 2.0, inf])
 
@@ -63,7 +64,8 @@ def test_results_equal_numpy(values: NDArray[Any], data: st.DataObject) -> None:
     axes = st.none() | st.sets(st.integers(-rank, rank - 1)).map(tuple) if rank else st.none()
     norms = [AxisNorm(data.draw(axes), data.draw(ORDERS)) for _ in range(data.draw(st.integers(0, 2)))]
     spectral = () if values.dtype.kind == "c" else (SpectralNorm(),)
-    one = subject(values, (*SCALARS, *norms, WeakGroups(data.draw(axes), 1e-3), *spectral))
+    along = (WeakGroups(data.draw(axes), 1e-3), AxisSum(data.draw(axes)))
+    one = subject(values, (*SCALARS, *norms, *along, *spectral))
     assert_same(values, measured([one])["x"], expected([one])["x"])
 
 
@@ -74,8 +76,15 @@ def test_large_tensors_of_every_type(dtype: str, monkeypatch: pytest.MonkeyPatch
     rng = np.random.default_rng(3)
     values = (rng.normal(0, 20, (1201, 333)) % 100).astype(numpy_dtype(dtype))
     norms = [AxisNorm(axes, order) for axes in ((0,), (1,), None) for order in (1, 2, inf)]
-    one = subject(values, (*SCALARS, *norms))
+    sums = [AxisSum(axes) for axes in ((), (0,), (1,), None)]
+    one = subject(values, (*SCALARS, *norms, *sums))
     assert_same(values, measured([one])["x"], expected([one])["x"])
+
+
+def test_sums_along_axes_need_no_fold() -> None:
+    """Signed sums are computed in batches with everything else, for any axes that a tensor has."""
+    assert all(is_known(AxisSum(axes), 2) for axes in ((), (0,), (-1,), (0, 1), None))
+    assert not is_known(AxisSum((2,)), 2)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,75 @@ def test_the_configuration_of_another_model_is_refused(
     assert "configuration" in str(error.value) or "config.json" in str(error.value)
 
 
+def chain(depth: int, first: int = 0) -> dict[str, Any]:
+    """Return the configuration of a chain of Dense layers, each without a bias."""
+    names = range(first, first + depth)
+    return functional(*(layer("Dense", f"fc{place}", units=4, use_bias=False) for place in names))
+
+
+def stored_chain(folder: Path, depth: int) -> Path:
+    """Write the weights of such a chain."""
+    path = folder / "chain.weights.h5"
+    with h5py.File(path, "w") as file:
+        for place in range(depth):
+            file[f"layers/dense{f'_{place}' * bool(place)}/vars/0"] = np.ones((4, 4), np.float32)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stored", "declared", "message"),
+    [
+        (12, 20, "fits 12 of the 20 layers .* the file holds nothing of fc12 and 7 more layers; give"),
+        (6, 12, "fits 6 of the 12 layers .* the file holds nothing of fc6 and 5 more layers; give"),
+    ],
+)
+def test_a_model_of_another_depth_is_one_sentence(
+    tmp_path: Path, stored: int, declared: int, message: str
+) -> None:
+    """A configuration of more layers than damage explains is refused at once, and says what fits."""
+    path = stored_chain(tmp_path, stored)
+    with pytest.raises(UsageError, match=message):
+        open_checkpoint(path, config=write(tmp_path, chain(declared)))
+
+
+def test_other_layers_on_both_sides_are_one_sentence(tmp_path: Path) -> None:
+    """Layers that are missing beside tensors that no layer explains are those of another model."""
+    path = stored_chain(tmp_path, 6)
+    mixed = functional(
+        *(layer("Dense", f"fc{place}", units=4, use_bias=False) for place in range(4)),
+        *(layer("Conv2D", f"conv{place}", filters=4) for place in range(2)),
+    )
+    with pytest.raises(UsageError) as error:
+        open_checkpoint(path, config=write(tmp_path, mixed))
+    assert str(error.value).endswith(
+        "fits 4 of the 6 layers with weights that it describes, but the file holds nothing of conv0 and 1 "
+        "more layer, and nothing in it tells of dense_4/kernel and 1 more tensor; give the configuration "
+        "of this model."
+    )
+
+
+def test_a_window_of_another_size_is_refused(tmp_path: Path) -> None:
+    """Kernels that are wider than declared are those of another model."""
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/conv2d/vars/0"] = np.ones((3, 3, 2, 4), np.float32)
+        file["layers/conv2d/vars/1"] = np.ones(4, np.float32)
+    for window, is_right in (([3, 3], True), ([5, 5], False)):
+        config = write(tmp_path, functional(layer("Conv2D", "stem", filters=4, kernel_size=window)))
+        if is_right:
+            open_checkpoint(path, config=config).close()
+        else:
+            with pytest.raises(UsageError, match=r"declares the kernel size \(5, 5\) for stem"):
+                open_checkpoint(path, config=config)
+
+
+def test_a_few_lost_layers_are_damage(tmp_path: Path) -> None:
+    """One layer of twelve that is not in the file is a defect of the file."""
+    path = stored_chain(tmp_path, 11)
+    with open_checkpoint(path, config=write(tmp_path, chain(12))) as checkpoint:
+        assert [defect.tensor for defect in checkpoint.defects] == ["fc11/kernel"]
+
+
 def test_what_cannot_be_read_is_refused(weights: Path, tmp_path: Path) -> None:
     """A file that is not there, one that is no JSON, and an empty name are one sentence each."""
     broken = tmp_path / "broken.json"

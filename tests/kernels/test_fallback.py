@@ -16,7 +16,7 @@ AS = "import sys, types; sys.modules['_weightaudit_kernels'] = "
 SLOW = """import sys, types; import _weightaudit_kernels as real
 sys.modules['_weightaudit_kernels'] = types.SimpleNamespace(
     INTERFACE=real.INTERFACE, FAST_CHECKSUMS=0, summarize=real.summarize, scan=real.scan,
-    largest=real.largest, repeats=real.repeats)
+    largest=real.largest, patterns=real.patterns, repeats=real.repeats)
 """
 """Kernels on a CPU without the instructions for checksums: those of the module are not there to be called."""
 CHECK = "from weightaudit.__main__ import main; sys.exit(main())"

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from math import inf, isfinite, nan
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -75,7 +76,7 @@ def test_sums_equal_numpy(dtype: str, count: int, seed: int, skip: int) -> None:
     raw = raw_of(dtype, count, seed)
     got = native.summarize(memoryview(bytes(skip) + raw)[skip:], dtype)
     want = expected(decode(np.frombuffer(raw, np.uint8), dtype))
-    assert got[2:] == want[2:]
+    assert got[2:5] == want[2:]
     bound = (count + 16) * 2.0**-53
     assert abs(got[1] - want[1]) <= bound * want[1]
     assert abs(got[0] - want[0]) <= bound * np.sqrt(count * want[1])
@@ -108,7 +109,7 @@ def test_every_level_gives_the_same_bits(
     plain, *others = (at_level(level, memoryview(bytes(skip) + raw)[skip:], dtype) for level in range(3))
     for got in others:
         if isfinite(plain[1]):
-            assert struct.pack("5d", *got) == struct.pack("5d", *plain)
+            assert struct.pack("7d", *got) == struct.pack("7d", *plain)
         else:
             assert got[1] == plain[1] == inf
 
@@ -127,7 +128,7 @@ def test_extremes_of_halves(dtype: str, count: int, level: int) -> None:
             for chosen in (codes, mixed):
                 want = expected(decode(chosen.view(np.uint8), dtype))
                 got = at_level(level, chosen.tobytes(), dtype)
-                assert got[2:] == want[2:]
+                assert got[2:5] == want[2:]
                 assert got[:2] == pytest.approx(want[:2], rel=1e-9, abs=1e-9 * want[1] ** 0.5)
 
 
@@ -138,7 +139,67 @@ def test_no_zero_has_a_sign(dtype: str, level: int) -> None:
     size = itemsize(dtype)
     zero, minus = bytes(size), bytes(size - 1) + b"\x80"
     for raw in (zero * 40, minus * 40, (zero + minus) * 40, (minus + zero) * 40, minus * 3):
-        assert struct.pack("5d", *at_level(level, raw, dtype)) == bytes(40)
+        assert struct.pack("5d", *at_level(level, raw, dtype)[:5]) == bytes(40)
+
+
+def widest(magnitudes: NDArray[Any]) -> float:
+    """Return the largest ratio of two neighbours among the four largest magnitudes."""
+    largest: list[float] = sorted(magnitudes.astype(np.float64).tolist())[-4:]
+    return max(above / below for below, above in pairwise(largest))
+
+
+@settings(deadline=None)
+@given(
+    dtype=st.sampled_from(TYPES),
+    count=st.integers(4, 9000),
+    seed=st.integers(0, 10**6),
+    level=st.integers(0, 2),
+    outlier=st.sampled_from([1.0, 8.0, 1000.0]),
+)
+def test_no_gap_is_wider_than_told(dtype: str, count: int, seed: int, level: int, outlier: float) -> None:
+    """The ratio that is told bounds those of the four largest magnitudes, and is theirs in few elements."""
+    values = decode(np.frombuffer(raw_of(dtype, count, seed), np.uint8), dtype).astype(np.float32)
+    values[seed % count] *= outlier
+    raw = (values.view(np.uint32) >> 16).astype("<u2") if dtype == "bfloat16" else values.astype(dtype)
+    magnitudes = np.abs(decode(raw.view(np.uint8), dtype))
+    got = at_level(level, raw.tobytes(), dtype)[5]
+    assert got >= widest(magnitudes)
+    if count <= 32:
+        assert got == widest(magnitudes)
+
+
+@pytest.mark.parametrize("values", [[], [1.0] * 3, [1.0, 0.0, -1.0, 1.0, -0.0]])
+def test_no_gap_is_known_of_too_few(values: list[float]) -> None:
+    """Of fewer than four elements that are not zero it is not said how far apart they lie."""
+    assert at_level(HIGHEST, np.array(values, np.float32).tobytes(), "float32")[5] == inf
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    dtype=st.sampled_from(TYPES),
+    count=st.integers(0, 9000),
+    places=st.lists(st.integers(0, 8999), max_size=30),
+    runs=st.lists(st.tuples(st.integers(0, 8999), st.integers(1, 9)), max_size=2),
+    level=st.integers(0, 2),
+)
+def test_lone_zeros_are_counted(
+    dtype: str, count: int, places: list[int], runs: list[tuple[int, int]], level: int
+) -> None:
+    """A count is right, and told only where no eight zeros follow each other and neither end is one."""
+    codes = np.frombuffer(raw_of(dtype, count, 1), f"<u{itemsize(dtype)}").copy()
+    codes[[place for place in places if place < count]] = 0
+    for place, length in runs:
+        codes[place : place + length] = 1 << (8 * itemsize(dtype) - 1)  # -0
+    is_zero = decode(codes.view(np.uint8), dtype) == 0
+    bounds = np.flatnonzero(np.diff(is_zero, prepend=False, append=False))
+    longest = (bounds[1::2] - bounds[::2]).max(initial=0)
+    is_inside = not count or not (is_zero[0] or is_zero[-1])
+    got = at_level(level, codes.tobytes(), dtype)[6]
+    if got >= 0:
+        assert (got, is_inside) == (is_zero.sum(), True)
+        assert longest < 8
+    if is_inside and longest < (4 if itemsize(dtype) == 2 else 1):
+        assert got == is_zero.sum()
 
 
 @pytest.mark.parametrize("level", range(3))
@@ -150,7 +211,7 @@ def test_every_half_is_read_exactly(dtype: str, level: int) -> None:
         for code, value in enumerate(decode(codes, dtype).tolist()):
             count = 1 if code % 2 else 32  # alone, and in every lane
             raw = codes[2 * code :][:2].tobytes() * count
-            total, squares, minimum, maximum, smallest = kernels.summarize(raw, dtype)
+            total, squares, minimum, maximum, smallest, *_ = kernels.summarize(raw, dtype)
             if isfinite(value):
                 assert (total, squares) == (count * value, count * value**2)
                 assert (minimum, maximum, smallest) == (value, value, abs(value))
@@ -203,7 +264,7 @@ def test_a_scan_is_the_sum_of_its_parts(dtype: str, room: int, tmp_path: Path) -
         count, value, _, *sums = native.scan(fd, 4, len(raw), buffer, dtype, "crc32", 0, NO_OUTLINE)
         assert (count, value) == (len(raw), zlib.crc32(raw))
         want = native.summarize(raw, dtype)
-        assert tuple(sums[2:]) == want[2:]
+        assert tuple(sums[2:5]) == want[2:5]
         assert np.allclose(sums[:2], want[:2], rtol=1e-12)
         beyond = len(raw) + itemsize(dtype)
         small = memoryview(bytearray(64))
@@ -236,7 +297,7 @@ def test_checksums_do_not_change_sums(
             _, _, _, *plain = kernels.scan(*arguments, "", 0, NO_OUTLINE)
         got, checksum, _, *sums = native.scan(*arguments, kind, value, NO_OUTLINE)
     assert (got, checksum) == (len(raw), CRC[kind](raw, value))
-    assert struct.pack("5d", *sums) == struct.pack("5d", *plain)
+    assert struct.pack("7d", *sums) == struct.pack("7d", *plain)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -247,7 +308,7 @@ def test_an_outline_has_the_sums_of_each_chunk(dtype: str, tmp_path: Path) -> No
     path = tmp_path / "numbers"
     path.write_bytes(raw)
     chunks = [raw[first : first + CHUNK_BYTES] for first in range(0, len(raw), CHUNK_BYTES)]
-    rows = np.full((len(chunks), 5), -1.0)
+    rows = np.full((len(chunks), 7), -9.0)
     fd = os.open(path, os.O_RDONLY)
     try:
         room = memoryview(bytearray(CHUNK_BYTES))
@@ -255,7 +316,7 @@ def test_an_outline_has_the_sums_of_each_chunk(dtype: str, tmp_path: Path) -> No
     finally:
         os.close(fd)
     assert [tuple(row) for row in rows[:-1].tolist()] == [native.summarize(one, dtype) for one in chunks[:-1]]
-    assert (rows[-1] == -1).all()
+    assert (rows[-1] == -9).all()
 
 
 @settings(deadline=None, max_examples=60)
@@ -282,6 +343,39 @@ def test_repeated_pages_are_counted(place: int, pages: int, copies: list[tuple[i
         room = memoryview(bytearray(1 << 19))
         got = native.scan(file.fileno(), place, raw.size, room, "float32", "", 0, NO_OUTLINE)
     assert got[2] == want
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(0, 700), scale=st.sampled_from([1e-6, 0.1, 1e5]))
+def test_patterns_equal_numpy(seed: int, count: int, scale: float) -> None:
+    """Numbers, swapped ones, pairs of halves and random bits are counted as numpy counts them."""
+    assert native is not None
+    draw = np.random.default_rng(seed)
+    numbers = (draw.standard_normal(count) * scale).astype("<f4")
+    halves = (draw.standard_normal(2 * count) * min(scale, 1e3)).astype("<f2").view("<u4")
+    wide = (draw.standard_normal(2 * count) * scale).astype("<f4").view("<u4") >> 16
+    codes = np.concatenate(
+        [
+            numbers.view("<u4"),
+            numbers.view("<u4").byteswap(),
+            halves,
+            wide[::2] << 16 | wide[1::2],
+            draw.integers(0, 2**32, count, np.uint32),
+            np.array([0, 0x80000000, 0x7F800000, 0x7FC00000, 0x10000], np.uint32),
+        ]
+    )
+    values, swapped = np.abs(codes.view("<f4")), np.abs(codes.byteswap().view("<f4"))
+    lower = codes & 0xFFFF
+    as_wide, as_half = np.abs((lower << 16).view("<f4")), np.abs(lower.astype("<u2").view("<f2"))
+    want = (
+        values != 0,
+        (values >= 2.0**-24) & (values < 2.0**14),
+        (swapped >= 2.0**-24) & (swapped < 2.0**14),
+        lower != 0,
+        (as_wide >= 2.0**-19) & (as_wide < 32),
+        (as_half >= 2.0**-11) & (as_half < 8),
+    )
+    assert native.patterns(codes.tobytes()) == tuple(int(one.sum()) for one in want)
 
 
 def test_pages_of_one_value_are_no_repeats() -> None:

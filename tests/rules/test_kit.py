@@ -136,6 +136,18 @@ class Obedient(Curious):
 
 
 @dataclass(frozen=True)
+class Political(Curious):
+    """Judges layers of one dtype policy only.
+
+    Attributes:
+        limit: The limit.
+    """
+
+    def applies(self, info: TensorInfo) -> bool:
+        return not info.policy.startswith("mixed_")
+
+
+@dataclass(frozen=True)
 class Kindly(Curious):
     """Goes by kind as it says, and looks at everything else.
 
@@ -166,6 +178,7 @@ def test_a_good_rule_passes() -> None:
         (Careless, "not one sentence"),
         (Curious, "goes_by_kind() is True, but example 'zeros' shows that it looks at name"),
         (Obedient, "goes_by_kind() is True, but example 'twos' shows that it looks at constraint"),
+        (Political, "goes_by_kind() is True, but example 'zeros' shows that it looks at policy"),
     ],
 )
 def test_a_bad_rule_is_refused(rule: type[Rule], problem: str) -> None:

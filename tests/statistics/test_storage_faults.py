@@ -25,6 +25,7 @@ from weightaudit.statistics import (
     RepeatedPages,
     Repeats,
     Statistic,
+    Stats,
     ZeroRuns,
     ZeroStretches,
 )
@@ -34,6 +35,8 @@ from .arrays import arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from weightaudit.tensor import TensorInfo
 
 EVERY: tuple[Statistic[Any], ...] = (
     Isolation(),
@@ -49,9 +52,15 @@ def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
 
 
-def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], size: int) -> Any:
+def folded(
+    values: NDArray[Any],
+    statistic: Statistic[Any],
+    cuts: list[int],
+    size: int,
+    info: TensorInfo | None = None,
+) -> Any:
     """Fold stretches in blocks of a size, with kernels if it is odd, and merge them."""
-    info = tensor_info(values)
+    info = info or tensor_info(values)
     width = itemsize(info.dtype)
     raw = np.frombuffer(values.tobytes(), np.uint8)
     result: Fold[Any] | None = None
@@ -91,6 +100,21 @@ def test_an_overview_answers_as_the_elements_do(values: NDArray[Any]) -> None:
         for statistic in judged:
             answer = statistic.follow(info, stats[OVERVIEW])
             assert answer is UNKNOWN or answer == stats[statistic]
+
+
+@settings(deadline=None)
+@given(values=arrays(), zeros=st.lists(st.integers(0, 10**6), max_size=9))
+def test_what_kernels_tell_answers_as_the_elements_do(values: NDArray[Any], zeros: list[int]) -> None:
+    """What one pass of compiled kernels tells gives the answer of a look at all elements without them."""
+    info = tensor_info(values)
+    values = values.copy()
+    for zero in zeros:
+        values.reshape(-1)[zero % max(1, values.size) :][:1] = 0
+    raw = np.frombuffer(values.tobytes(), np.uint8)
+    for block in blocks(raw, info, max(1, values.size)):
+        for statistic in EVERY:
+            answer = statistic.answer(info, Stats({OVERVIEW: block.summary}))
+            assert answer is UNKNOWN or answer == folded(values.reshape(-1), statistic, [], 1000, info)
 
 
 @settings(deadline=None, max_examples=50)

@@ -100,9 +100,9 @@ def _read(reader: _Arrays, statistic: Statistic[Any], count: Any, last: Any) -> 
     rows = reader.take("i", count)
     if np.any(np.diff(rows) <= 0):
         raise ValueError("the tensors are not in ascending order")
-    types = FORMS[type(statistic)].types
-    if types:
-        return Column(rows, tuple(reader.take(kind, count) for kind in types))
+    form = FORMS[type(statistic)]
+    if not form.is_array:
+        return Column(rows, tuple(reader.take(kind, count) for kind in form.types))
     sizes = reader.take("i", count)
     # Each size is bounded before they are added up, so that the sum cannot overflow.
     if np.any((sizes < 0) | (sizes > last)) or int(sizes.sum(dtype=np.float64)) != last:

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from weightaudit.statistics import (
     Above,
@@ -17,9 +19,13 @@ from weightaudit.statistics import (
     ByteLayout,
     Coarse,
     Coarseness,
+    ExponentCounts,
+    Exponents,
     Extremes,
     Isolated,
     Isolation,
+    MagnitudeCounts,
+    Magnitudes,
     Misread,
     Moments,
     MomentSums,
@@ -42,7 +48,13 @@ from weightaudit.statistics import (
     Zeros,
     ZeroStretches,
 )
+from weightaudit.statistics.equal_channels import EqualChannels, Equals
 from weightaudit.statistics.summary import Overview, Summary
+from weightaudit.statistics.surroundings import Outlier, Standout
+from weightaudit.statistics.zero_gaps import LongestZeros, ZeroGaps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Numbers = tuple[float, ...]
 
@@ -53,14 +65,20 @@ class Form:
 
     Attributes:
         types: One letter for each number: ``i`` for int64, ``f`` for float64. Empty for arrays of
-            float64 that have the shape of the axes which the statistic does not reduce.
+            float64 that have the shape of the axes which the statistic does not reduce, and ``*`` for
+            as many float64 numbers as a result has, which `split` gives, and `join` takes, as an array.
         split: Gives the numbers of a result.
         join: Makes a result of its numbers.
     """
 
     types: str
-    split: Callable[[Any], Numbers]
+    split: Callable[[Any], Any]
     join: Callable[..., Any]
+
+    @property
+    def is_array(self) -> bool:
+        """Whether results differ in how many numbers they have."""
+        return self.types in {"", "*"}
 
 
 def _same(number: Any) -> Any:
@@ -84,8 +102,26 @@ def _join_uniform(is_one: int, value: float) -> float | None:
     return value if is_one else None
 
 
+def _split_counts(counts: ExponentCounts | MagnitudeCounts) -> NDArray[np.float64]:
+    # A count is at most the size of a tensor, and float64 holds it exactly.
+    return np.array((counts.lowest, counts.zeros, *counts.positive, *counts.negative), np.float64)
+
+
+def _counts(kind: type[ExponentCounts | MagnitudeCounts]) -> Form:
+    """Return the form of counts by sign and size, of which there are as many as a tensor needs."""
+
+    def join(numbers: NDArray[np.float64]) -> ExponentCounts | MagnitudeCounts:
+        lowest, zeros, *counts = map(int, numbers.tolist())
+        if len(counts) % 2:
+            raise ValueError("there are as many counts of either sign")
+        middle = len(counts) // 2
+        return kind(lowest, tuple(counts[:middle]), tuple(counts[middle:]), zeros)
+
+    return Form("*", _split_counts, join)
+
+
 _COUNT = Form("i", _alone, _same)
-_ARRAY = Form("", _alone, _same)
+_ARRAY = Form("", _same, _same)
 
 FORMS: dict[type[Statistic[Any]], Form] = {
     Above: _of(AboveCount, "if"),
@@ -94,8 +130,12 @@ FORMS: dict[type[Statistic[Any]], Form] = {
     Below: _COUNT,
     ByteLayout: _of(Misread, "ffff"),
     Coarseness: _of(Coarse, "ii"),
+    EqualChannels: _of(Equals, "iii"),
+    Exponents: _counts(ExponentCounts),
     Extremes: _of(Range, "ff"),
     Isolation: _of(Isolated, "ififf"),
+    LongestZeros: _of(ZeroGaps, "iiiii"),
+    Magnitudes: _counts(MagnitudeCounts),
     Moments: _of(MomentSums, "iff"),
     Negative: _of(NegativeCount, "if"),
     NonFinite: _of(NonFiniteCount, "iiii"),
@@ -105,6 +145,7 @@ FORMS: dict[type[Statistic[Any]], Form] = {
     SpectralNorm: Form(
         "ff", attrgetter("norm", "squares"), Spectrum
     ),  # one with a reason follows from the shape
+    Standout: _of(Outlier, "ififff"),
     Tiny: _of(TinyCount, "ifi"),
     Uniform: Form("if", _split_uniform, _join_uniform),
     WeakGroups: _ARRAY,

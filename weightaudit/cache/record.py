@@ -28,7 +28,7 @@ class Column:
     Attributes:
         rows: int64 numbers of the tensors that it is known of, ascending.
         numbers: One array for each number of a result (`Form.types`), as long as `rows`. For results that
-            are arrays: their int64 sizes, and their float64 elements one after the other.
+            are kept as arrays: their int64 sizes, and their float64 elements one after the other.
     """
 
     rows: NDArray[np.int64]
@@ -62,9 +62,9 @@ def column(statistic: Statistic[Any], results: Mapping[int, Any]) -> Column:
     rows = np.array(sorted(results), DTYPES["i"])
     ordered = [results[row] for row in rows.tolist()]
     form = FORMS[type(statistic)]
-    if not form.types:
-        sizes = np.array([result.size for result in ordered], DTYPES["i"])
-        elements = [result.ravel() for result in ordered]
+    if form.is_array:
+        elements = [form.split(result).ravel() for result in ordered]
+        sizes = np.array([array.size for array in elements], DTYPES["i"])
         joined = np.concatenate(elements) if elements else np.zeros(0)
         return Column(rows, (sizes, joined.astype(DTYPES["f"], copy=False)))
     split = [form.split(result) for result in ordered]
@@ -87,7 +87,7 @@ def results(statistic: Statistic[Any], known: Column, shapes: Sequence[tuple[int
     if rows and not (0 <= rows[0] <= rows[-1] < len(shapes)):
         raise ValueError("there are not as many tensors")
     form = FORMS[type(statistic)]
-    if form.types:
+    if not form.is_array:
         made = map(form.join, *(array.tolist() for array in known.numbers))
         return dict(zip(rows, made, strict=True))
     sizes, elements = known.numbers
@@ -95,6 +95,9 @@ def results(statistic: Statistic[Any], known: Column, shapes: Sequence[tuple[int
     ends = np.cumsum(sizes)
     found: dict[int, Any] = {}
     for row, start, end in zip(rows, (ends - sizes).tolist(), ends.tolist(), strict=True):
+        if form.types:
+            found[row] = form.join(elements[start:end])
+            continue
         kept = array_shape(statistic, shapes[row])
         if prod(kept) != end - start:
             raise ValueError("an array has another size than its tensor's shape asks for")

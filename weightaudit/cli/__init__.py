@@ -10,7 +10,21 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("check", "init", "rules", "explain", "diff", "repair", "commit", "versions", "cache")
+COMMANDS = (
+    "check",
+    "init",
+    "rules",
+    "explain",
+    "inspect",
+    "diff",
+    "repair",
+    "commit",
+    "versions",
+    "cache",
+    "baseline",
+    "config",
+    "policy",
+)
 """The commands, each in the module of its name, in the order in which the help lists them."""
 
 
@@ -23,16 +37,17 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     Args:
         arguments: The command line's words, without the program's name.
     """
+    named = [name for name in arguments[:1] if name in COMMANDS]
     app = typer.Typer(
         name="weightaudit",
         no_args_is_help=True,
-        add_completion=False,
+        # Its two options stand before a command, so nothing is lost where there is one.
+        add_completion=not named,
         # Help and errors in plain text: importing Rich for them would double the start-up time.
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     app.callback()(main)
-    named = [name for name in arguments[:1] if name in COMMANDS]
     for name in named or COMMANDS:
         command: Any = getattr(import_module(f"weightaudit.cli.{name}"), name)
         if isinstance(command, typer.Typer):

@@ -13,13 +13,16 @@ from weightaudit.addressing import Model, find_model
 from weightaudit.cli.options import NoColor, NoProgress, OutputFile
 from weightaudit.cli.outputs import Formats, Output
 from weightaudit.errors import UsageError
+from weightaudit.render.formats import ReportFormat
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from weightaudit.comparison.result import Comparison
-    from weightaudit.render.formats import ReportFormat
     from weightaudit.report import ExitCode
+
+KNOWN = (ReportFormat.TEXT, ReportFormat.JSON, ReportFormat.HTML)
+"""Formats of what compares or mends models."""
 
 _MODEL_HELP = "Model, checkpoint prefix, or version such as model.keras@3."
 First = Annotated[str, typer.Argument(metavar="A", help=_MODEL_HELP)]
@@ -70,10 +73,9 @@ def diff(
         raise UsageError("--quiet and --verbose contradict each other.")
     from weightaudit.cli.outputs import check_outputs, chosen_outputs
     from weightaudit.discover import Target
-    from weightaudit.render.formats import ReportFormat
 
     models = find_model(first), find_model(second)
-    outputs = chosen_outputs(formats, output, (ReportFormat.TEXT, ReportFormat.JSON))
+    outputs = chosen_outputs(formats, output, KNOWN)
     check_outputs(outputs, [Target(model.path, model.label, explicit=True) for model in models])
     how = Presentation(outputs, quiet=quiet, verbose=verbose, color=not no_color)
     code = diff_models(*models, how, weights_only=weights_only, tolerance=tolerance, progress=not no_progress)
@@ -160,11 +162,15 @@ def _present(comparison: "Comparison", how: Presentation) -> None:
     )
 
 
-def _render(comparison: "Comparison", output_format: "ReportFormat", how: Presentation) -> str:
-    if output_format == "json":
+def _render(comparison: "Comparison", output_format: ReportFormat, how: Presentation) -> str:
+    if output_format is ReportFormat.JSON:
         from weightaudit.render.diff_json import render_diff_json
 
         return render_diff_json(comparison)
+    if output_format is ReportFormat.HTML:
+        from weightaudit.html.comparing import comparison_page
+
+        return comparison_page(comparison)
     from weightaudit.render.diff_text import render_diff_text
 
     return render_diff_text(comparison, verbose=how.verbose, quiet=how.quiet)

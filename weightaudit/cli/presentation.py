@@ -45,7 +45,14 @@ def present_report(report: Report, outputs: Sequence[Output], view: View, *, col
     def shown(console: Console) -> None:
         from weightaudit.render.terminal import print_report
 
-        print_report(report, console, verbose=view.verbose, quiet=view.quiet, names=view.names)
+        print_report(
+            report,
+            console,
+            verbose=view.verbose,
+            quiet=view.quiet,
+            suppressed=view.suppressed,
+            names=view.names,
+        )
 
     present(outputs, made, shown, color=color, verdict=None if view.quiet else verdict(report))
 

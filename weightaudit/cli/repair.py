@@ -3,15 +3,24 @@
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightaudit.cli.options import FailOn, Format, Ignore, NoProgress, Select
+from weightaudit.cli.options import FailOn, Ignore, NoProgress, Select
+from weightaudit.cli.outputs import Formats
 from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load, split
 from weightaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from weightaudit.cli.outputs import Output
+    from weightaudit.render.formats import ReportFormat
+    from weightaudit.repair.run import Repaired
 
 
 class EngineName(StrEnum):
@@ -92,7 +101,6 @@ Message = Annotated[
 Author = Annotated[
     str | None, typer.Option("--author", metavar="NAME", help="Who, for the version's record.")
 ]
-Shape = Annotated[Format, typer.Option("--format", help="Format of the plan.", show_default=True)]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="Who computes projections.")]
 
 
@@ -118,7 +126,7 @@ def repair(
     store: StoreDirectory = None,
     message: Message = "",
     author: Author = None,
-    output_format: Shape = Format.TEXT,
+    formats: Formats = None,
     no_progress: NoProgress = False,
 ) -> None:
     """Mend a model by projection.
@@ -133,15 +141,19 @@ def repair(
     """
     _check(in_place=in_place, output=output, store=store, donor=donor, max_change=max_change)
     from weightaudit.addressing import find_model
-    from weightaudit.cli.output import write_stdout
+    from weightaudit.cli.diff import KNOWN
+    from weightaudit.cli.outputs import check_outputs, chosen_outputs
     from weightaudit.cli.progress import ProgressBar
+    from weightaudit.discover import Target
     from weightaudit.projections import load_projections
-    from weightaudit.render.repair import render_repair_json, render_repair_text
     from weightaudit.repair.library import repair_model
     from weightaudit.repair.planning import MAX_CHANGE
     from weightaudit.repair.requests import requests_of_options
     from weightaudit.storage.termination import terminable
 
+    outputs = chosen_outputs(formats, None, KNOWN)
+    model = find_model(path)
+    check_outputs(outputs, [Target(model.path, model.label, explicit=True)])
     in_force, registry = load(policy, plugin)
     plugins = (*in_force.plugins, *split(plugin, "--plugin"))
     chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
@@ -155,7 +167,7 @@ def repair(
     )
     with ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar, terminable():
         done = repair_model(
-            find_model(path).path,
+            model.path,
             requests=requests,
             policy=replace(chosen, plugins=plugins),
             donor=None if donor is None else find_model(donor).path,
@@ -169,10 +181,37 @@ def repair(
             engine=engine.value,
             progress=bar.update,
         )
-    names = {rule.code: rule.name for rule in registry.rules}
-    as_json = output_format is Format.JSON
-    write_stdout(render_repair_json(done, names) if as_json else render_repair_text(done, names))
+    _present(done, {rule.code: rule.name for rule in registry.rules}, outputs)
     raise typer.Exit(done.exit_code)
+
+
+def _present(done: "Repaired", names: dict[str, str], outputs: Sequence["Output"]) -> None:
+    from weightaudit.cli.outputs import present
+    from weightaudit.render.repair import conclusion, render_repair_text
+
+    def shown(console: "Console") -> None:
+        # As it is: a console would wrap lines that are to be grepped, and colour numbers.
+        console.out(render_repair_text(done, names), end="", highlight=False)
+
+    present(
+        outputs,
+        lambda output_format: _render(done, names, output_format),
+        shown,
+        color=False,
+        verdict=conclusion(done),
+    )
+
+
+def _render(done: "Repaired", names: dict[str, str], output_format: "ReportFormat") -> str:
+    from weightaudit.render.formats import ReportFormat
+    from weightaudit.render.repair import render_repair_json, render_repair_text
+
+    if output_format is ReportFormat.HTML:
+        from weightaudit.html.mending import repair_page
+
+        return repair_page(done, names)
+    write = render_repair_json if output_format is ReportFormat.JSON else render_repair_text
+    return write(done, names)
 
 
 def _check(

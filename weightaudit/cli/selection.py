@@ -13,6 +13,7 @@ from weightaudit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from weightaudit.baseline import Baseline
     from weightaudit.policy import Policy
     from weightaudit.registry import Registry
 
@@ -40,14 +41,42 @@ def load(policy_file: str | None, plugins: Sequence[str] | None) -> tuple[Policy
         PolicyError: The policy cannot be read or says something that is not understood.
         RuleError: A rule cannot be loaded.
     """
-    from weightaudit.policy import find_policy, read_policy
+    from weightaudit.policy import Policy, read_policy
     from weightaudit.registry import load_registry
+
+    path = policy_path(policy_file)
+    policy = Policy() if path is None else read_policy(path)
+    modules = dict.fromkeys((*policy.plugins, *split(plugins, "--plugin")))
+    return policy, load_registry(list(modules))
+
+
+def policy_path(policy_file: str | None) -> Path | None:
+    """Return the file of the policy in force, None for the default policy.
+
+    Raises:
+        UsageError: The option is empty.
+        PolicyError: A file on the way upward cannot be read.
+    """
+    from weightaudit.policy import locate_policy
 
     if policy_file == "":
         raise UsageError("--policy is empty; name a file.")
-    policy = find_policy(Path.cwd()) if policy_file is None else read_policy(Path(policy_file))
-    modules = dict.fromkeys((*policy.plugins, *split(plugins, "--plugin")))
-    return policy, load_registry(list(modules))
+    return locate_policy(Path.cwd()) if policy_file is None else Path(policy_file)
+
+
+def known_findings(baseline: str | None) -> Baseline | None:
+    """Return the baseline that ``--baseline`` names, None where it is not given.
+
+    Raises:
+        UsageError: It is empty, or no baseline.
+    """
+    if baseline is None:
+        return None
+    if not baseline:
+        raise UsageError("--baseline is empty; name a file.")
+    from weightaudit.baseline import read_baseline
+
+    return read_baseline(baseline)
 
 
 def adjusted(

@@ -10,7 +10,8 @@ import typer
 
 from weightaudit.cli.commit import Author
 from weightaudit.cli.diff import Quiet, Tolerance, Verbose, WeightsOnly
-from weightaudit.cli.options import Format
+from weightaudit.cli.options import Format, OutputFile
+from weightaudit.cli.outputs import Formats
 from weightaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def diff(
     store: StoreDirectory = None,
     weights_only: WeightsOnly = False,
     tolerance: Tolerance = 0.0,
-    output_format: Shape = Format.TEXT,
+    formats: Formats = None,
+    output: OutputFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -91,8 +93,9 @@ def diff(
     could not be read.
     """
     from weightaudit.addressing import Model
-    from weightaudit.cli.diff import Presentation, diff_models
-    from weightaudit.cli.outputs import chosen_outputs
+    from weightaudit.cli.diff import KNOWN, Presentation, diff_models
+    from weightaudit.cli.outputs import check_outputs, chosen_outputs
+    from weightaudit.discover import Target
     from weightaudit.versions.address import locate
     from weightaudit.versions.version import refuse_links
 
@@ -106,7 +109,9 @@ def diff(
         old, new = found.store.get(found.name, one.record.parent), one
     for version in (old, new):
         refuse_links(version)
-    how = Presentation(chosen_outputs([output_format], None), quiet=quiet, verbose=verbose, color=True)
+    outputs = chosen_outputs(formats, output, KNOWN)
+    check_outputs(outputs, [Target(version.path, version.address, explicit=True) for version in (old, new)])
+    how = Presentation(outputs, quiet=quiet, verbose=verbose, color=True)
     code = diff_models(
         Model(old.path, old.address),
         Model(new.path, new.address),

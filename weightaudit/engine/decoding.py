@@ -64,12 +64,10 @@ def decoder_for(info: TensorInfo, entry: Entry, sibling: Callable[[str], NDArray
         sibling: Reads another tensor of the same checkpoint by its key.
 
     Raises:
-        ReadError: The tensor is quantized, and its scale cannot be read.
+        ReadError: The tensor is quantized, and what decodes it cannot be read or does not fit.
     """
     if info.quantization is None:
         return PlainDecoder(info, entry)
-    from weightaudit.engine.quantized import Int4Decoder, Int8Decoder
+    from weightaudit.engine.quantized import quantized_decoder
 
-    if info.quantization.mode == "int4" and len(info.shape) == 2:
-        return Int4Decoder(info, info.quantization, sibling)
-    return Int8Decoder(info, entry, info.quantization, sibling)
+    return quantized_decoder(info, entry, info.quantization, sibling)

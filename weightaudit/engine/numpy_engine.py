@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Defect, Flaw, Region
 from weightaudit.checksums import join
+from weightaudit.engine.folds import Folds, Tables
 from weightaudit.engine.plan import Run, plan, runs
-from weightaudit.engine.scanning import Folds, Part, Scanned, Scanner, Subject, TimedScanner
+from weightaudit.engine.scanning import Part, Scanned, Scanner, Subject, TimedScanner
 from weightaudit.statistics import Stats
 
 if TYPE_CHECKING:
@@ -181,15 +182,16 @@ class _Gather:
         if isinstance(part.found, Stats):
             self._stats[unit.tensor] = part.found
         elif unit.tensor not in self._folds:
-            self._folds[unit.tensor] = part.found or {}
+            self._folds[unit.tensor] = part.found or []
         else:
-            for statistic, fold in (part.found or {}).items():
-                self._folds[unit.tensor][statistic].merge(fold)
+            for (_, fold), (_, other) in zip(self._folds[unit.tensor], part.found or [], strict=True):
+                fold.merge(other)
 
     def finish(self) -> Measurement:
+        tables = Tables()
         for number, folds in self._folds.items():
             if self._subjects[number].info.name not in self._failures:
-                self._stats[number] = Stats({what: fold.finish() for what, fold in folds.items()})
+                self._stats[number] = tables.finished(self._subjects[number].statistics, folds)
         found = zip(self._subjects, self._stats, strict=True)
         stats = {subject.info.name: stats for subject, stats in found if stats is not None}
         return Measurement(stats, self._failures, list(self._checksum_defects()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,15 @@ import numpy as np
 from weightaudit.catalog import Entry, Extent
 from weightaudit.checksums import checksum
 from weightaudit.dtypes import decode, itemsize
+from weightaudit.engine.folds import Folded, Folds, Tables, begin
 from weightaudit.engine.plan import RUN_BYTES, Run
 from weightaudit.engine.reading import PIECE_BYTES, Bytes, read_pieces
 from weightaudit.errors import ReadError
 from weightaudit.kernels import CHUNK_BYTES, NO_OUTLINE, PAGE_BYTES, has_one_pass, native
 from weightaudit.profiling import READING
-from weightaudit.statistics import UNKNOWN, Block, Fold, Statistic, Stats, Summary
+from weightaudit.statistics import UNKNOWN, Block, Statistic, Stats
 from weightaudit.statistics.block import Outline, Scratch
+from weightaudit.statistics.summary import Sketch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,8 +39,6 @@ FIRST_ELEMENTS = 1 << 15
 
 THROUGH_BYTES = CHUNK_BYTES
 """How much is read before it is summed up: the buffer stays in the L2 cache of a core. At most a chunk."""
-
-Folds = dict[Statistic[Any], Fold[Any]]
 
 
 @dataclass(slots=True)  # not frozen, as `Unit`
@@ -103,7 +103,7 @@ class Scanner:
         self._files = files
         self._subjects = subjects
         self._scratch = Scratch(compiled=compiled)
-        self._places: dict[int, Mapping[Statistic[Any], int]] = {}
+        self._tables = Tables()
 
     def scan(self, run: Run) -> list[Scanned]:
         """Measure the units of a run, in their order. What cannot be read is told in the result.
@@ -138,37 +138,36 @@ class Scanner:
         info, decoder = subject.decoder.info, subject.decoder
         own = unit.checksum if unit.region < 0 else ""
         value = checksum(own, raw) if own else 0
-        border = _border(subject.entry)
         if not (self._scratch.compiled and native and decoder.summed):
-            folds = _start(subject.statistics, info)
+            border = _border(subject.entry)
+            folds = begin(subject.statistics, info)
             for start, values in decoder.blocks(unit.start, raw, BLOCK_ELEMENTS):
                 self._update(folds, Block(values, start, self._scratch, border=border))
-            results = [fold.finish() for fold in folds.values()]
-            return Part(unit, self._stats(subject, results), value)
-        summary = Summary(unit.count, *native.summarize(raw, decoder.summed))
+            return Part(unit, self._tables.finished(subject.statistics, folds), value)
+        repeats = 0
+        if raw.size >= 2 * PAGE_BYTES:
+            repeats = native.repeats(raw, unit.extent.offset) if unit.extent else -1
+        summary = Sketch(unit.count, *native.summarize(raw, decoder.summed), repeats=repeats)
         if summary.is_finite:
             results = [statistic.follow(info, summary) for statistic in subject.statistics]
         else:
             results = [UNKNOWN] * len(subject.statistics)
         unknown = [place for place, result in enumerate(results) if result is UNKNOWN]
         if unknown:
-            folds = _start([subject.statistics[place] for place in unknown], info)
-            repeats = native.repeats(raw, unit.extent.offset) if unit.extent else -1
-            block = self._summed_block(
-                decoder.summed, unit.start, raw, summary, border=border, repeats=repeats
-            )
-            self._update(folds, block)
-            for place, fold in zip(unknown, folds.values(), strict=True):
-                results[place] = fold.finish()
-        return Part(unit, self._stats(subject, results), value)
+            self._find(subject, raw, summary, results, unknown)
+        return Part(unit, self._tables.stats(subject.statistics, results), value)
 
-    def _stats(self, subject: Subject, results: list[Any]) -> Stats:
-        """Return the results of a tensor, which come in the order of its statistics."""
-        places = self._places.get(id(subject.statistics))
-        if places is None:
-            places = {statistic: place for place, statistic in enumerate(subject.statistics)}
-            self._places[id(subject.statistics)] = places
-        return Stats.aligned(places, tuple(results))
+    def _find(
+        self, subject: Subject, raw: Bytes, summary: Sketch, results: list[Any], unknown: list[int]
+    ) -> None:
+        """Put in the results at some places: what does not follow from the sums of a tensor in memory."""
+        info, decoder = subject.decoder.info, subject.decoder
+        folds = begin([subject.statistics[place] for place in unknown], info)
+        border = _border(subject.entry)
+        block = self._summed_block(decoder.summed, 0, raw, summary, border=border, repeats=summary.repeats)
+        self._update(folds, block)
+        for place, (_, fold) in zip(unknown, folds, strict=True):
+            results[place] = fold.finish()
 
     def _scan_alone(self, unit: Unit) -> Scanned:
         region, nbytes = unit.region, unit.extent.nbytes if unit.extent else 0
@@ -178,7 +177,7 @@ class Scanner:
             subject = self._subjects[unit.tensor]
             if unit.extent is not None and nbytes <= RUN_BYTES and unit.count == subject.info.size:
                 return self._scan_together(Run((unit,), unit.extent), unit.extent)
-            folds = _start(subject.statistics, subject.decoder.info)
+            folds = begin(subject.statistics, subject.decoder.info)
             value = self._fold(subject, unit, folds)
         except ReadError as error:
             parts = (Part(unit, None, failure=str(error)),) if unit.tensor >= 0 else ()
@@ -189,7 +188,7 @@ class Scanner:
         """Fold a stretch of a tensor block by block, and return the checksum of its bytes."""
         entry, decoder, storage = subject.entry, subject.decoder, subject.entry.storage
         if isinstance(storage, Extent) and decoder.summed and self._scratch.compiled:
-            return self._fold_summed(decoder.summed, storage, unit, folds)
+            return self._fold_summed(subject, storage, unit, folds)
         value = 0
         for first, raw in read_pieces(self._files, entry, unit.start, unit.count, self._buffer):
             value = checksum(unit.checksum, raw, value) if unit.checksum else 0
@@ -197,25 +196,22 @@ class Scanner:
                 self._update(folds, Block(values, start, self._scratch, border=_border(entry)))
         return value
 
-    def _fold_summed(self, dtype: str, storage: Extent, unit: Unit, folds: Folds) -> int:
+    def _fold_summed(self, subject: Subject, storage: Extent, unit: Unit, folds: Folds) -> int:
         """Fold a stretch of a type that is summed up as it is stored, and return the checksum of its bytes.
 
         The first block is short: some statistics have to see a few elements of every channel, and
         then seldom any more. The rest is summed up on the way through a small buffer; those that want to
         see elements of a chunk all the same read it again, and those that want all read all.
         """
-        start, end, kind = unit.start, unit.start + unit.count, unit.checksum
+        dtype, kind = subject.decoder.summed, unit.checksum
+        start, end = unit.start, unit.start + unit.count
         middle = min(end, start + FIRST_ELEMENTS)
         value = self._fold_blocks(dtype, storage, range(start, middle), folds, kind=kind)
         rest = range(middle, end)
-        if not rest or not has_one_pass(kind) or not all(one.lazy for one in folds):
+        if not rest or not has_one_pass(kind) or not all(one.lazy for one in subject.statistics):
             return self._fold_blocks(dtype, storage, rest, folds, kind=kind, value=value)
         value, outline = self._outline(dtype, storage, rest, kind, value)
-        wanting = {
-            statistic: fold
-            for statistic, fold in folds.items()
-            if not self._suffices(outline, {statistic: fold})
-        }
+        wanting = [one for one in folds if not self._suffices(outline, one)]
         if wanting:
             self._fold_blocks(dtype, storage, rest, wanting)
         return value
@@ -226,7 +222,7 @@ class Scanner:
         """Return the checksum of elements, gone on from `value`, and a block that reads them if it must."""
         file, size = self._files[storage.file], itemsize(dtype)
         place, nbytes = storage.offset + elements.start * size, len(elements) * size
-        rows = np.empty((-(-nbytes // THROUGH_BYTES), 5))
+        rows = np.empty((-(-nbytes // THROUGH_BYTES), 7))
         value, repeats, sums = self._scan(
             file,
             place,
@@ -243,7 +239,7 @@ class Scanner:
             file.read_into(place + start * size, raw.data)
             return decode(raw, dtype)
 
-        summary = Summary(len(elements), *sums or ())
+        summary = Sketch(len(elements), *sums or ())
         return value, Block(
             _no_elements,
             elements.start,
@@ -255,9 +251,9 @@ class Scanner:
             outline=Outline(THROUGH_BYTES // size, rows, read),
         )
 
-    def _suffices(self, outline: Block, folds: Folds) -> bool:
+    def _suffices(self, outline: Block, one: Folded) -> bool:
         try:
-            self._update(folds, outline)
+            self._update([one], outline)
         except _ElementsWantedError:
             return False
         return True
@@ -271,7 +267,7 @@ class Scanner:
             raw = self._buffer(min(BLOCK_ELEMENTS, elements.stop - first) * size)
             place = storage.offset + first * size
             value, repeats, sums = self._scan(file, place, raw.size, raw, dtype=dtype, kind=kind, value=value)
-            summary = Summary(raw.size // size, *sums or ())
+            summary = Sketch(raw.size // size, *sums or ())
             border = _border_of(storage.offset, size)
             self._update(
                 folds, self._summed_block(dtype, first, raw, summary, border=border, repeats=repeats)
@@ -279,7 +275,7 @@ class Scanner:
         return value
 
     def _summed_block(
-        self, dtype: str, first: int, raw: Bytes, summary: Summary, *, border: int, repeats: int
+        self, dtype: str, first: int, raw: Bytes, summary: Sketch, *, border: int, repeats: int
     ) -> Block:
         """Make a block whose sums are known; it is decoded when a fold asks for the elements."""
         size = itemsize(dtype)
@@ -321,7 +317,7 @@ class Scanner:
         return file.scan(offset, nbytes, raw.data, dtype=dtype, kind=kind, value=value, outline=outline)
 
     def _update(self, folds: Folds, block: Block) -> None:
-        for fold in folds.values():
+        for _, fold in folds:
             fold.update(block)
 
     def _buffer(self, size: int) -> Bytes:
@@ -359,7 +355,7 @@ class TimedScanner(Scanner):
             )
 
     def _update(self, folds: Folds, block: Block) -> None:
-        for statistic, fold in folds.items():
+        for statistic, fold in folds:
             with self._profile.clock("statistics", type(statistic).__name__):
                 fold.update(block)
 
@@ -380,7 +376,3 @@ def _border(entry: Entry) -> int:
 
 def _border_of(offset: int, size: int) -> int:
     return -(-(-offset % PAGE_BYTES) // size)
-
-
-def _start(statistics: Sequence[Statistic[Any]], info: TensorInfo) -> Folds:
-    return {statistic: statistic.start(info) for statistic in statistics}

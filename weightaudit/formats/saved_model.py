@@ -10,6 +10,7 @@ from weightaudit.catalog import Catalog, Defect, Flaw, Json, Layout
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
 from weightaudit.formats.graph_constants import read_constants
+from weightaudit.formats.repeated_constants import merge_repeated
 from weightaudit.formats.keras_metadata import from_objects, read_keras_metadata
 from weightaudit.formats.meta_graph import MetaGraph, read_meta_graphs
 from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, walk_children
@@ -36,7 +37,7 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
     Returns:
         The catalog of its checkpoint, with the documents ``saved_model`` (``tensorflow_version``,
         ``tags`` and declared ``variables``) and, for Keras 2, ``keras_metadata``. Behind the variables
-        stand the constants (`read_constants`). A model with neither has no entries and a note. A
+        stand the distinct constants (`read_constants`). A model with neither has no entries and a note. A
         variable that loading the model would need and that the checkpoint lacks is a defect.
 
     Raises:
@@ -57,13 +58,14 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
     if keras:
         documents["keras_metadata"] = keras
     catalog = _checkpoint(files, graphs, limits)
-    constants = read_constants(source, number, [graph.graph for graph in graphs], limits)
+    every = read_constants(source, number, [graph.graph for graph in graphs], limits)
+    constants, repeated = merge_repeated(every, source)
     is_empty = not (catalog.entries or constants or catalog.defects)
     return replace(
         catalog,
         container=CONTAINER,
         entries=(*catalog.entries, *constants),
-        notes=(*catalog.notes, _NOTHING) if is_empty else catalog.notes,
+        notes=(*catalog.notes, *repeated, *((_NOTHING,) if is_empty else ())),
         documents={**catalog.documents, **documents},
         defects=(*catalog.defects, *_missing(graphs, catalog)),
     )

@@ -43,6 +43,21 @@ STATELESS = frozenset({
 })
 """Classes without variables."""
 
+WITHOUT_WEIGHTS = STATELESS | frozenset({
+    "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D", "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "AugMix", "AutoContrast",
+    "ClassMethod", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix",
+    "Equalization", "HashedCrossing", "Hashing", "InstanceMethod", "InstanceProperty", "IntegerLookup",
+    "Lambda", "MaxNumBoundingBoxes", "MelSpectrogram", "Merge", "MixUp", "RandAugment",
+    "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop",
+    "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale",
+    "RandomHeight", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization",
+    "RandomRotation", "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation",
+    "RandomWidth", "RandomZoom", "SlicingOpLambda", "Solarization", "StringLookup", "TFOpLambda",
+    "TensorFlowOpLayer", "TextVectorization",
+})
+"""Classes of Keras without weights: those, and others of which nothing else is known. Some keep a seed."""
+
 COMPOSITE = frozenset({
     "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Functional", "GRU",
     "GroupQueryAttention", "LSTM", "Model", "MultiHeadAttention", "RNN", "Sequential", "SimpleRNN",
@@ -76,7 +91,7 @@ def snake(name: str) -> str:
 
 @cache
 def _by_snake() -> dict[str, str]:
-    return {snake(name): name for name in (*_WITH_VARIABLES, *COMPOSITE, *STATELESS)} | {
+    return {snake(name): name for name in (*_WITH_VARIABLES, *COMPOSITE, *WITHOUT_WEIGHTS)} | {
         "grouped_query_attention": "GroupQueryAttention",
         "conv_lstm_cell": "ConvLSTMCell",
         **{snake(old): new for old, new in _OLD_NAMES.items()},

@@ -31,7 +31,7 @@ def losses_of_checkpoints(entries: Sequence[Entry]) -> list[str]:
 def unstored(root: Layer, tensors: Sequence[Described]) -> list[Defect]:
     """Return a defect for each configured layer of which no tensor is stored, going by names."""
     stored = {component for info, _ in tensors for component in info.name.split("/")}
-    expected = list(_with_variables(root))
+    expected = list(with_variables(root))
     absent = [layer for layer in expected if layer.name not in stored]
     # Automatic names count the layers of a program: those of another run tell nothing.
     if 2 * len(absent) > len(expected):
@@ -43,11 +43,11 @@ def unstored(root: Layer, tensors: Sequence[Described]) -> list[Defect]:
     return [Defect(Flaw.MISSING_TENSOR, message.format(layer), layer.name) for layer in absent]
 
 
-def _with_variables(model: Layer) -> Iterator[Layer]:
+def with_variables(model: Layer) -> Iterator[Layer]:
     """Yield the layers of a model, and of models in it, that surely have variables."""
     for layer in model.children:
         if layer.is_model:
-            yield from _with_variables(layer)
+            yield from with_variables(layer)
         elif any(each.builtin and each.variables for each in layer.walk()):
             yield layer
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from weightaudit.catalog import Entry
 from weightaudit.identity.config import Layer, policy_of
 from weightaudit.identity.declared import declarations
 from weightaudit.identity.fans import NO_FANS, Fans, fans
 from weightaudit.identity.layers import NEVER_TRAINED, role_of
-from weightaudit.tensor import BOOKKEEPING_ROLES, Declared, Evidence, Quantization, Role, TensorInfo
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from weightaudit.tensor import BOOKKEEPING_ROLES, Declared, Evidence, Role, TensorInfo
 
 Described = tuple[TensorInfo, Entry]
 
@@ -130,69 +126,6 @@ def bookkeeping_nature(role: Role, evidence: Evidence = Evidence.NAME) -> Nature
 def unknown(entry: Entry, name: str, layer_class: str = "") -> Described:
     """Describe a tensor of which only the name is known."""
     return tensor(entry, name, Nature(layer_class=layer_class))
-
-
-def quantize(described: Iterable[Described], mode: str) -> list[Described]:
-    """Tell the integer weights of one quantized layer which of its tensors dequantize them.
-
-    Args:
-        described: All tensors of the layer.
-        mode: ``int8``, ``int4``, ``float8``, ... or empty; only the first two can be dequantized.
-    """
-    tensors = list(described)
-    if mode:
-        grouped = any(info.name.endswith("/g_idx") for info, _ in tensors)
-        tensors = [(_with_mode(info, mode, grouped=grouped), entry) for info, entry in tensors]
-    if mode not in {"int8", "int4"}:
-        return tensors
-    by_variable = {info.name.rpartition("/")[2]: entry.key for info, entry in tensors}
-    return [(_quantized(info, by_variable, mode), entry) for info, entry in tensors]
-
-
-def quantize_layers(described: Iterable[Described]) -> list[Described]:
-    """Connect integer weights with their scales, in every layer whose tensors show a quantization."""
-    by_layer: dict[str, list[Described]] = {}
-    for each in described:
-        by_layer.setdefault(each[0].layer, []).append(each)
-    connected: list[Described] = []
-    for members in by_layer.values():
-        is_quantized = any(info.role is Role.QUANTIZATION for info, _ in members)
-        connected += quantize(members, _mode_shown(members)) if is_quantized else members
-    return connected
-
-
-def _mode_shown(members: Iterable[Described]) -> str:
-    """Return the mode that shapes tell: int4 packs two weights of the last axis in a byte."""
-    stored = {info.name.rpartition("/")[2]: info for info, _ in members}
-    if "kernel_amax_history" in stored:
-        return "float8"
-    for variable in ("kernel", "embeddings"):
-        weights, scale = stored.get(variable), stored.get(f"{variable}_scale")
-        if weights is None or scale is None or weights.dtype != "int8":
-            continue
-        # The scale of an int8 kernel is as wide as the kernel; an embedding has one per row either way.
-        whole = variable == "embeddings" or scale.shape[-1:] == weights.shape[-1:]
-        return "int8" if whole and "g_idx" not in stored else "int4"
-    return ""
-
-
-def _with_mode(info: TensorInfo, mode: str, *, grouped: bool) -> TensorInfo:
-    """Name the policy that a layer has whose quantization shows in its tensors, but not in its config."""
-    if not info.policy or "_from_" in info.policy:
-        return info
-    # The policy of grouped weights also tells how large the groups should be.
-    return replace(info, policy="" if grouped else f"{mode}_from_{info.policy}")
-
-
-def _quantized(info: TensorInfo, keys: Mapping[str, str], mode: str) -> TensorInfo:
-    variable = info.name.rpartition("/")[2]
-    scale = keys.get(f"{variable}_scale")
-    if info.role is Role.QUANTIZATION:
-        return replace(info, trainable=False)
-    if info.dtype != "int8" or scale is None:
-        return info
-    found = Quantization(mode, scale, keys.get(f"{variable}_zero"), keys.get("g_idx"))
-    return replace(info, trainable=False, quantization=found)
 
 
 def _trainable(role: Role, variable: str, layer: Layer | None) -> bool | None:

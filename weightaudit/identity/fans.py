@@ -62,7 +62,8 @@ def _fans(layer_class: str, variable: str, role: Role, shape: Shape, config: Map
     if gates > 1 and (not shape or shape[-1] % gates):
         gates = 1
     if role is Role.EMBEDDING and len(shape) == 2:
-        return Fans(output_axes=(0,))
+        # The second matrix of a ReversibleEmbedding is multiplied with, as a kernel is.
+        return Fans(*shape, (1,)) if variable == "reverse_embeddings" else Fans(output_axes=(0,))
     if role not in {Role.KERNEL, Role.RECURRENT_KERNEL} or len(shape) < 2:
         return NO_FANS if gates == 1 else Fans(gates=gates)
     ordering = config.get("dim_ordering")

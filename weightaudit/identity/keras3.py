@@ -11,18 +11,18 @@ from weightaudit.catalog import Catalog, Defect, Entry, Flaw
 from weightaudit.identity.classes import class_of_path, path_name, snake
 from weightaudit.identity.config import Layer, as_mapping, as_text, quantization_mode, read_config
 from weightaudit.identity.declared import unmapped
-from weightaudit.identity.describe import (
-    Described,
-    bookkeeping,
-    describe,
-    quantize,
-    quantize_layers,
-    unknown,
-)
-from weightaudit.identity.layers import RECURRENT_CELLS, quantized_variables
+from weightaudit.identity.describe import Described, bookkeeping, describe, unknown
+from weightaudit.identity.layers import QUANTIZABLE, RECURRENT_CELLS, quantized_variables
 from weightaudit.identity.names import guess, quantized_fits
 from weightaudit.identity.optimizer import positional
 from weightaudit.identity.plans import Optimizer, read_optimizer
+from weightaudit.identity.quantizing import (
+    quantize,
+    quantize_layers,
+    unclear,
+    usual_mode,
+    without_zero_points,
+)
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class _File:
     folders: frozenset[str]
     names: Mapping[str, str]
     keras2: bool
+    mode: str = "int8"
 
     def has(self, path: str) -> bool:
         """Say whether anything is stored at or below a path."""
@@ -72,13 +73,15 @@ def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect], li
     folders = frozenset(path[: slash.start()] for path in groups for slash in re.finditer("/", path))
     names = as_mapping(documents.get("names")).items()
     version = as_text(as_mapping(documents.get("metadata")).get("keras_version"))
+    root = read_config(documents.get("config"))
+    layers = list(root.walk()) if root else []
     file = _File(
         groups=groups,
         folders=folders,
         names={path.replace("\\", "/"): as_text(name) for path, name in names},
         keras2=version.startswith("2."),
+        mode=usual_mode(quantization_mode(layer.config) for layer in layers),
     )
-    root = read_config(documents.get("config"))
     places = dict(_locate(root, "", "", file, certain=True)) if root else {}
     tensors = [described for path, place in places.items() for described in _placed(path, place, file)]
     rest = {path: group for path, group in groups.items() if path not in places}
@@ -91,8 +94,9 @@ def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect], li
         trained = [info for info, _ in tensors if info.trainable is not False]
         tensors += _training(path, rest[path], trained, _optimizer(documents, file))
     tensors += [unknown(entry, entry.key) for entry in loose]
-    layers = list(root.walk()) if root else []
-    return tensors, _missing(places, groups, file), [*unmapped(layers), *_forgetful(layers, version)]
+    lost, notes = without_zero_points(tensors)
+    defects = [*_missing(places, groups, file), *lost]
+    return tensors, defects, [*unmapped(layers), *_forgetful(layers, version), *notes, *unclear(tensors)]
 
 
 def _forgetful(layers: Sequence[Layer], version: str) -> list[str]:
@@ -186,7 +190,7 @@ def _placed(path: str, place: Place, file: _File) -> list[Described]:
     layer, group = place.layer, file.groups.get(path, {})
     if not group:
         return []
-    mode, variables = _expected(layer, group)
+    mode, variables = _expected(layer, group, file.mode)
     if variables is None or any(index >= len(variables) for index in group):
         return _guessed(path, group, place.path, layer)
     if layer.layer_class == "SpectralNormalization" and layer.children and 0 in group:
@@ -218,20 +222,22 @@ def _spectral(place: Place, group: Group, inner: Layer) -> list[Described]:
     return [copy, *own]
 
 
-def _expected(layer: Layer, group: Group) -> tuple[str, tuple[str, ...] | None]:
-    """Return the quantization mode of a layer and the names of its stored variables."""
+def _expected(layer: Layer, group: Group, usual: str) -> tuple[str, tuple[str, ...] | None]:
+    """Return the quantization mode of a layer and the names of its stored variables.
+
+    Where its own configuration does not tell the mode, the one that is `usual` in the model comes first.
+    """
     plain = layer.variables
     mode = quantization_mode(layer.config)
-    if plain is None or layer.layer_class not in {"Dense", "EinsumDense", "Embedding"}:
+    if plain is None or layer.layer_class not in QUANTIZABLE:
         return "", plain
     count = len(group)
     if mode:
         return mode, quantized_variables(layer.layer_class, layer.config, mode, count)
-    first = next(iter(group.values()))
-    if first.dtype == "int8":
+    if any("int8" in entry.dtype for entry in group.values()):
         # model.quantize() quantizes the layers inside an attention layer without a word in the config.
         shapes = [entry.shape for entry in group.values()]
-        for guessed in ("int8", "int4"):
+        for guessed in (usual, "int8", "int4", "gptq", "awq"):
             names = quantized_variables(layer.layer_class, layer.config, guessed, count)
             if names and quantized_fits(names, shapes, guessed):
                 return guessed, names

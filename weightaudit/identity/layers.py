@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.identity.classes import COMPOSITE, STATELESS
+from weightaudit.identity.classes import COMPOSITE, WITHOUT_WEIGHTS
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
@@ -90,28 +90,45 @@ _LAYERS: dict[str, tuple[Variable, ...]] = {
     },
 }
 
-_GROUPED = ("kernel_scale", "kernel_zero", "g_idx")
 _FLOAT8 = tuple(
     f"{what}_{kind}" for what in ("inputs", "kernel", "outputs_grad") for kind in ("scale", "amax_history")
 )
-# keras.src.layers.core: variable_serialization_spec of Dense, EinsumDense and Embedding (3.15).
-_QUANTIZED: dict[str, dict[str, tuple[str, ...]]] = {
-    "Dense": {
+_SEARCHED = ("gptq", "awq")
+"""Modes that look for the best integers with sample data; Keras 3.14 and 3.15 lose their zero points."""
+
+
+def _dense(zero: str) -> dict[str, tuple[str, ...]]:
+    return {
         "int8": ("kernel", "bias", "kernel_scale"),
-        "int4": ("kernel", "bias", *_GROUPED),
+        "int4": ("kernel", "bias", "kernel_scale", "kernel_zero", "g_idx"),
         "float8": ("kernel", "bias", *_FLOAT8),
-        "gptq": ("bias", "quantized_kernel", *_GROUPED),
-        "awq": ("bias", "quantized_kernel", "kernel_scale", "kernel_zero", "awq_scales", "g_idx"),
-    },
-    "Embedding": {
-        "int8": ("embeddings", "embeddings_scale"),
-        "int4": ("embeddings", "embeddings_scale", "embeddings_zero", "g_idx"),
+        "gptq": ("bias", "kernel", "kernel_scale", zero, "g_idx"),
+        "awq": ("bias", "kernel", "kernel_scale", zero, "awq_scales", "g_idx"),
+    }
+
+
+_EMBEDDING = {
+    "int8": ("embeddings", "embeddings_scale"),
+    "int4": ("embeddings", "embeddings_scale", "embeddings_zero", "g_idx"),
+}
+_REVERSE = ("reverse_embeddings", "reverse_embeddings_scale", "reverse_embeddings_zero")
+# keras.src.layers.core: variable_serialization_spec of each class (3.15), with the names of the variables.
+_QUANTIZED: dict[str, dict[str, tuple[str, ...]]] = {
+    "Dense": _dense("kernel_zero"),
+    "EinsumDense": _dense("zero_point"),
+    "Embedding": _EMBEDDING,
+    "ReversibleEmbedding": {
+        "int8": (*_EMBEDDING["int8"], *_REVERSE[:2]),
+        "int4": (*_EMBEDDING["int4"], *_REVERSE),
     },
 }
-_QUANTIZED["EinsumDense"] = _QUANTIZED["Dense"]
 MODES = ("", *_QUANTIZED["Dense"])
 """Kinds of quantization, the first for none."""
-_ONLY_GROUPED = {"kernel_zero", "embeddings_zero", "g_idx"}
+QUANTIZABLE = frozenset(_QUANTIZED)
+"""Classes that Keras can quantize."""
+_ONLY_GROUPED = frozenset(["kernel_zero", "embeddings_zero", "reverse_embeddings_zero", "g_idx"])
+ZERO_POINTS = frozenset(["kernel_zero", "zero_point"])
+"""What the zero points of a kernel are called."""
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(
@@ -136,8 +153,7 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(["vector_u", "rnn_state"], Role.STATE),
     "seed_generator_state": Role.SEED,
     **dict.fromkeys(
-        [*_FLOAT8, *_GROUPED, "embeddings_scale", "embeddings_zero", "awq_scales",
-         "reverse_embeddings_scale", "reverse_embeddings_zero"],
+        [*_FLOAT8, *ZERO_POINTS, "awq_scales", *_EMBEDDING["int4"][1:], *_REVERSE[1:]],
         Role.QUANTIZATION,
     ),
 }  # fmt: skip
@@ -161,7 +177,7 @@ NEVER_TRAINED = frozenset(
 
 def is_leaf(layer_class: str) -> bool:
     """Say whether the variables of this class are known."""
-    return layer_class in _LAYERS or layer_class in STATELESS
+    return layer_class in _LAYERS or layer_class in WITHOUT_WEIGHTS
 
 
 def is_known(layer_class: str) -> bool:
@@ -198,7 +214,7 @@ def variables(layer_class: str, config: Mapping[str, Any], mode: str = "") -> tu
     Returns:
         The names, or None for a class whose variables are not known.
     """
-    if layer_class in STATELESS:
+    if layer_class in WITHOUT_WEIGHTS:
         return ()
     spec = _LAYERS.get(layer_class)
     if spec is None:
@@ -209,16 +225,22 @@ def variables(layer_class: str, config: Mapping[str, Any], mode: str = "") -> tu
     names = _QUANTIZED.get(layer_class, {}).get(mode)
     if names is None:
         return plain
-    return tuple(name for name in names if name != "bias" or "bias" in plain)
+    absent = {"bias", "reverse_embeddings"} - set(plain)
+    return tuple(name for name in names if not any(name.startswith(one) for one in absent))
 
 
 def quantized_variables(
     layer_class: str, config: Mapping[str, Any], mode: str, count: int
 ) -> tuple[str, ...] | None:
-    """Return the names of a quantized layer that stores `count` variables, None if no variant has so many."""
+    """Return the names of a quantized layer that stores `count` variables, None if no variant has so many.
+
+    Per-channel int4 has neither zero points nor groups. Keras 3.14 and 3.15 store no zero points of
+    GPTQ and AWQ, which they cannot load without.
+    """
     names = variables(layer_class, config, mode) or ()
-    per_channel = tuple(name for name in names if name not in _ONLY_GROUPED)
-    return next((variant for variant in (names, per_channel) if len(variant) == count), None)
+    left_out = ZERO_POINTS if mode in _SEARCHED else _ONLY_GROUPED
+    fewer = tuple(name for name in names if name not in left_out)
+    return next((variant for variant in (names, fewer) if len(variant) == count), None)
 
 
 @lru_cache(maxsize=1024)

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
 from weightaudit.identity.config import Layer, as_mapping, explains, is_called, read_config
 from weightaudit.identity.declared import unmapped
-from weightaudit.identity.describe import (
-    Described,
-    bookkeeping,
-    describe,
-    quantize_layers,
-    unknown,
-)
+from weightaudit.identity.describe import Described, bookkeeping, describe, unknown
 from weightaudit.identity.layers import role_of
 from weightaudit.identity.names import (
     class_of_owner,
@@ -27,6 +21,7 @@ from weightaudit.identity.names import (
 )
 from weightaudit.identity.optimizer import flat_names, named, positional
 from weightaudit.identity.plans import Optimizer, read_optimizer
+from weightaudit.identity.quantizing import quantize_layers
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 from weightaudit.identity.classes import COMPOSITE, class_of_path, kind_of_name
@@ -12,6 +13,7 @@ from weightaudit.identity.config import PROJECTIONS, Layer
 from weightaudit.identity.layers import (
     RECURRENT_CELLS,
     ROLES,
+    ZERO_POINTS,
     is_leaf,
     quantized_variables,
     role_of,
@@ -38,6 +40,12 @@ _SYNONYMS = {
     "bias_weights": "bias",
     "embedding_weights": "embeddings",
     "embedding_table": "embeddings",
+    # Checkpoints of TensorFlow 1, as those of BERT, T5 and GPT-2.
+    **dict.fromkeys(
+        ["embedding", "word_embeddings", "token_type_embeddings", "position_embeddings", "wpe", "wte"],
+        "embeddings",
+    ),
+    "output_bias": "bias",
 }
 # Keras 1: "dense_1_W:0"; its LSTM and GRU kept one tensor per gate, such as "lstm_1_U_f".
 _KERAS1 = re.compile(
@@ -52,6 +60,7 @@ _COUNTERS = frozenset(
         "iter",
         "iteration",
         "iterations",
+        "local_step",
         "save_counter",
         "step",
         "step_counter",
@@ -96,6 +105,12 @@ _METRICS = frozenset(
     ]
 )
 _KERNELS_OF_ANY_RANK = frozenset(["ConvLSTMCell", "EinsumDense", "SpectralNormalization"])
+# What those call the variables of a normalization who do not follow Keras.
+_OF_NORMALIZATIONS = {
+    **dict.fromkeys(["scale", "layer_norm_scale", "g"], Role.NORM_SCALE),
+    **dict.fromkeys(["offset", "layer_norm_bias", "bias"], Role.NORM_OFFSET),
+}
+_NORMALIZATION = re.compile(r"^ln_|(?:batch|group|instance|layer|rms)_?norm|norm(?:_\d+)?$")
 _SEEDS = frozenset(["seed_generator_state", "state_var", "_state_var", "rng_state"])
 
 
@@ -141,9 +156,15 @@ def role_by_name(variable: str, owner: str = "") -> Role:
         owner: The component before it, such as ``layer_norm_2``; may be empty.
     """
     bare = variable_of(variable)
+    around = owner.lower()
     role = role_of(bare, class_of_path(owner))
-    if role is Role.UNKNOWN and "norm" in owner.lower():
-        role = {"scale": Role.NORM_SCALE, "offset": Role.NORM_OFFSET}.get(bare, role)
+    if bare in _OF_NORMALIZATIONS and _NORMALIZATION.search(around):
+        role = _OF_NORMALIZATIONS[bare]
+    elif bare == "biased" and around.startswith("moving_"):
+        # TensorFlow 1 corrects moving averages by it.
+        role = Role.STATE
+    elif role is Role.UNKNOWN and around.endswith("attention") and bare in {"q", "k", "v", "o"}:
+        role = Role.KERNEL
     if role is not Role.UNKNOWN:
         return role
     if bare in _SEEDS:
@@ -210,8 +231,8 @@ def _guess(hint: str, shapes: tuple[Shape, ...], dtypes: tuple[str, ...]) -> Gue
 
 
 def _fitting(layer: Layer, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Guess | None:
-    if dtypes and dtypes[0] == "int8":
-        return _quantized(layer, shapes)
+    if any("int8" in dtype for dtype in dtypes):
+        return _quantized(layer, shapes, "gptq" if "uint8" in dtypes else "int8")
     if len(shapes) >= 7 and layer.layer_class in {"Dense", "EinsumDense"}:
         use_bias = len(shapes) == 8
         config = {**layer.config, "use_bias": use_bias, "bias_axes": use_bias or None}
@@ -228,13 +249,14 @@ def _fitting(layer: Layer, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Gu
     return Guess(layer, tuple(column[0] if len(set(column)) == 1 else "" for column in columns))
 
 
-def _quantized(layer: Layer, shapes: Sequence[Shape]) -> Guess | None:
-    for use_bias in (True, False):
-        config = {**layer.config, "use_bias": use_bias, "bias_axes": use_bias or None}
-        for mode in ("int8", "int4"):
-            names = quantized_variables(layer.layer_class, config, mode, len(shapes))
-            if names and quantized_fits(names, shapes, mode):
-                return Guess(layer, names)
+def _quantized(layer: Layer, shapes: Sequence[Shape], like: str) -> Guess | None:
+    """Guess the variables of a quantized layer; modes that store integers of other types are left out."""
+    modes = ("gptq", "awq") if like == "gptq" else ("int8", "int4")
+    for has_all, mode in product((True, False), modes):
+        options = {"use_bias": has_all, "bias_axes": has_all or None, "tie_weights": not has_all}
+        names = quantized_variables(layer.layer_class, {**layer.config, **options}, mode, len(shapes))
+        if names and quantized_fits(names, shapes, mode):
+            return Guess(layer, names)
     return None
 
 
@@ -243,12 +265,18 @@ def quantized_fits(names: Sequence[str], shapes: Sequence[Shape], mode: str) -> 
     stored = dict(zip(names, shapes, strict=True))
     weights = stored.get("kernel", stored.get("embeddings", ()))
     scale = stored.get("kernel_scale", stored.get("embeddings_scale", ()))
-    if not weights:
+    if not weights or not scale:
         return False
+    if mode in {"gptq", "awq"}:
+        inputs = [stored[name] for name in ("g_idx", "awq_scales") if name in stored]
+        zeros = [stored[name] for name in ZERO_POINTS if name in stored]
+        packed = weights[0] in {scale[0], (scale[0] + 1) // 2}
+        fits = all(one == weights[1:] for one in inputs) and all(one == scale for one in zeros)
+        return len(weights) == len(scale) == 2 and packed and fits
     if "embeddings" in stored:
         return scale[:1] == weights[:1] and (len(scale) == 2) == ("g_idx" in stored)
-    width = weights[-1] if mode == "int8" else (scale[-1] + 1) // 2 if scale else 0
-    return bool(scale) and weights[-1] == width and (mode == "int4" or scale[-1] == weights[-1])
+    # Keras before 3.14 packed rows, so that scales are as wide as kernels for int4, too.
+    return weights[-1] == scale[-1] or (mode == "int4" and weights[-1] == (scale[-1] + 1) // 2)
 
 
 def _fits(layer_class: str, variable: str, shape: Shape) -> bool:

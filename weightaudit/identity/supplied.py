@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
-from weightaudit.identity.config import Layer, as_mapping, as_text, read_config
+from weightaudit.identity.config import Layer, as_list, as_mapping, as_text, read_config
+from weightaudit.identity.coverage import with_variables
 from weightaudit.tensor import Evidence
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _SIZES = {
     ("Conv", "kernel"): "filters",
     ("SeparableConv", "pointwise_kernel"): "filters",
 }
+
+_FEW = 3
+"""Layers that may be missing from a small model, before it is taken for another one."""
 
 
 def read_supplied(path: str | os.PathLike[str], limits: Limits) -> Json:
@@ -78,14 +82,18 @@ def with_supplied(catalog: Catalog, document: Json, label: str) -> Catalog:
 
 
 def check_supplied(tensors: Iterable[TensorInfo], document: Json, label: str) -> None:
-    """Raise UsageError if a supplied configuration is surely that of another model.
+    """Raise UsageError if a supplied configuration is that of another model.
+
+    It is if it describes no tensor, if a tensor has not the size that it declares, or if more layers are
+    missing than damage explains: more than a tenth, or some where other tensors belong to no layer.
+    A few that are missing are defects of the file.
 
     Args:
         tensors: What was identified with it.
         document: The configuration.
         label: What it is called in messages.
     """
-    weights = [info for info in tensors if not info.is_bookkeeping]
+    weights = [info for info in tensors if info.is_numeric and not info.is_bookkeeping]
     explained = [info for info in weights if info.evidence is Evidence.CONFIG]
     if weights and not explained:
         raise UsageError(
@@ -93,16 +101,69 @@ def check_supplied(tensors: Iterable[TensorInfo], document: Json, label: str) ->
             f"{weights[0].shape}; give the configuration of this model."
         )
     root = read_config(document)
-    named = {layer.name: layer for layer in root.walk()} if root else {}
-    counts = Counter(layer.name for layer in root.walk()) if root else Counter[str]()
+    if root is None or not weights:
+        return
+    stored = {component for info in explained for component in info.name.split("/")}
+    expected = {layer.name: layer for layer in with_variables(root)}
+    missing = [layer for layer in expected.values() if layer.name not in stored]
+    wrong = _of_another_size(root, explained)
+    foreign = _foreign(root, weights)
+    problems = list(wrong.values())[:1]
+    if len(missing) > max(_FEW, len(expected) // 10) or min(len(missing), len(foreign)) > 1:
+        problems.append(_some("the file holds nothing of {}", [layer.name for layer in missing], "layer"))
+        if foreign:
+            names = sorted(info.name for info in foreign)
+            problems.append(_some("nothing in it tells of {}", names, "tensor"))
+    if problems:
+        fitting = len(expected.keys() - wrong.keys() - {layer.name for layer in missing})
+        raise UsageError(
+            f"{label} fits {fitting} of the {len(expected)} layers with weights that it describes, but "
+            f"{', and '.join(problems)}; give the configuration of this model."
+        )
+
+
+def _of_another_size(root: Layer, explained: Iterable[TensorInfo]) -> dict[str, str]:
+    """Return what is wrong with each layer of which a tensor has another size than declared."""
+    named = {layer.name: layer for layer in root.walk()}
+    counts = Counter(layer.name for layer in root.walk())
+    wrong: dict[str, str] = {}
     for info in explained:
         name = info.layer.rpartition("/")[2]
-        size = _declared_size(named[name], info) if counts[name] == 1 else None
-        if size is not None and info.shape[-1] != size:
-            raise UsageError(
-                f"{label} declares {size} outputs for {name}, but {info.name} has shape {info.shape}; "
-                "give the configuration of this model."
-            )
+        claim = _wrong_claim(named[name], info) if counts[name] == 1 else ""
+        if claim:
+            wrong.setdefault(name, f"it declares {claim} for {name}, but {info.name} has shape {info.shape}")
+    return wrong
+
+
+def _wrong_claim(layer: Layer, info: TensorInfo) -> str:
+    """Return what a layer's configuration declares and the shape of a tensor contradicts, or nothing."""
+    size = _declared_size(layer, info)
+    if size is not None and info.shape[-1] != size:
+        return f"{size} outputs"
+    window = as_list(layer.config.get("kernel_size"))
+    is_convolution = "Conv" in layer.layer_class and info.layer_class == layer.layer_class
+    is_kernel = info.name.rpartition("/")[2] in {"kernel", "depthwise_kernel"}
+    if (
+        is_convolution
+        and is_kernel
+        and len(info.shape) == len(window) + 2
+        and tuple(window) != info.shape[:-2]
+    ):
+        return f"the kernel size {tuple(window)}"
+    return ""
+
+
+def _foreign(root: Layer, weights: Iterable[TensorInfo]) -> list[TensorInfo]:
+    """Return the tensors that no layer explains; none where classes of a user may have made them."""
+    if not all(layer.builtin for layer in root.walk()):
+        return []
+    return [info for info in weights if info.evidence is not Evidence.CONFIG]
+
+
+def _some(sentence: str, names: list[str], kind: str) -> str:
+    """Name the first of some things, and count the others."""
+    rest = len(names) - 1
+    return sentence.format(names[0] + (f" and {rest} more {kind}{'s' * (rest > 1)}" if rest else ""))
 
 
 def _declared_size(layer: Layer, info: TensorInfo) -> int | None:

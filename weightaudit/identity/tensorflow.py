@@ -29,7 +29,6 @@ from weightaudit.identity.describe import (
     bookkeeping_nature,
     describe,
     nature_of,
-    quantize_layers,
     tensor,
     unknown,
 )
@@ -43,6 +42,7 @@ from weightaudit.identity.names import (
     variable_of,
 )
 from weightaudit.identity.optimizer import flat_names, named
+from weightaudit.identity.quantizing import quantize_layers, unclear
 from weightaudit.tensor import Evidence, Role
 
 if TYPE_CHECKING:
@@ -53,10 +53,12 @@ _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _SLOT = "/.OPTIMIZER_SLOT/"
 _TF1_SLOT = re.compile(
     r"^(?P<variable>.+)(?:/|_)(?P<slot>(?:Adam|AdaMax|LAMB|Momentum|RMSProp|Adagrad|Adadelta|Ftrl|ExponentialMovingAverage"
-    r"|accumulator|slot_(?:v|m|vr|vc))(?:_\d+)?|adam_[mv])$"
+    r"|accumulator|slot_(?:v|m|vr|vc))(?:_\d+)?|(?:adam|lamb)_[mv])$"
 )
 _OPTIMIZER_SCOPE = re.compile(r"(?:^|/)training(?:_\d+)?/|(?:^|/)(?:Adam|Ftrl|Adagrad|RMSprop|SGD)(?:_\d+)?/")
 
+_NEVER_A_LAYERS = frozenset(["beta1_power", "beta2_power", "learning_rate"])
+"""Scalars of optimizers, whatever scope they are in."""
 _OPTIMIZER_WORD = re.compile("training|Adam|Ftrl|Adagrad|RMSprop|SGD")
 
 
@@ -126,6 +128,7 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
         else:
             tensors.append(_variable(entry, graph, layers, root, ambiguous))
     tensors = _without_hidden_policies(quantize_layers(tensors))
+    notes += unclear(tensors)
     if training:
         names = {entry.key: info.name for info, entry in tensors}
         flat = flat_names(info for info, _ in tensors)
@@ -357,7 +360,8 @@ def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
     while len(parts) > 1 and parts[-1].startswith("part_") and re.fullmatch(r"part_\d+", parts[-1]):
         parts.pop()
     role = optimizer_role(parts[-1], entry.shape)
-    if role is Role.COUNTER or (role and (len(parts) == 1 or _is_in_optimizer(entry.key))):
+    is_own = len(parts) == 1 or parts[-1] in _NEVER_A_LAYERS or _is_in_optimizer(entry.key)
+    if role is Role.COUNTER or (role and is_own):
         return bookkeeping(entry, entry.key, role)
     slot = _TF1_SLOT.match("/".join(parts)) if _ends_as_slot(parts[-1]) else None
     averaged = slot is not None and slot["slot"].startswith("ExponentialMovingAverage")

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_INTERFACE = 3
+_INTERFACE = 5
 """What this code expects; a module that was compiled from other sources is not used."""
 
-Sums = tuple[float, float, float, float, float]
-"""Total, sum of squares, minimum, maximum and smallest magnitude: fields of `Summary`, in order.
+Sums = tuple[float, float, float, float, float, float, float]
+"""Total, sum of squares, minimum, maximum, smallest magnitude, gap, lone zeros: fields of `Sketch`, in order.
 
-The sum of squares is Inf, and all else means nothing, if an element is not finite. No zero has a sign.
+The sum of squares is Inf, and all else but the last means nothing, if an element is not finite. No zero has
+a sign.
 """
 
 CHUNK_BYTES = 256 << 10
@@ -92,6 +93,16 @@ class Native(Protocol):
         Args:
             data: Elements of float32 or float64.
             itemsize: Bytes of an element.
+        """
+        ...
+
+    def patterns(self, data: NDArray[Any] | memoryview | bytes, /) -> tuple[int, int, int, int, int, int]:
+        """Count what float32 elements would be if their bytes were read in another way.
+
+        Returns:
+            Elements that are not zero; those of a magnitude from 2**-24 to below 2**14, as they are, and
+            with their bytes in the other order; those whose lower 16 bits are not zero; and those in
+            which these are a bfloat16 number of 2**-19 to 32, and a float16 number of 2**-11 to 8.
         """
         ...
 

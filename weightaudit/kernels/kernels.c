@@ -12,7 +12,9 @@
 #include "checksums.h"
 #include "largest.h"
 #include "pages.h"
+#include "patterns.h"
 #include "summaries.h"
+#include "zeros.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "Elements are little-endian: on this CPU the package works without this module."
@@ -59,6 +61,14 @@ static int parse_length(long long nbytes, Py_ssize_t room) {
     return 0;
 }
 
+/* Return what is told of elements that were summed up: zeros are counted where there may be any. */
+static Summary finished(Summary sum, const Type *type, const unsigned char *p, size_t size) {
+    sum = settled(sum);
+    if (type && !(sum.smallest > 0 && isfinite(sum.squares)))
+        sum.lone = (double)count_lone_zeros(p, size / type->itemsize, type->itemsize, level);
+    return sum;
+}
+
 /* Checksum and sum up bytes, either if it is wanted. In one loop, what waits for the other is done meanwhile. */
 static uint32_t visit(const Checksum *kind, uint32_t value, const Type *type, const unsigned char *p, size_t size,
                       Summary *sum) {
@@ -73,6 +83,8 @@ static uint32_t visit(const Checksum *kind, uint32_t value, const Type *type, co
 static void join_sums(Summary one, Summary *sum) {
     sum->total += one.total;
     sum->squares += one.squares;
+    sum->lone = sum->lone < 0 || one.lone < 0 ? -1 : sum->lone + one.lone;
+    add_gap(fmax(one.maximum, -one.minimum), one.gap, sum);
     add_extremes(one.minimum, one.maximum, one.smallest, sum);
 }
 
@@ -114,7 +126,7 @@ static PyObject *scan(PyObject *module, PyObject *args) {
         }
         value = visit(kind, (uint32_t)value, type, p, have, &one);
         look_at_pages(&pages, p, offset + done, have);
-        one = settled(one);
+        one = finished(one, type, p, have);
         join_sums(one, &sum);
         if (outline.len - rows >= (Py_ssize_t)sizeof one) {
             memcpy((char *)outline.buf + rows, &one, sizeof one);
@@ -132,8 +144,8 @@ static PyObject *scan(PyObject *module, PyObject *args) {
         errno = failure;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    return Py_BuildValue("LkLddddd", done, value, repeats, sum.total, sum.squares, sum.minimum, sum.maximum,
-                         sum.smallest);
+    return Py_BuildValue("LkLddddddd", done, value, repeats, sum.total, sum.squares, sum.minimum, sum.maximum,
+                         sum.smallest, sum.gap, sum.lone);
 }
 
 static PyObject *count_repeats(PyObject *module, PyObject *args) {
@@ -146,6 +158,12 @@ static PyObject *count_repeats(PyObject *module, PyObject *args) {
     look_at_pages(&pages, buffer.buf, place, buffer.len);
     PyBuffer_Release(&buffer);
     return PyLong_FromLongLong(end_pages(&pages));
+}
+
+static Summary summary_of(const Type *type, const unsigned char *p, size_t size) {
+    Summary sum = EMPTY;
+    type->summarize[level](p, size / type->itemsize, &sum);
+    return finished(sum, type, p, size);
 }
 
 static PyObject *summarize(PyObject *module, PyObject *args) {
@@ -161,14 +179,13 @@ static PyObject *summarize(PyObject *module, PyObject *args) {
     }
     if (type && buffer.len > CHUNK) {
         Py_BEGIN_ALLOW_THREADS
-        type->summarize[level](buffer.buf, buffer.len / type->itemsize, &sum);
+        sum = summary_of(type, buffer.buf, buffer.len);
         Py_END_ALLOW_THREADS
     } else if (type) {
-        type->summarize[level](buffer.buf, buffer.len / type->itemsize, &sum);
+        sum = summary_of(type, buffer.buf, buffer.len);
     }
     PyBuffer_Release(&buffer);
-    sum = settled(sum);
-    return Py_BuildValue("ddddd", sum.total, sum.squares, sum.minimum, sum.maximum, sum.smallest);
+    return Py_BuildValue("ddddddd", sum.total, sum.squares, sum.minimum, sum.maximum, sum.smallest, sum.gap, sum.lone);
 }
 
 static PyObject *find_largest(PyObject *module, PyObject *args) {
@@ -195,6 +212,17 @@ static PyObject *find_largest(PyObject *module, PyObject *args) {
         if (!place || PyList_SetItem(places, k, place)) Py_CLEAR(places);
     }
     return places;
+}
+
+static PyObject *find_patterns(PyObject *module, PyObject *args) {
+    Py_buffer buffer;
+    Patterns found;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*", &buffer)) return NULL;
+    found = count_patterns(buffer.buf, buffer.len / 4);
+    PyBuffer_Release(&buffer);
+    return Py_BuildValue("LLLLLL", found.nonzero, found.usual, found.swapped, found.lower, found.bfloat16,
+                         found.float16);
 }
 
 static PyObject *checksum_of(PyObject *module, PyObject *args) {
@@ -230,6 +258,7 @@ static PyMethodDef METHODS[] = {
     {"scan", scan, METH_VARARGS, "Read bytes, checksum them and sum them up."},
     {"summarize", summarize, METH_VARARGS, "Sum up a buffer."},
     {"largest", find_largest, METH_VARARGS, "Find the elements of largest magnitude."},
+    {"patterns", find_patterns, METH_VARARGS, "Count what float32 numbers look like in other layouts."},
     {"repeats", count_repeats, METH_VARARGS, "Count pages that may repeat an earlier one."},
     {"checksum", checksum_of, METH_VARARGS, "Go on with the checksum of a buffer."},
     {"use_level", use_level, METH_O, "Choose the instructions that sums are computed with, for tests."},
@@ -241,7 +270,7 @@ static int execute(PyObject *module) {
     level = find_level();
     /* Tables alone are slower than what zlib and others do in hardware. */
     return PyModule_AddIntConstant(module, "FAST_CHECKSUMS", have_folding) ||
-           PyModule_AddIntConstant(module, "INTERFACE", 3);
+           PyModule_AddIntConstant(module, "INTERFACE", 5);
 }
 
 static PyModuleDef_Slot SLOTS[] = {{Py_mod_exec, execute}, {0, NULL}};

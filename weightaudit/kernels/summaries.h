@@ -13,14 +13,16 @@
 
 #define LANES 32
 
+/* `gap` is a ratio that no two neighbours of the four largest magnitudes exceed. `lone` is what `count_lone_zeros`
+ * gives; the functions of this file leave it alone. */
 typedef struct {
-    double total, squares, minimum, maximum, smallest;
+    double total, squares, minimum, maximum, smallest, gap, lone;
 } Summary;
 
 typedef void Summarize(const unsigned char *p, size_t count, Summary *sum);
 typedef uint32_t Verify(const Checksum *kind, uint32_t value, const unsigned char *p, size_t count, Summary *sum);
 
-static const Summary EMPTY = {0, 0, INFINITY, -INFINITY, INFINITY};
+static const Summary EMPTY = {0, 0, INFINITY, -INFINITY, INFINITY, INFINITY, 0};
 
 /* Add lanes to what was summed up before, in order. */
 static void add_sums(const double *total, const double *squares, Summary *sum) {
@@ -34,6 +36,25 @@ static void add_extremes(double minimum, double maximum, double smallest, Summar
     if (minimum < sum->minimum) sum->minimum = minimum;
     if (maximum > sum->maximum) sum->maximum = maximum;
     if (smallest < sum->smallest) sum->smallest = smallest;
+}
+
+/* Take in the gap of other elements, before their extremes. The four largest of all lie no further apart than those of
+ * the stretch that has the largest one: what comes in between makes gaps smaller. */
+static void add_gap(double peak, double gap, Summary *sum) {
+    const double have = fmax(sum->maximum, -sum->minimum);
+    if (peak > have || (peak == have && gap < sum->gap)) sum->gap = gap;
+}
+
+/* Take in the gap that the largest magnitudes of the lanes show: four elements that there are. */
+static void add_peaks(const double *peaks, Summary *sum) {
+    double most[4] = {0};
+    for (int j = 0; j < LANES; j++) {
+        int k = 4;
+        for (; k && most[k - 1] < peaks[j]; k--)
+            if (k < 4) most[k] = most[k - 1];
+        if (k < 4) most[k] = peaks[j];
+    }
+    add_gap(most[0], most[3] > 0 ? fmax(most[0] / most[1], fmax(most[1] / most[2], most[2] / most[3])) : INFINITY, sum);
 }
 
 /* Return what is told: a NaN or an infinite element makes `squares` infinite, and no zero has a sign. */
@@ -63,7 +84,10 @@ static Summary settled(Summary sum) {
     for (int j = 0; j < LANES; j++) low[j] = small[j] = INFINITY, high[j] = -INFINITY
 
 #define END                                                                     \
+    double peaks[LANES];                                                        \
     add_sums(total, squares, sum);                                              \
+    for (int j = 0; j < LANES; j++) peaks[j] = high[j] > -low[j] ? high[j] : -low[j]; \
+    add_peaks(peaks, sum);                                                      \
     for (int j = 0; j < LANES; j++) add_extremes(low[j], high[j], small[j], sum)
 
 #define DEFINE_PLAIN(function, LEVEL, name, real, absolute, size)               \
@@ -150,7 +174,16 @@ static void bfloat16_plain(const unsigned char *p, size_t count, Summary *sum) {
             ADD(j, float, fabsf, bits_to_float(word << 16));
             ADD(j + LANES / 2, float, fabsf, bits_to_float(word & 0xffff0000u));
         }
-    for (size_t j = 0; j < count; j++) ADD(j, float, fabsf, bfloat16_of(read_half(p + 2 * j)));
+    for (size_t j = 0; j < count; j++) {
+        /* Sums go to the lane that they have in the functions below, extremes to that of their place in a word. */
+        const float x = bfloat16_of(read_half(p + 2 * j)), magnitude = fabsf(x);
+        const size_t lane = j / 2 + j % 2 * (LANES / 2);
+        total[j] += (double)x;
+        squares[j] += (double)x * (double)x;
+        low[lane] = x < low[lane] ? x : low[lane];
+        high[lane] = x > high[lane] ? x : high[lane];
+        small[lane] = magnitude < small[lane] ? magnitude : small[lane];
+    }
     END;
 }
 
@@ -183,12 +216,18 @@ typedef struct {
     uint16_t far, near;
 } Codes;
 
+static const Codes NO_CODES = {INT16_MIN, INT16_MAX, 0, UINT16_MAX};
+
+static void join_codes(Codes one, Codes *codes) {
+    if (one.top > codes->top) codes->top = one.top;
+    if (one.bottom < codes->bottom) codes->bottom = one.bottom;
+    if (one.far > codes->far) codes->far = one.far;
+    if (one.near < codes->near) codes->near = one.near;
+}
+
 static void add_code(uint16_t code, Codes *codes) {
-    const int16_t number = (int16_t)code;
-    if (number > codes->top) codes->top = number;
-    if (number < codes->bottom) codes->bottom = number;
-    if (code > codes->far) codes->far = code;
-    if (code < codes->near) codes->near = code;
+    const Codes one = {(int16_t)code, (int16_t)code, code, code};
+    join_codes(one, codes);
 }
 
 /* The code of infinity, in either type, is the smallest of those that are not finite. */
@@ -200,18 +239,37 @@ static void add_codes(Codes codes, float value(uint16_t), uint16_t infinity, Sum
     if (codes.top >= infinity || codes.far >= (infinity | 0x8000)) sum->squares = INFINITY;
 }
 
-static void finish_halves(double *sums, const uint16_t *codes, int width, const unsigned char *p, size_t count,
-                          float value(uint16_t), uint16_t infinity, Summary *sum) {
-    Codes all = {(int16_t)codes[0], (int16_t)codes[0], codes[0], codes[0]};
-    for (int j = 0; j < 4 * width; j++) add_code(codes[j], &all);
-    for (size_t j = 0; j < count; j++) {
-        const uint16_t code = read_half(p + 2 * j);
-        const double x = value(code);
-        add_code(code, &all);
-        sums[j] += x;
-        sums[LANES + j] += x * x;
+/* The codes of all lanes, in the order of `Codes`. */
+typedef uint16_t Lanes[4][LANES];
+
+static Codes codes_of(Lanes codes, int lane) {
+    const Codes one = {(int16_t)codes[0][lane], (int16_t)codes[1][lane], codes[2][lane], codes[3][lane]};
+    return one;
+}
+
+static double peak_of(Codes codes, float value(uint16_t)) {
+    const uint16_t top = codes.top < 0 ? 0 : (uint16_t)codes.top, far = codes.far < 0x8000 ? 0 : codes.far & 0x7fff;
+    return value(top > far ? top : far);
+}
+
+static void finish_halves(double *sums, Lanes codes, const unsigned char *p, size_t count, float value(uint16_t),
+                          uint16_t infinity, Summary *sum) {
+    Codes all = NO_CODES;
+    double peaks[LANES];
+    for (int j = 0; j < LANES; j++) {
+        Codes one = codes_of(codes, j);
+        if ((size_t)j < count) {
+            const uint16_t code = read_half(p + 2 * j);
+            const double x = value(code);
+            add_code(code, &one);
+            sums[j] += x;
+            sums[LANES + j] += x * x;
+        }
+        peaks[j] = peak_of(one, value);
+        join_codes(one, &all);
     }
     add_sums(sums, sums + LANES, sum);
+    add_peaks(peaks, sum);
     add_codes(all, value, infinity, sum);
 }
 
@@ -222,19 +280,24 @@ static void finish_halves(double *sums, const uint16_t *codes, int width, const 
     do {                                                                        \
         enum { N = sizeof(Doubles) / 8, WIDTH = sizeof(Integers) / 2 };         \
         Doubles lanes[2][LANES / N] = {{{0}}};                                  \
-        Integers best[4];                                                       \
+        Integers best[4][LANES / WIDTH];                                        \
         double sums[2][LANES];                                                  \
-        uint16_t codes[4][WIDTH];                                               \
-        for (int k = 0; k < 4; k++) best[k] = _mm##BITS##_set1_epi16((short)read_half(p)); \
+        Lanes codes;                                                            \
+        for (int k = 0; k < LANES / WIDTH; k++) {                               \
+            best[0][k] = _mm##BITS##_set1_epi16(NO_CODES.top);                  \
+            best[1][k] = _mm##BITS##_set1_epi16(NO_CODES.bottom);               \
+            best[2][k] = _mm##BITS##_set1_epi16((short)NO_CODES.far);           \
+            best[3][k] = _mm##BITS##_set1_epi16((short)NO_CODES.near);          \
+        }                                                                       \
         for (; count >= LANES; p += 2 * LANES, count -= LANES) {                \
             EACH(p);                                                            \
             for (int k = 0; k < LANES / WIDTH; k++) {                           \
                 Integers now;                                                   \
                 memcpy(&now, p + sizeof now * k, sizeof now);                   \
-                best[0] = _mm##BITS##_max_epi16(best[0], now);                  \
-                best[1] = _mm##BITS##_min_epi16(best[1], now);                  \
-                best[2] = _mm##BITS##_max_epu16(best[2], now);                  \
-                best[3] = _mm##BITS##_min_epu16(best[3], now);                  \
+                best[0][k] = _mm##BITS##_max_epi16(best[0][k], now);            \
+                best[1][k] = _mm##BITS##_min_epi16(best[1][k], now);            \
+                best[2][k] = _mm##BITS##_max_epu16(best[2][k], now);            \
+                best[3][k] = _mm##BITS##_min_epu16(best[3][k], now);            \
             }                                                                   \
             for (int k = 0; k < LANES / N; k++) {                               \
                 const Doubles x = name##_lanes_##level(p, k);                   \
@@ -244,7 +307,7 @@ static void finish_halves(double *sums, const uint16_t *codes, int width, const 
         }                                                                       \
         memcpy(sums, lanes, sizeof sums);                                       \
         memcpy(codes, best, sizeof codes);                                      \
-        finish_halves(&sums[0][0], &codes[0][0], WIDTH, p, count, name##_of, name##_infinity, sum); \
+        finish_halves(&sums[0][0], codes, p, count, name##_of, name##_infinity, sum); \
     } while (0)
 
 #define DEFINE_HALVES(name)                                                     \

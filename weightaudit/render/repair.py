@@ -61,7 +61,7 @@ def _lines(done: Repaired, names: Mapping[str, str] | None) -> Iterator[str]:
     if done.original and done.version:
         yield f"original kept as {printable(done.original)}, mended model as {printable(done.version)}"
     if done.in_place:
-        yield f"to undo: {printable(_undo(done), MESSAGE_LIMIT)}"
+        yield f"to undo: {printable(undo(done), MESSAGE_LIMIT)}"
 
 
 def _label(finding: Finding, done: Repaired) -> str:
@@ -72,7 +72,7 @@ def _label(finding: Finding, done: Repaired) -> str:
     return "not mended" if is_grave or finding in done.plan.unmended else ""
 
 
-def _undo(done: Repaired) -> str:
+def undo(done: Repaired) -> str:
     """Return the command that puts the original back."""
     words = ["weightaudit", "versions", "restore", done.original or "", done.plan.before.path]
     if done.store != DEFAULT_STORE:

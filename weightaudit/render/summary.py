@@ -28,10 +28,17 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 def shown(report: Report, model: ModelReport, *, quiet: bool) -> list[Finding]:
     """Return the findings to show in order; `quiet` keeps those that fail the gate."""
-    findings = ordered(model.findings)
-    if not quiet:
-        return findings
-    return [one for one in findings if report.fail_on is not None and one.severity >= report.fail_on]
+    return _failing(report, model.findings) if quiet else ordered(model.findings)
+
+
+def shown_of_policy(report: Report, *, quiet: bool) -> list[Finding]:
+    """Return what is wrong with the policy or the baseline, in order; `quiet` as in `shown`."""
+    return _failing(report, report.policy_findings) if quiet else ordered(report.policy_findings)
+
+
+def _failing(report: Report, findings: Iterable[Finding]) -> list[Finding]:
+    level = report.fail_on
+    return [one for one in ordered(findings) if level is not None and one.severity >= level]
 
 
 def count(findings: Iterable[Finding]) -> dict[str, int]:
@@ -116,6 +123,8 @@ def _totals(report: Report) -> str:
     audited = sum(model.coverage.audited for model in report.models)
     tensors = sum(model.coverage.tensors for model in report.models)
     counts = ", ".join(plural(number, label) for label, number in count(report.findings).items())
+    suppressed = sum(len(model.suppressed) for model in report.models)
+    counts += f", {suppressed} suppressed" if suppressed else ""
     models = plural(len(report.models), "model")
     return f"{counts} in {models}, {audited} of {plural(tensors, 'tensor')} audited"
 

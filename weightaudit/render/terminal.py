@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
+from weightaudit.policy import FILE_NAME
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
-from weightaudit.render.summary import coverage, obstacle, plural, shown, skips, verdict
-from weightaudit.render.text import rule_text, tensor_text
+from weightaudit.render.summary import coverage, obstacle, plural, shown, shown_of_policy, skips, verdict
+from weightaudit.render.text import rule_text, suppressed_text, tensor_text
 from weightaudit.report import ExitCode
 from weightaudit.rule import Severity
 
@@ -37,6 +38,7 @@ def print_report(
     *,
     verbose: bool = False,
     quiet: bool = False,
+    suppressed: bool = False,
     names: Mapping[str, str] | None = None,
 ) -> None:
     """Print a report on a Rich console.
@@ -49,13 +51,17 @@ def print_report(
         console: Where to print; its file is the caller's choice.
         verbose: Add one line of statistics per tensor.
         quiet: Leave out everything that does not decide the verdict.
+        suppressed: Add the findings that do not count, and why.
         names: Names of the rules by code; without them findings show the code alone.
     """
     for model in report.models:
         findings = shown(report, model, quiet=quiet)
         if not quiet or findings or not model.is_complete:
             _print_model(model, findings, console, verbose=verbose, quiet=quiet, names=names)
+            if suppressed:
+                _print_suppressed(model, console, names)
             _line(console, Text(), 0)
+    _print_policy(report, console, quiet=quiet, names=names)
     _line(console, Text(verdict(report), VERDICT_STYLE[report.exit_code]), 0)
 
 
@@ -70,8 +76,7 @@ def _print_model(
 ) -> None:
     title = Text(printable(model.path), "bold")
     _line(console, title.append(f"  {printable(model.container)}", "not bold dim"), 0)
-    for (severity, code), group in groupby(findings, key=lambda one: (one.severity, one.code)):
-        _print_group(list(group), f"{severity.label} {rule_text(code, names)}", console)
+    _print_findings(findings, console, names)
     _print_obstacles(model, console, quiet=quiet)
     if quiet:
         return
@@ -81,6 +86,25 @@ def _print_model(
         for info in model.tensors:
             _line(console, Text(tensor_text(info, model.stats.get(info.name))), 2)
     _line(console, Text(coverage(model), "green" if model.is_complete else "magenta"), 2)
+
+
+def _print_policy(report: Report, console: Console, *, quiet: bool, names: Mapping[str, str] | None) -> None:
+    """Print what is wrong with the policy or the baseline, as if it were a model."""
+    findings = shown_of_policy(report, quiet=quiet)
+    if findings:
+        _line(console, Text(printable(report.policy or FILE_NAME), "bold"), 0)
+        _print_findings(findings, console, names)
+        _line(console, Text(), 0)
+
+
+def _print_findings(findings: list[Finding], console: Console, names: Mapping[str, str] | None) -> None:
+    for (severity, code), group in groupby(findings, key=lambda one: (one.severity, one.code)):
+        _print_group(list(group), f"{severity.label} {rule_text(code, names)}", console)
+
+
+def _print_suppressed(model: ModelReport, console: Console, names: Mapping[str, str] | None) -> None:
+    for one in model.suppressed:
+        _line(console, Text(suppressed_text(one, names), "dim"), 2)
 
 
 def _print_group(findings: list[Finding], title: str, console: Console) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from weightaudit.policy import FILE_NAME
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
-from weightaudit.render.summary import coverage, figures, obstacle, shown, skips, verdict
+from weightaudit.render.summary import coverage, figures, obstacle, shown, shown_of_policy, skips, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from weightaudit.render.view import View
-    from weightaudit.report import ModelReport, Report
+    from weightaudit.report import ModelReport, Report, Suppressed
     from weightaudit.rule import Finding
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
@@ -23,11 +24,18 @@ if TYPE_CHECKING:
 
 def render(report: Report, view: View) -> str:
     """Return a report as the format ``text``; see `render_text`."""
-    return render_text(report, verbose=view.verbose, quiet=view.quiet, names=view.names)
+    return render_text(
+        report, verbose=view.verbose, quiet=view.quiet, suppressed=view.suppressed, names=view.names
+    )
 
 
 def render_text(
-    report: Report, *, verbose: bool = False, quiet: bool = False, names: Mapping[str, str] | None = None
+    report: Report,
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+    suppressed: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> str:
     """Return a report as plain text that ends with a line end.
 
@@ -35,6 +43,7 @@ def render_text(
         report: The report.
         verbose: Add one line of statistics per tensor.
         quiet: Leave out everything that does not decide the verdict.
+        suppressed: Add a line for each finding that does not count, and why.
         names: Names of the rules by code, such as ``{"WA101": "nan-values"}``; without them findings
             show the code alone.
     """
@@ -42,11 +51,17 @@ def render_text(
     for model in report.models:
         path = printable(model.path)
         lines += [f"{path}: {finding_text(one, names)}" for one in shown(report, model, quiet=quiet)]
+        if suppressed:
+            lines += [f"{path}: {suppressed_text(one, names)}" for one in model.suppressed]
         lines += [f"{path}: {line}" for line in _remarks(model, quiet=quiet)]
         if verbose and not quiet:
             lines += [f"{path}: {tensor_text(info, model.stats.get(info.name))}" for info in model.tensors]
         if not quiet:
             lines.append(f"{path}: {coverage(model)}")
+    lines += [
+        f"{printable(report.policy or FILE_NAME)}: {finding_text(one, names)}"
+        for one in shown_of_policy(report, quiet=quiet)
+    ]
     lines.append(f"verdict: {verdict(report)}")
     return "\n".join(lines) + "\n"
 
@@ -56,6 +71,12 @@ def finding_text(finding: Finding, names: Mapping[str, str] | None) -> str:
     place = "" if finding.tensor is None else f"{printable(finding.tensor)}: "
     message = printable(finding.message, MESSAGE_LIMIT)
     return f"{place}{finding.severity.label} {rule_text(finding.code, names)}: {message}"
+
+
+def suppressed_text(one: Suppressed, names: Mapping[str, str] | None) -> str:
+    """Return a finding that does not count as ``suppressed: tensor: ...``, with why and who says so."""
+    why = printable(f"{one.source}: {one.reason}", MESSAGE_LIMIT)
+    return f"suppressed: {finding_text(one.finding, names)} ({why})"
 
 
 def rule_text(code: str, names: Mapping[str, str] | None) -> str:

@@ -22,6 +22,7 @@ from weightaudit.statistics.counts import (
 from weightaudit.statistics.exponents import ExponentCounts, Exponents
 from weightaudit.statistics.extremes import Extremes, Peak, Range, Uniform
 from weightaudit.statistics.isolated import Isolated, Isolation
+from weightaudit.statistics.magnitudes import MagnitudeCounts, Magnitudes
 from weightaudit.statistics.moments import Moments, MomentSums
 from weightaudit.statistics.repeated_pages import RepeatedPages, Repeats
 from weightaudit.statistics.spectral import SpectralNorm, Spectrum
@@ -46,6 +47,8 @@ __all__ = [
     "Fold",
     "Isolated",
     "Isolation",
+    "MagnitudeCounts",
+    "Magnitudes",
     "Misread",
     "MomentSums",
     "Moments",

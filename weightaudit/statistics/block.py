@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weightaudit.kernels import native
-from weightaudit.statistics.summary import NOTHING_KNOWN, Summary
+from weightaudit.statistics.summary import NOTHING_KNOWN, Sketch, Summary
 
 Real = NDArray[np.floating[Any]]
 T = TypeVar("T")
@@ -174,14 +174,18 @@ class Block:
             for number in range(len(self._outline.rows)):
                 yield self._chunk(number, self._outline)
 
-    def chunks_with_zeros(self) -> Iterator[Block]:
-        """Yield those of `chunks` in which there is a zero, or may be one beside what is not finite."""
+    def zeros(self) -> tuple[int, Iterator[Block]]:
+        """Return how many zeros are known to be lone, and those of `chunks` that may have others, or more.
+
+        Of lone ones no eight follow each other, neither in a chunk nor across the border of two.
+        """
         if self._outline is None:
-            yield self
-        else:
-            rows = self._outline.rows
-            for number in np.flatnonzero((rows[:, 4] == 0) | ~np.isfinite(rows[:, 1])).tolist():
-                yield self._chunk(number, self._outline)
+            lone = self.summary.lone_zeros
+            return max(0, lone), iter((self,) if lone < 0 else ())
+        outline = self._outline
+        lones = outline.rows[:, 6]
+        chunks = (self._chunk(number, outline) for number in np.flatnonzero(lones < 0).tolist())
+        return int(lones.sum(where=lones > 0)), chunks
 
     def largest(self, count: int) -> list[int]:
         """Return the places in this block of up to nine elements of largest magnitude, NaN and Inf left out.
@@ -196,6 +200,10 @@ class Block:
         above = np.flatnonzero(magnitudes > least)
         equal = np.flatnonzero(magnitudes == least)[: count - above.size]
         return [*above[np.argsort(-magnitudes[above], kind="stable")].tolist(), *equal.tolist()]
+
+    def patterns(self) -> tuple[int, ...] | None:
+        """Return what `kernels.Native.patterns` says of float32 elements; None without compiled kernels."""
+        return native.patterns(self.values) if native is not None and self._scratch.compiled else None
 
     def peak_chunks(self, count: int) -> tuple[Real, Iterator[Block]]:
         """Return the largest magnitudes of some chunks, largest first, and these chunks.
@@ -217,7 +225,7 @@ class Block:
         def values(start: int, end: int) -> Real:
             return outline.read(first + start, first + end)
 
-        summary = Summary(count, *outline.rows[number].tolist())
+        summary = Sketch(count, *outline.rows[number].tolist())
         start = self.start + first
         return Block(values, start, self._scratch.for_parts, size=count, summary=summary, border=self.border)
 
@@ -228,7 +236,7 @@ class Block:
             return None
         # Asking a dtype for its name takes longer than adding up a small block.
         dtype = "float32" if self.values.itemsize == 4 else "float64"
-        return Summary(self.size, *native.summarize(self.values, dtype))
+        return Sketch(self.size, *native.summarize(self.values, dtype))
 
     @_View
     def summary(self) -> Summary:

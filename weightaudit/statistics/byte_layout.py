@@ -12,6 +12,8 @@ from weightaudit.statistics.base import UNKNOWN, Unknown
 from weightaudit.statistics.summary import Following
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from weightaudit.statistics.block import Block
@@ -31,6 +33,9 @@ _WORDS = {"float16": "u2", "bfloat16": "u2", "float32": "u4", "float64": "u8"}
 _SANE = {"float16": (2.0**-14, 8.0)}
 _USUAL = (2.0**-24, 2.0**14)
 """Magnitudes that weights have; for float16, whose whole range is hardly larger, those of most."""
+
+_FLOATS = struct.Struct("<3f").pack
+_LOWER_HALVES = struct.Struct("<HxxHxxHxx").unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +79,22 @@ class ByteLayout(Following[Misread]):
 
 def _is_suspect(dtype: str, overview: Summary) -> bool:
     """Say whether sums and extremes of some numbers leave room for what is looked for."""
-    if not overview.peak:
+    peak = overview.peak
+    if not peak:
         return False
     low, high = _SANE.get(dtype, _USUAL)
-    if overview.peak >= high or overview.squares < low * low * overview.count:
+    if peak >= high or overview.squares < low * low * overview.count:
         return True
     return dtype == "float32" and overview.count >= MANY and _may_be_pairs(overview)
 
 
 def _may_be_pairs(overview: Summary) -> bool:
     """Say whether the lower halves of the extremes look like 16-bit numbers; one in nine does by chance."""
-    known = struct.pack("<3f", overview.minimum, overview.maximum, overview.smallest)
-    lower = struct.unpack("<HxxHxxHxx", known)
-    wide = sum(_is_bfloat16(word) for word in lower)
-    return wide >= 2 or all(_is_float16(word) for word in lower)
+    one, two, three = _LOWER_HALVES(_FLOATS(overview.minimum, overview.maximum, overview.smallest))
+    # For every tensor, so without a loop.
+    if _is_float16(one) and _is_float16(two) and _is_float16(three):
+        return True
+    return bool(_is_bfloat16(one) + _is_bfloat16(two) + _is_bfloat16(three) >= 2)
 
 
 def _is_bfloat16(words: Any) -> Any:
@@ -107,7 +114,7 @@ class ByteLayoutFold:
 
     def __init__(self, dtype: str) -> None:
         self._dtype = dtype
-        self._counts = np.zeros(6, np.int64)
+        self._counts = [0] * 6
 
     def update(self, block: Block) -> None:
         if block.start >= HEAD or self._dtype not in _WORDS or not block.size:
@@ -117,32 +124,39 @@ class ByteLayoutFold:
         for chunk in block.chunks():
             if chunk.start >= HEAD:
                 return
-            self._look(chunk.part(0, min(chunk.size, HEAD - chunk.start)).values)
+            self._look(chunk.part(0, min(chunk.size, HEAD - chunk.start)))
 
-    def _look(self, values: NDArray[Any]) -> None:
+    def _look(self, part: Block) -> None:
+        counts = part.patterns() if self._dtype == "float32" else None
+        self._add(self._count(part.values) if counts is None else counts)
+
+    def _add(self, counts: Iterable[int]) -> None:
+        self._counts = [have + more for have, more in zip(self._counts, counts, strict=True)]
+
+    def _count(self, values: NDArray[Any]) -> tuple[int, ...]:
+        """Do what `Native.patterns` does, for any type; 0 for pairs in other types than float32."""
         words = _stored(values, self._dtype)
         other = _decoded(words.byteswap(), self._dtype)
         some = values != 0
-        pairs = [0, 0, 0]
+        pairs = (0, 0, 0)
         if self._dtype == "float32":
             lower = words.astype(np.uint16)
             lower = lower[lower != 0]
-            pairs = [lower.size, int(_is_bfloat16(lower).sum()), int(_is_float16(lower).sum())]
-        self._counts += [some.sum(), _usual(values, self._dtype), _usual(other, self._dtype), *pairs]
+            pairs = lower.size, int(_is_bfloat16(lower).sum()), int(_is_float16(lower).sum())
+        return int(some.sum()), _usual(values, self._dtype), _usual(other, self._dtype), *pairs
 
     def merge(self, other: Self) -> None:
-        self._counts += other._counts
+        self._add(other._counts)
 
     def finish(self) -> Misread:
-        count = int(self._counts[0])
+        count, *_, halves, _, _ = self._counts
         if count < LEAST:
             return _NONE
-        usual, swapped = (float(n) / count for n in self._counts[1:3])
+        usual, swapped = (n / count for n in self._counts[1:3])
         is_swapped = swapped >= 0.9 and usual <= 0.5
         if self._dtype == "float16":
             is_swapped = count >= MANY and swapped >= 0.97 and usual <= 0.75
-        halves = int(self._counts[3])
-        wide, half = (float(n) / halves if halves >= MANY else 0.0 for n in self._counts[4:])
+        wide, half = (n / halves if halves >= MANY else 0.0 for n in self._counts[4:])
         return Misread(
             swapped if is_swapped else 0.0,
             usual if is_swapped else 1.0,

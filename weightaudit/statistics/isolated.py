@@ -87,8 +87,9 @@ class Isolation(Following[Isolated]):
         return IsolationFold(self, is_enough=_is_enough(info))
 
     def follow(self, info: TensorInfo, overview: Summary) -> Isolated | Unknown:
-        calm = _is_calm(overview.count, overview.squares, overview.peak)
-        return _NONE if calm or not _is_enough(info) else UNKNOWN
+        if overview.has_gap_below(self.gap) or _is_calm(overview.count, overview.squares, overview.peak):
+            return _NONE
+        return UNKNOWN if _is_enough(info) else _NONE
 
 
 def _is_enough(info: TensorInfo) -> bool:
@@ -135,6 +136,9 @@ class IsolationFold:
         return len(peaks) > MOST and all(peaks[k] < gap * peaks[k + 1] for k in range(MOST))
 
     def _look(self, chunk: Block) -> None:
+        if chunk.is_finite and chunk.summary.has_gap_below(self._what.gap):
+            self._add([_Value(chunk.peak, -1, 0.0)])
+            return
         places = chunk.largest(KEPT)
         values = chunk.cleaned[places].tolist()
         if self._are_close([abs(value) for value in values[: MOST + 1]]):

@@ -57,7 +57,8 @@ class RepeatedPages(Following[Repeats]):
         return RepeatedPagesFold(info)
 
     def follow(self, info: TensorInfo, overview: Summary) -> Repeats | Unknown:
-        return _NONE if info.nbytes < 2 * PAGE_BYTES or overview.minimum == overview.maximum else UNKNOWN
+        is_single = info.nbytes < 2 * PAGE_BYTES or overview.minimum == overview.maximum
+        return _NONE if is_single or overview.repeated_pages == 0 else UNKNOWN
 
 
 class RepeatedPagesFold:

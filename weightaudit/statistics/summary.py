@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
@@ -46,6 +46,23 @@ class Summary:
         """Largest magnitude; 0 if there is no element."""
         return max(0.0, self.maximum, -self.minimum)
 
+    @property
+    def lone_zeros(self) -> int:
+        """How many zeros there are, if no eight of them follow each other; -1 if that is not known.
+
+        Neither the first nor the last element is one of them, so that none go on in what lies beside.
+        """
+        return -1
+
+    @property
+    def repeated_pages(self) -> int:
+        """How many pages of the file may repeat an earlier one in the tensor; -1 if that is not known."""
+        return -1
+
+    def has_gap_below(self, ratio: float) -> bool:
+        """Say whether the four largest magnitudes are known to lie closer, each to the next, than a ratio."""
+        return False
+
     def joined(self, other: Summary) -> Summary:
         """Return the summary of this stretch and the one that follows it."""
         return Summary(
@@ -56,6 +73,32 @@ class Summary:
             max(self.maximum, other.maximum),
             min(self.smallest, other.smallest),
         )
+
+
+@dataclass(slots=True)
+class Sketch(Summary):
+    """A summary with what compiled kernels tell on the way.
+
+    Attributes:
+        gap: A ratio that no two neighbours of the four largest magnitudes exceed; Inf if none is known.
+        lone: What `lone_zeros` says.
+        repeats: What `repeated_pages` says.
+    """
+
+    gap: float = inf
+    lone: float = -1.0
+    repeats: int = field(default=-1, kw_only=True)
+
+    @property
+    def lone_zeros(self) -> int:
+        return int(self.lone)
+
+    @property
+    def repeated_pages(self) -> int:
+        return self.repeats
+
+    def has_gap_below(self, ratio: float) -> bool:
+        return self.gap < ratio
 
 
 NOTHING_KNOWN = Summary(squares=nan)
@@ -76,7 +119,7 @@ class Overview(Statistic[Summary]):
         return UNKNOWN if summary is None or not summary.is_finite else summary
 
     def follow(self, info: TensorInfo, overview: Summary) -> Summary:
-        return overview
+        return Summary().joined(overview)
 
 
 OVERVIEW = Overview()

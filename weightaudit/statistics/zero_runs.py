@@ -61,11 +61,11 @@ class ZeroStretches(Following[ZeroRuns]):
         return ZeroStretchesFold(info)
 
     def follow(self, info: TensorInfo, overview: Summary) -> ZeroRuns | Unknown:
-        return _NONE if overview.smallest > 0 else UNKNOWN
+        return _NONE if overview.smallest > 0 or overview.lone_zeros >= 0 else UNKNOWN
 
 
 class ZeroStretchesFold:
-    """Looks at elements of chunks that have a zero, until there were too many of them."""
+    """Looks at elements of chunks in which zeros may follow each other, until there were too many of them."""
 
     def __init__(self, info: TensorInfo) -> None:
         self._size = info.size * components(info.dtype)
@@ -83,12 +83,20 @@ class ZeroStretchesFold:
         self._border = block.border
         if self._is_common or _has_none(block):
             return
-        for chunk in block.chunks_with_zeros():
-            self._look(chunk)
+        if _is_zero(block):
+            self._take(block.start, block.start + block.size)
+            return
+        lone, chunks = block.zeros()
+        self._single += lone
+        for chunk in chunks:
             if self._is_common:
                 return
+            self._look(chunk)
 
     def _look(self, chunk: Block) -> None:
+        if _is_zero(chunk):
+            self._take(chunk.start, chunk.start + chunk.size)
+            return
         places = np.flatnonzero(chunk.values == 0)
         if not places.size:
             return
@@ -133,6 +141,10 @@ class ZeroStretchesFold:
 
 def _by_length(run: tuple[int, int]) -> tuple[int, int]:
     return run[0], -run[1]
+
+
+def _is_zero(block: Block) -> bool:
+    return block.is_finite and not block.peak
 
 
 def _has_none(block: Block) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from weightaudit.engine.tensorflow.layout import SIGNED
 from weightaudit.projections.tensorflow.library import Tensor, tf
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ def _measure(work: Work, values: Tensor) -> tuple[Any, ...]:
 
 
 def _norm(flat: _Elements, order: float, shape: Tensor, axis: int) -> Tensor:
-    """Return sums of squares or of magnitudes, or the bits of the largest magnitude, along an axis."""
+    """Return sums of squares, magnitudes or values, or the bits of the largest magnitude, along an axis."""
     if order == inf:
         return tf.reduce_max(tf.reshape(tf.where(flat.is_finite, flat.magnitude, 0), shape), axis)
-    return tf.reduce_sum(tf.reshape(tf.square(flat.wide) if order == 2 else tf.abs(flat.wide), shape), axis)
+    terms = {SIGNED: tf.identity, 1: tf.abs, 2: tf.square}[order](flat.wide)
+    return tf.reduce_sum(tf.reshape(terms, shape), axis)

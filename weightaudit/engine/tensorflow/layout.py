@@ -29,13 +29,16 @@ _WIDE = 4096
 Group = tuple[tuple[int, ...] | None, float]
 """Axes that a norm is taken over, as in `weightaudit.statistics.AxisNorm`, and its order."""
 
+SIGNED = 0.0
+"""In place of an order: the sum of what a norm would take the magnitudes of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Norms:
     """One norm along axes, as sums over the rows or the columns of a layout.
 
     Attributes:
-        order: 1, 2 or inf.
+        order: 1, 2, inf or `SIGNED`.
         is_columns: Whether the result has one number per column of a group of rows, or one per group.
         outer: Lengths of the runs of axes that number the rows, and whether each is kept.
         length: Columns of a row in the result, 1 if `is_columns` is false.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.dtypes import components
-from weightaudit.engine.tensorflow.layout import Layout, Norms, layout_of
+from weightaudit.engine.tensorflow.layout import SIGNED, Layout, Norms, layout_of
 from weightaudit.engine.tensorflow.scalars import Totals, result_of, sums_of, value_of
-from weightaudit.statistics import AxisNorm, Statistic, WeakGroups
+from weightaudit.statistics import AxisNorm, AxisSum, Statistic, WeakGroups
 from weightaudit.statistics.axis import fits
 
 if TYPE_CHECKING:
@@ -30,12 +30,14 @@ _NAN, _FINITE = ("nan", 0.0), ("finite", 0.0)
 
 
 def group_of(statistic: Statistic[Any], rank: int) -> Group | None:
-    """Return axes and order of the norm that a statistic is of a tensor of a rank; None if it is none.
+    """Return axes and order of the norm, or sum, that a statistic is of a tensor of a rank; None if of none.
 
     The largest magnitudes that `WeakGroups` may pass over are all computed here.
     """
     if type(statistic) is WeakGroups:
         found: Group = statistic.axes, inf
+    elif type(statistic) is AxisSum:
+        found = statistic.axes, SIGNED
     elif type(statistic) is AxisNorm and statistic.order in {1, 2, inf}:
         found = statistic.axes, statistic.order
     else:

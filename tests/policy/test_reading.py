@@ -129,7 +129,7 @@ def test_a_named_project_needs_the_table(tmp_path: Path) -> None:
         ('[rules.WA301]\nseverity = "never"', "rules.WA301.severity must be error, warning or note"),
         ("[rules.WA301]\nmax-norm = 1\nmax_norm = 2", "rules.WA301: the key 'max_norm' is given twice"),
         ("overrides = 3", "overrides must be a list of tables"),
-        ('exclude = ["*.h5"]', "unknown key 'exclude' (known are select, ignore, plugins, fail-on,"),
+        ('exclude = ["*.h5"]', "unknown key 'exclude' (known are extends, select, ignore, plugins, fail-on,"),
         ('[tool.weightaudit]\nselect = ["WA1"]', "only pyproject.toml has a table [tool.weightaudit]"),
         ('[[overrides]]\ntensors = ["*"]', "overrides[0] changes nothing: give it ignore or rules"),
         ('[[overrides]]\nignore = ["WA1"]', "overrides[0] must say what it is about"),

@@ -1,0 +1,125 @@
+"""The file of a baseline: sorted JSON with one finding to a line, so that a review shows what changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from importlib.resources import files
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
+
+from weightaudit.baseline.model import Baseline, Entry
+from weightaudit.errors import UsageError
+from weightaudit.render.plain import plain, safe_text
+from weightaudit.rule import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA_VERSION = 1
+"""Raised when a field is removed or changes its meaning."""
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_NON_FINITE = {"NaN", "Infinity", "-Infinity"}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of what `text_of` returns."""
+    text = files("weightaudit.baseline").joinpath("baseline.schema.json").read_text("utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def text_of(baseline: Baseline) -> str:
+    """Return a baseline as ASCII that ends with a line end; the same baseline gives the same bytes."""
+    head = {"schema_version": SCHEMA_VERSION, "policy": baseline.policy, "margin": baseline.margin}
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
+    entries = ",\n".join(f"    {json.dumps(_entry_json(one), allow_nan=False)}" for one in baseline.entries)
+    found = f"[\n{entries}\n  ]" if entries else "[]"
+    return "\n".join(["{", *lines, f'  "findings": {found}', "}", ""])
+
+
+def read_baseline(path: str | os.PathLike[str]) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        UsageError: The file cannot be read, or is no baseline.
+    """
+    source = os.path.relpath(path)
+    try:
+        document: object = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"The baseline {source} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(source, f"it is not valid JSON ({error})") from error
+    if not isinstance(document, dict) or "schema_version" not in document:
+        raise _damaged(source, "it is no baseline of weightaudit")
+    fields = cast("dict[str, Any]", document)
+    if fields["schema_version"] != SCHEMA_VERSION:
+        found = fields["schema_version"]
+        raise UsageError(
+            f"The baseline {source} has the format {found!r}, and this weightaudit reads {SCHEMA_VERSION}; "
+            "use the weightaudit that wrote it, or write it again with `weightaudit baseline write`."
+        )
+    return _baseline(fields, source)
+
+
+def _baseline(fields: Mapping[str, Any], source: str) -> Baseline:
+    policy, margin, found = (fields.get(key) for key in ("policy", "margin", "findings"))
+    if not isinstance(policy, str):
+        raise _damaged(source, "it does not name its policy")
+    if not _is_number(margin) or not 0 <= margin < inf:
+        raise _damaged(source, "its margin is not a number of 0 or more")
+    if not isinstance(found, list):
+        raise _damaged(source, "it has no list of findings")
+    entries: list[Entry] = []
+    for index, one in enumerate(cast("list[object]", found)):
+        entry = _entry(one)
+        if entry is None:
+            raise _damaged(source, f"findings[{index}] is not a finding")
+        entries.append(entry)
+    return Baseline(entries, policy, margin, source)
+
+
+def _entry(found: object) -> Entry | None:
+    """Return an entry, None if it is none."""
+    if not isinstance(found, dict):
+        return None
+    one = cast("dict[str, Any]", found)
+    rule, model, tensor, mark = (one.get(key) for key in ("rule", "model", "tensor", "fingerprint"))
+    severity, values = one.get("severity"), one.get("values")
+    if not (isinstance(rule, str) and isinstance(model, str) and isinstance(tensor, str | None)):
+        return None
+    if not (isinstance(mark, str) and _FINGERPRINT.fullmatch(mark)):
+        return None
+    if severity not in [one.label for one in Severity] or not isinstance(values, dict):
+        return None
+    measured = cast("dict[str, Any]", values)
+    if not all(_is_number(value) or str(value) in _NON_FINITE for value in measured.values()):
+        return None
+    numbers = {name: float(value) if isinstance(value, str) else value for name, value in measured.items()}
+    return Entry(mark, rule, model, tensor, Severity.parse(str(severity)), numbers)
+
+
+def _entry_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "model": safe_text(entry.model),
+        "tensor": None if entry.tensor is None else safe_text(entry.tensor),
+        "rule": entry.rule,
+        "severity": entry.severity.label,
+        "values": {name: plain(value) for name, value in entry.values.items()},
+        "fingerprint": entry.fingerprint,
+    }
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _damaged(source: str, how: str) -> UsageError:
+    return UsageError(
+        f"The baseline {source} cannot be used: {how}; take it from version control again, or write it anew "
+        "with `weightaudit baseline write`."
+    )

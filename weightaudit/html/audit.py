@@ -1,0 +1,190 @@
+"""The page of an audit: the verdict, each model along its depth, what is wrong with it, and every tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from weightaudit.html import drawing
+from weightaudit.html.depth import columns
+from weightaudit.html.grouping import groups, suppressed_by_reason
+from weightaudit.html.page import page
+from weightaudit.html.tables import Budget, model_data
+from weightaudit.html.words import number, percent, shown
+from weightaudit.render.summary import VERDICTS, count, coverage, obstacle, plural, size, verdict
+from weightaudit.report import ExitCode
+from weightaudit.rule import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from weightaudit.html.depth import Column
+    from weightaudit.html.drawing import Picture
+    from weightaudit.html.grouping import Group
+    from weightaudit.render.view import View
+    from weightaudit.report import ModelReport, Report, Suppressed
+
+_FAILS = {
+    None: "No finding fails this audit",
+    Severity.ERROR: "Errors fail this audit",
+    Severity.WARNING: "Errors and warnings fail this audit",
+    Severity.NOTE: "Every finding fails this audit",
+}
+_STRIP = 10
+"""Width of a power of two in the small picture of one layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One model of the page.
+
+    Attributes:
+        id: Beginning of the names of its parts.
+        model: Its report.
+        state: ``passed``, ``failed`` or ``incomplete``, as the report as a whole would be with it alone.
+        counts: Findings by severity.
+        coverage: How much was measured, as a sentence.
+        obstacle: Why nothing was, or nothing.
+        groups: Findings by rule.
+        suppressed: Findings that do not count, by source and reason.
+        columns: Layers along the depth.
+        sentences: What there is to say of each column.
+        picture: All of them; None without any.
+        layers: Layers that the columns stand for.
+        left_out: Tensors that are bookkeeping and not in the picture.
+        missing: Tensors whose histograms are left out for want of room.
+        places: Places of the tensors by name.
+    """
+
+    id: str
+    model: ModelReport
+    state: str
+    counts: dict[str, int]
+    coverage: str
+    obstacle: str | None
+    groups: Sequence[Group]
+    suppressed: Sequence[tuple[str, str, Sequence[Suppressed]]]
+    columns: Sequence[Column]
+    sentences: Sequence[str]
+    picture: Picture | None
+    layers: int
+    left_out: int
+    missing: int
+    places: Mapping[str, int]
+
+
+def audit_page(report: Report, view: View) -> str:
+    """Return the page of an audit that was measured with `Detail.PICTURES`."""
+    budget = Budget()
+    data: list[dict[str, Any]] = []
+    sections: list[Section] = []
+    for index, model in enumerate(report.models):
+        known = model_data(model, budget)
+        section = _section(f"m{index}", model, report, view, known["missing"])
+        known["columns"] = [
+            [shown(one.label), sentence, list(one.tensors)]
+            for one, sentence in zip(section.columns, section.sentences, strict=True)
+        ]
+        data.append(known | {"names": view.names})
+        sections.append(section)
+    return page(
+        "audit.html",
+        {"kind": "audit", "models": data},
+        title=f"{VERDICTS[report.exit_code]}: {_title(report)}",
+        report=report,
+        state=VERDICTS[report.exit_code],
+        sentence=_outcome(report),
+        fails=_FAILS[report.fail_on],
+        counts=count(report.findings),
+        totals=_totals(report),
+        sections=sections,
+        drawing=drawing,
+        strip=_strip,
+        rules=len(view.active),
+        names=view.names,
+    )
+
+
+def _outcome(report: Report) -> str:
+    """Return what led to the verdict, as a sentence."""
+    if report.ok:
+        return "Every tensor was audited, and nothing that was found fails this audit."
+    # What the verdict says besides is written out below it.
+    reason = verdict(report).partition(": ")[2].partition(";")[0]
+    return f"{reason[:1].upper()}{reason[1:]}."
+
+
+def _title(report: Report) -> str:
+    return shown(report.models[0].path) if len(report.models) == 1 else f"{len(report.models)} models"
+
+
+def _totals(report: Report) -> dict[str, Any]:
+    covered = [model.coverage for model in report.models]
+    return {
+        "audited": sum(one.audited for one in covered),
+        "tensors": sum(one.tensors for one in covered),
+        "skipped": sum(len(model.skipped) for model in report.models),
+        "size": size(sum(one.nbytes for one in covered)),
+        "numbers": sum(
+            info.size for model in report.models for info in model.tensors if info.name in model.stats
+        ),
+        "suppressed": sum(len(model.suppressed) for model in report.models),
+    }
+
+
+def _section(name: str, model: ModelReport, report: Report, view: View, missing: int) -> Section:
+    found = columns(model)
+    drawn = {index for one in found for index in one.tensors}
+    return Section(
+        name,
+        model,
+        _state(model, report),
+        count(model.findings),
+        coverage(model),
+        obstacle(model),
+        groups(model, view),
+        suppressed_by_reason(model),
+        found,
+        [_sentence(one) for one in found],
+        drawing.draw(found) if found else None,
+        sum(one.layers for one in found),
+        sum(info.name in model.stats for info in model.tensors) - len(drawn),
+        missing,
+        {info.name: index for index, info in enumerate(model.tensors)},
+    )
+
+
+def _state(model: ModelReport, report: Report) -> str:
+    if not model.is_complete:
+        return VERDICTS[ExitCode.INCOMPLETE]
+    fails = report.fail_on is not None and model.worst is not None and model.worst >= report.fail_on
+    return VERDICTS[ExitCode.FINDINGS if fails else ExitCode.PASSED]
+
+
+def _sentence(one: Column) -> str:
+    """Return what a column shows, in words."""
+    facts = [one.layer_class] if one.layer_class else []
+    if one.quantiles:
+        least, low, middle, high, largest = (number(2.0**value) for value in one.quantiles)
+        facts.append(f"weights {least} to {largest}, nine in ten {low} to {high}, median {middle}")
+    facts.append(f"zeros {percent(one.sparsity)}")
+    if one.lossy is not None:
+        facts.append(f"float16 loses digits of {percent(one.lossy)}")
+    if one.overflow:
+        facts.append(f"{one.overflow} overflow in float16")
+    if one.nonfinite:
+        facts.append(f"{one.nonfinite} NaN or infinite")
+    facts += [plural(findings, label) for label, findings in sorted(one.severities.items())]
+    return shown("; ".join(facts))
+
+
+def _strip(one: Column) -> dict[str, float] | None:
+    """Return where the small picture of a layer has its marks, from left to right."""
+    if one.quantiles is None:
+        return None
+
+    def x(power: float) -> float:
+        return round((min(max(power, -27.0), 18.0) + 27.0) * _STRIP, 1)
+
+    least, low, middle, high, largest = map(x, one.quantiles)
+    return {"least": least, "low": low, "middle": middle, "high": high, "largest": largest}

@@ -1,0 +1,63 @@
+"""The bounds that the policy sets on single values, where they belong in a histogram.
+
+What a rule asks to be counted tells its bound: `Above` has the magnitude from which on a number is too large.
+The bound of a finding is one, too, if what it measured is the least or the largest value of the tensor.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, TypeGuard
+
+from weightaudit.statistics import Above, Extremes
+
+if TYPE_CHECKING:
+    from weightaudit.report import ModelReport
+    from weightaudit.rule import Value
+    from weightaudit.statistics import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on the magnitude of single values.
+
+    Attributes:
+        value: The magnitude.
+        label: Who sets it: the code of a rule, or ``policy`` where several could.
+    """
+
+    value: float
+    label: str
+
+
+def limits(model: ModelReport) -> dict[str, list[Limit]]:
+    """Return the bounds of each tensor that has some, by its name, from the least to the largest."""
+    known: defaultdict[str, dict[float, str]] = defaultdict(dict)
+    for name, stats in model.stats.items():
+        for what in stats:
+            if isinstance(what, Above):
+                known[name][what.limit] = "policy"
+    for finding in model.findings:
+        bound = finding.values.get("bound")
+        if finding.tensor is None or finding.tensor not in model.stats or not _is_magnitude(bound):
+            continue
+        if bound in known[finding.tensor] or _is_extreme(
+            finding.values.get("value"), model.stats[finding.tensor]
+        ):
+            known[finding.tensor][abs(bound)] = finding.code
+    return {
+        name: [Limit(value, label) for value, label in sorted(found.items())]
+        for name, found in known.items()
+        if found
+    }
+
+
+def _is_magnitude(bound: Value) -> TypeGuard[float]:
+    return isinstance(bound, float | int) and not isinstance(bound, bool) and isfinite(bound) and bound != 0
+
+
+def _is_extreme(value: Value, stats: Stats) -> bool:
+    extremes = stats.get(Extremes())
+    return extremes is not None and value in (extremes.minimum, extremes.maximum)
