@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from weightaudit.identity.classes import STATELESS
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
@@ -119,3 +120,26 @@ def _passes(node: Node) -> bool:
     return (
         plain and bool(node.predecessors) and (len(node.predecessors) == 1 or node.layer_class in _BRANCHES)
     )
+
+
+def reads_inputs(layer: str, topology: Topology) -> bool:
+    """Say whether nothing but layers without weights stands between a layer and the model's inputs.
+
+    Args:
+        layer: What `TensorInfo.layer` says.
+        topology: The model's; where it does not tell, the answer is False.
+    """
+    node = topology.at(layer)
+    # Sequential models of Keras 2 have no layer for the input: it enters the first that is listed.
+    first = next(iter(topology.nodes), "")
+    waiting = [] if node is None else [node]
+    seen: set[str] = set()
+    while waiting and len(seen) < _MAX_STEPS:
+        at = waiting.pop()
+        before = [topology.nodes[path] for path in at.predecessors[: _MAX_STEPS + 1] if path not in seen]
+        is_entry = at.layer_class == "InputLayer" or at.path == first
+        if any(one.layer_class not in STATELESS for one in before) or not (at.predecessors or is_entry):
+            return False
+        seen |= {one.path for one in before}
+        waiting += before
+    return node is not None and not waiting

@@ -124,11 +124,12 @@ class DeadNormalizationChannels(Rule):
         bound = self._bound(info, variances)
         dead = int((variances < bound).sum())
         if dead:
+            who = "this channel" if dead == 1 else "these channels"
+            how = "hardly varied, so next to" if variances[variances < bound].any() else "never varied, so"
             yield self.finding(
                 info,
                 f"{part(dead, variances.size, 'variance', 'is', 'are')} below {bound:.2g} (smallest "
-                f"{float(variances.min()):.2g}); {'this channel' if dead == 1 else 'these channels'} never "
-                "varied, so nothing passes through.",
+                f"{float(variances.min()):.2g}); {who} {how} nothing passes through.",
                 dead=dead,
                 channels=variances.size,
                 bound=bound,

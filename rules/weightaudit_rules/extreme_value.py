@@ -11,6 +11,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
 from weightaudit.tensor import Declared, Role
+from weightaudit_rules._feeding import reads_inputs
 from weightaudit_rules._initial import declared_constant
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from weightaudit.rule import Measured
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -30,6 +32,18 @@ _Bounds = tuple[tuple[Above, Severity], ...]
 _FAR = 10.0
 # Statistics of raw inputs: a time in seconds is 1.7e9, and the variance has the square of the unit.
 _DATA = {Role.MOVING_MEAN: 1e10, Role.MOVING_VARIANCE: 1e20}
+
+_SCALED_INPUTS = {
+    "class_name": "Sequential",
+    "config": {
+        "name": "model",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"name": "features"}},
+            {"class_name": "Masking", "config": {"name": "masking"}},
+            {"class_name": "BatchNormalization", "config": {"name": "first"}},
+        ],
+    },
+}
 
 
 def _kernel(outlier: float | None = None) -> NDArray[np.float32]:
@@ -56,8 +70,9 @@ class ExtremeValue(Rule):
     real files. Moving variances of BatchNormalization layers reach 6e5 where inputs are not
     scaled, so for moving statistics only values above `error` count, as warnings; and where more than
     half of them are above it, which is then the unit of the data (prices, seconds since 1970) and no
-    fault of single values, only means from 1e10 and variances from 1e20. Of a Normalization layer,
-    which keeps the mean and variance of raw data, only those count. Tensors whose role is not known
+    fault of single values, only means from 1e10 and variances from 1e20. Of layers that keep the mean and
+    variance of raw data, only those count: Normalization, and BatchNormalization with nothing but
+    layers without weights between it and the inputs. Tensors whose role is not known
     and constants of a graph are judged by `error` alone, as warnings. Where the model declares that a
     tensor starts at a constant, as the bias of an output may start at the mean of the targets, values
     up to ten times that constant are left in peace.
@@ -121,6 +136,20 @@ class ExtremeValue(Rule):
             info={"role": "moving_variance", "layer_class": "BatchNormalization"},
         ),
         Example(
+            title="a moving variance of 4e9 of an input that the first layer scales",
+            values=lambda: _variance(4e9),
+            severity=None,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization", "layer": "first"},
+            config=_SCALED_INPUTS,
+        ),
+        Example(
+            title="a variance of 3e37 of an input that the first layer scales",
+            values=lambda: _variance(3e37),
+            severity=Severity.WARNING,
+            info={"role": "moving_variance", "layer_class": "BatchNormalization", "layer": "first"},
+            config=_SCALED_INPUTS,
+        ),
+        Example(
             title="the variance of prices that a Normalization layer scales",
             values=lambda: _variance(4e9),
             severity=None,
@@ -147,7 +176,26 @@ class ExtremeValue(Rule):
         return tuple(above for above, _ in self._bounds(info))
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        for above, severity in self._bounds(info):
+        if info.role not in _DATA:
+            yield from self._judged(info, stats, self._bounds(info))
+
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        for info in model.tensors:
+            if info.role in _DATA and info.name in model.stats and self.applies(info):
+                yield from self._of_statistics(info, model)
+
+    def _of_statistics(self, info: TensorInfo, model: Measured) -> Iterator[Finding]:
+        stats, bounds = model.stats[info.name], self._bounds(info)
+        # A policy may have another bound for some tensors, or none: then nothing was counted above this one.
+        if any(above not in stats for above, _ in bounds):
+            return
+        found = list(self._judged(info, stats, bounds))
+        if found and reads_inputs(info.layer, model.topology):
+            found = list(self._judged(info, stats, self._of_data[info.role]))
+        yield from found
+
+    def _judged(self, info: TensorInfo, stats: Stats, bounds: _Bounds) -> Iterator[Finding]:
+        for above, severity in bounds:
             found, bound = stats[above], above.limit
             if not found.count or self._is_unit_of_data(info, found.count, bound):
                 continue

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.html.pages import HOSTILE
+from tests.html.pages import HOSTILE, view
+from weightaudit import audit
+from weightaudit.html.audit import audit_page
+from weightaudit.portrait import Detail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,3 +247,19 @@ def test_without_scripts_all_but_the_table_is_there(browser: Chromium, broken: P
     assert "WA101" in text
     assert "needs JavaScript" in text
     assert browser.run("document.querySelectorAll('.plot path[d]').length") > 4
+
+
+def test_a_tensor_tells_how_it_differs_from_the_reference(
+    browser: Chromium, pages: Path, fixtures_dir: Path
+) -> None:
+    """In an audit with a reference, the details of a tensor say what became of it."""
+    page = pages / "moved.html"
+    reference = fixtures_dir / "healthy.keras"
+    report = audit(fixtures_dir / "overflow.keras", detail=Detail.PICTURES, reference=reference)
+    page.write_text(audit_page(report, view()), "utf-8")
+    browser.open(page)
+    browser.run("document.querySelectorAll('.data tr.row .open').forEach(one => one.click())")
+    text: str = browser.run("document.querySelector('.data').innerText")
+    assert "Since the reference" in text
+    assert "changed, by" in text
+    assert browser.complaints == []

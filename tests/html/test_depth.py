@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tests.html.pages import measured
-from weightaudit.html.depth import QUANTILES, columns
+from weightaudit.html.depth import QUANTILES, Column, columns
 from weightaudit.html.drawing import SCALE, draw
+from weightaudit.html.portraits import portraits
 from weightaudit.rule import Finding, Severity
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def _model(path: Path, kernels: dict[str, NDArray[np.float32]]) -> ModelReport:
     return measured(path).models[0]
 
 
+def _columns(model: ModelReport) -> list[Column]:
+    return columns(model, portraits(model))
+
+
 def _normal(scale: float, shape: tuple[int, ...] = (64, 32)) -> NDArray[np.float32]:
     return np.random.default_rng(3).normal(0, scale, shape).astype(np.float32)
 
@@ -39,7 +44,7 @@ def _normal(scale: float, shape: tuple[int, ...] = (64, 32)) -> NDArray[np.float
 def test_quantiles_are_those_of_the_weights(tmp_path: Path) -> None:
     """Each lies within the width of a bin, a quarter of a power of two, of what numpy finds; ends, too."""
     kernel = _normal(0.1)
-    (column,) = columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
+    (column,) = _columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
     assert column.quantiles is not None
     wanted = np.log2(np.quantile(np.abs(kernel), QUANTILES))
     assert np.abs(np.array(column.quantiles) - wanted).max() <= 0.26
@@ -48,7 +53,7 @@ def test_quantiles_are_those_of_the_weights(tmp_path: Path) -> None:
 def test_layers_stay_in_order_and_none_is_lost(tmp_path: Path) -> None:
     """Joined to few columns, each tensor is still in one, in the order of the model, with its findings."""
     model = _model(tmp_path / "ten.weights.h5", {f"dense_{number}": _normal(0.1) for number in range(10)})
-    apart, joined = columns(model), columns(model, most=4)
+    apart, joined = columns(model, portraits(model)), columns(model, portraits(model), most=4)
     assert [one.layers for one in apart] == [1] * 10
     assert [one.layers for one in joined] == [3, 3, 3, 1]
     places = [place for one in joined for place in one.tensors]
@@ -60,7 +65,7 @@ def test_what_float16_loses_is_counted(tmp_path: Path) -> None:
     kernel = _normal(0.1)
     kernel[:32] = 1e-6
     kernel[40, 3] = 65520
-    (column,) = columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
+    (column,) = _columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
     wanted = np.mean(np.abs(kernel) < 2.0**-14)
     assert column.lossy == pytest.approx(wanted)
     assert column.overflow == 1
@@ -70,7 +75,7 @@ def test_65519_does_not_overflow(tmp_path: Path) -> None:
     """What float16 rounds down to its largest number is no overflow."""
     kernel = _normal(0.1)
     kernel[0, 0] = 65519
-    (column,) = columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
+    (column,) = _columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
     assert column.overflow == int(np.isinf(kernel.astype(np.float16)).sum()) == 0
 
 
@@ -78,7 +83,7 @@ def test_zeros_and_nan_are_counted_apart(tmp_path: Path) -> None:
     """The share of zeros is over all weights, NaN are counted, and neither moves a quantile."""
     kernel = _normal(0.1)
     kernel[:16], kernel[20, 0] = 0, np.nan
-    (column,) = columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
+    (column,) = _columns(_model(tmp_path / "one.weights.h5", {"dense": kernel}))
     assert column.sparsity == pytest.approx(0.25)
     assert column.nonfinite == 1
     assert column.quantiles is not None
@@ -88,7 +93,7 @@ def test_zeros_and_nan_are_counted_apart(tmp_path: Path) -> None:
 
 def test_larger_is_higher(tmp_path: Path) -> None:
     """A kernel a thousand times as large is drawn above the other, and both inside of their lane."""
-    found = columns(_model(tmp_path / "two.weights.h5", {"small": _normal(0.1), "large": _normal(100)}))
+    found = _columns(_model(tmp_path / "two.weights.h5", {"small": _normal(0.1), "large": _normal(100)}))
     lines = draw(found).middle.split("M")[1:]
     heights = {
         one.label: float(line.split(" ")[1].split("h")[0]) for one, line in zip(found, lines, strict=True)
@@ -101,7 +106,7 @@ def test_findings_mark_their_column(tmp_path: Path) -> None:
     model = _model(tmp_path / "two.weights.h5", {"dense": _normal(0.1), "dense_1": _normal(0.1)})
     name = model.tensors[0].name
     found = [Finding("X1", severity, name, "x") for severity in (Severity.ERROR, Severity.WARNING)]
-    picture = draw(columns(replace(model, findings=found)))
+    picture = draw(_columns(replace(model, findings=found)))
     assert [label for label, path in picture.marks.items() if path] == ["error", "warning"]
     assert [label for label, path in picture.sick.items() if path] == ["error"]
     assert picture.width == 2

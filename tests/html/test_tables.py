@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.html.pages import measured
+from tests.html.pages import measured, view
 from weightaudit import audit
+from weightaudit.html.audit import audit_page
 from weightaudit.html.limits import limits
+from weightaudit.html.portraits import portraits
 from weightaudit.html.tables import CHANNELS, Budget, model_data, picture, short
 from weightaudit.portrait import Detail, portrait
 
@@ -67,9 +69,17 @@ def test_rows_are_json_whatever_the_numbers(tmp_path: Path) -> None:
     kernel = np.full((4, 4), np.nan, np.float32)
     kernel[0] = np.inf
     (model,) = measured(_save(tmp_path / "m.weights.h5", kernel)).models
-    data = json.loads(json.dumps(model_data(model, Budget()), allow_nan=False))
+    data = json.loads(json.dumps(model_data(model, portraits(model), Budget()), allow_nan=False))
     assert len(data["tensors"]) == len(model.tensors)
     assert len(data["findings"]) == len(model.findings)
+
+
+def test_a_report_of_bare_verdicts_is_a_page_too(fixtures_dir: Path) -> None:
+    """Where only what rules need was measured, tensors are listed, without figures, and nothing fails."""
+    report = audit(fixtures_dir / "nan.keras")
+    page = audit_page(report, view())
+    assert "dense/hidden/kernel" in page
+    assert "WA101" in page
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,6 @@ def test_bounds_are_those_that_rules_count_by(fixtures_dir: Path) -> None:
 def test_a_report_without_pictures_has_rows(fixtures_dir: Path) -> None:
     """Where only figures were measured, the table has them, and no histogram is claimed."""
     (model,) = audit(fixtures_dir / "healthy.keras", detail=Detail.FIGURES).models
-    data = model_data(model, Budget())
+    data = model_data(model, portraits(model), Budget())
     assert data["pictures"] == {}
     assert len(data["tensors"][0]) > 12

@@ -1,9 +1,9 @@
 """Lists what HDF5 files hold, as JSON. Runs as a process of its own, which forks for every file.
 
 libhdf5 crashes and hangs on malformed metadata, in every version. So this file is started as a
-script, and each fork of it has limits on memory, time and files, and works on a descriptor that
-is already open; whatever happens to it, nobody else is harmed. It imports nothing of weightaudit,
-and reads no numbers: the auditing process reads tensors itself, at the places that are listed.
+script, and each fork of it is confined (`confinement`), and works on a descriptor that is already
+open; whatever happens to it, nobody else is harmed. It imports nothing else of weightaudit, and
+reads no numbers: the auditing process reads tensors itself, at the places that are listed.
 
 Its standard input is a Unix socket. Each message on it brings two descriptors, the file and a pipe
 for the answer, and JSON with base and size (of the HDF5 data in the file), max_tensors,
@@ -20,11 +20,26 @@ import os
 import socket
 import sys
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 h5py: Any = import_module("h5py")  # it has no types
+
+
+
+def _neighbour(name: str) -> Any:
+    """Import a module beside this script without a path to it: what lies here shadows nothing."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+confinement = _neighbour("confinement")
 
 WANTED = {
     "model_config",
@@ -336,21 +351,6 @@ def _plain(value: np.ndarray[Any, Any]) -> Any:
     return item(value[()]) if value.ndim == 0 else [item(one) for one in value.ravel().tolist()]
 
 
-def _confine(request: dict[str, Any]) -> None:
-    import resource  # POSIX only, like the rest of this process
-
-    limits = {
-        resource.RLIMIT_AS: request["memory"],
-        resource.RLIMIT_CPU: request["cpu_seconds"],
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, bound in limits.items():
-        _, hard = resource.getrlimit(kind)
-        allowed = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(kind, (allowed, allowed))
-
-
 def _list(request: dict[str, Any]) -> dict[str, Any]:
     lister = Lister(request)
     try:
@@ -367,7 +367,7 @@ def _list(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(request: dict[str, Any], pipe: int) -> None:
-    _confine(request)
+    confinement.confine(request["memory"], request["cpu_seconds"])
     with os.fdopen(pipe, "w") as out:
         json.dump(_list(request), out)
 

@@ -9,6 +9,7 @@ from weightaudit.html import drawing
 from weightaudit.html.depth import columns
 from weightaudit.html.grouping import groups, suppressed_by_reason
 from weightaudit.html.page import page
+from weightaudit.html.portraits import portraits
 from weightaudit.html.tables import Budget, model_data
 from weightaudit.html.words import number, percent, shown
 from weightaudit.render.summary import VERDICTS, count, coverage, obstacle, plural, size, verdict
@@ -79,13 +80,12 @@ def audit_page(report: Report, view: View) -> str:
     data: list[dict[str, Any]] = []
     sections: list[Section] = []
     for index, model in enumerate(report.models):
-        known = model_data(model, budget)
-        section = _section(f"m{index}", model, report, view, known["missing"])
-        known["columns"] = [
-            [shown(one.label), sentence, list(one.tensors)]
-            for one, sentence in zip(section.columns, section.sentences, strict=True)
-        ]
-        data.append(known | {"names": view.names})
+        seen = portraits(model)
+        known = model_data(model, seen, budget)
+        section = _section(
+            model, columns(model, seen), report, view, name=f"m{index}", missing=known["missing"]
+        )
+        data.append(known | {"columns": _told(section), "names": view.names})
         sections.append(section)
     return page(
         "audit.html",
@@ -103,6 +103,12 @@ def audit_page(report: Report, view: View) -> str:
         rules=len(view.active),
         names=view.names,
     )
+
+
+def _told(section: Section) -> list[Any]:
+    """Return what scripts tell of each column: its name, what it shows, and the places of its tensors."""
+    both = zip(section.columns, section.sentences, strict=True)
+    return [[shown(one.label), sentence, list(one.tensors)] for one, sentence in both]
 
 
 def _outcome(report: Report) -> str:
@@ -125,15 +131,13 @@ def _totals(report: Report) -> dict[str, Any]:
         "tensors": sum(one.tensors for one in covered),
         "skipped": sum(len(model.skipped) for model in report.models),
         "size": size(sum(one.nbytes for one in covered)),
-        "numbers": sum(
-            info.size for model in report.models for info in model.tensors if info.name in model.stats
-        ),
         "suppressed": sum(len(model.suppressed) for model in report.models),
     }
 
 
-def _section(name: str, model: ModelReport, report: Report, view: View, missing: int) -> Section:
-    found = columns(model)
+def _section(
+    model: ModelReport, found: Sequence[Column], report: Report, view: View, *, name: str, missing: int
+) -> Section:
     drawn = {index for one in found for index in one.tensors}
     return Section(
         name,

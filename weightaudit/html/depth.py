@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weightaudit.portrait import portrait
-from weightaudit.statistics import Moments
 from weightaudit.statistics.magnitudes import STEPS
 from weightaudit.tensor import MATRIX_ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -69,11 +67,17 @@ class Column:
     severities: Counter[str]
 
 
-def columns(model: ModelReport, most: int = MOST) -> list[Column]:
-    """Return the layers of a model in order, joined so that there are not more than `most`."""
+def columns(model: ModelReport, seen: Mapping[int, Portrait], most: int = MOST) -> list[Column]:
+    """Return the layers of a model in order, joined so that there are not more than `most`.
+
+    Args:
+        model: The model.
+        seen: Its `portraits`; layers without any are left out, and so is bookkeeping.
+        most: Columns that there may be.
+    """
     layers: dict[str, list[int]] = {}
     for index, info in enumerate(model.tensors):
-        if info.name in model.stats and Moments() in model.stats[info.name] and not info.is_bookkeeping:
+        if index in seen and not info.is_bookkeeping:
             layers.setdefault(info.layer or info.name, []).append(index)
     findings: dict[str | None, Counter[str]] = {}
     for finding in model.findings:
@@ -82,35 +86,36 @@ def columns(model: ModelReport, most: int = MOST) -> list[Column]:
     step = max(1, ceil(len(names) / most))
     parts = (names[start : start + step] for start in range(0, len(names), step))
     return [
-        _column(model, part, [index for name in part for index in layers[name]], findings) for part in parts
+        _column(
+            part,
+            [(index, model.tensors[index], seen[index]) for name in part for index in layers[name]],
+            findings,
+        )
+        for part in parts
     ]
 
 
 def _column(
-    model: ModelReport,
     names: Sequence[str],
-    tensors: Sequence[int],
+    seen: Sequence[tuple[int, TensorInfo, Portrait]],
     findings: dict[str | None, Counter[str]],
 ) -> Column:
-    infos = [model.tensors[index] for index in tensors]
-    seen = [(info, portrait(info, model.stats[info.name])) for info in infos]
-    weights = [one for info, one in seen if info.role in MATRIX_ROLES]
-    classes = {info.layer_class for info in infos}
+    weights = [one for _, info, one in seen if info.role in MATRIX_ROLES]
+    others = [one.rms for _, info, one in seen if info.role not in MATRIX_ROLES]
+    classes = {info.layer_class for _, info, _ in seen}
     size = sum(one.size for one in weights)
     return Column(
         label=names[0] if len(names) == 1 else f"{names[0]} \N{HORIZONTAL ELLIPSIS} {names[-1]}",
         layer_class=classes.pop() if len(classes) == 1 else "",
         layers=len(names),
-        tensors=tensors,
+        tensors=[index for index, _, _ in seen],
         quantiles=_quantiles(weights),
-        others=[
-            log2(one.rms) for info, one in seen if info.role not in MATRIX_ROLES and 0 < one.rms < np.inf
-        ],
+        others=[log2(rms) for rms in others if 0 < rms < np.inf],
         sparsity=sum(one.zeros for one in weights) / size if size else None,
-        lossy=_lossy(one for info, one in seen if info.is_floating),
-        overflow=sum(overflowing(info, one) for info, one in seen),
-        nonfinite=sum(one.nonfinite for _, one in seen),
-        severities=sum((findings.get(info.name, Counter()) for info in infos), Counter[str]()),
+        lossy=_lossy(one for _, info, one in seen if info.is_floating),
+        overflow=sum(overflowing(info, one) for _, info, one in seen),
+        nonfinite=sum(one.nonfinite for _, _, one in seen),
+        severities=sum((findings.get(info.name, Counter()) for _, info, _ in seen), Counter[str]()),
     )
 
 

@@ -25,6 +25,9 @@ function breakable(name) {
   return el("span", {}, ...name.split(/(?<=[/_])/).flatMap((part, place) => (place ? [el("wbr"), part] : [part])));
 }
 
+// Names in the order in which people count: layer_2 before layer_10.
+const COUNTING = new Intl.Collator("en", { numeric: true });
+
 const real = (value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value);
 
 function number(value) {

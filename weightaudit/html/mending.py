@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.html.page import page
+from weightaudit.html.portraits import portrayed
 from weightaudit.html.tables import Budget, picture, short
 from weightaudit.html.words import shown
-from weightaudit.portrait import portrait
 from weightaudit.render.repair import conclusion, undo
 from weightaudit.render.summary import count, ordered
 from weightaudit.report import ExitCode
-from weightaudit.statistics import Magnitudes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +100,5 @@ def _pictures(info: TensorInfo | None, done: Repaired, budget: Budget) -> dict[s
 
 
 def _picture(info: TensorInfo | None, report: ModelReport | None) -> list[Any]:
-    stats = None if info is None or report is None else report.stats.get(info.name)
-    if info is None or stats is None or Magnitudes() not in stats:
-        return []
-    return picture(portrait(info, stats))
+    one = None if info is None else portrayed(info, report)
+    return [] if one is None else picture(one)

@@ -14,14 +14,14 @@ function tensorOf(model, row, place) {
     evidence: word(evidence), shape, fanIn, constraint: word(constraint), regularizer: word(regularizer),
     initializer: word(initializer), size, rms: real(rms), mean, std, l2, minimum: real(minimum), maximum: real(maximum),
     zeros, nan, infinite, overflow, gain: real(gain), picture: model.pictures[place], limits: model.limits[place] || [],
-    skipped: model.skipped[place], findings: [],
+    skipped: model.skipped[place], moved: model.moved[place], findings: [],
   };
 }
 
 const shapeText = (shape) => shape.join("×") || "scalar";
 const peak = (row) => (row.minimum === undefined || row.minimum === null ? null : Math.max(Math.abs(row.minimum), Math.abs(row.maximum)));
 const worst = (row) => Math.max(0, ...row.findings.map((one) => RANKS[one.severity]));
-const unique = (values) => [...new Set(values.filter(Boolean))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+const unique = (values) => [...new Set(values.filter(Boolean))].sort(COUNTING.compare);
 const pairs = (values) => values.map((value) => [value, value]);
 
 function findingMarks(row) {
@@ -91,6 +91,10 @@ function facts(row) {
   say("Zeros", `${whole(row.zeros)} of ${whole(row.size)} (${percent(row.zeros / row.size)})`);
   if (row.nan || row.infinite) say("Not finite", el("span", { class: "bad" }, `${whole(row.nan)} NaN, ${whole(row.infinite)} infinite`));
   say("In float16", row.overflow ? el("span", { class: "bad" }, `${whole(row.overflow)} overflow`) : null);
+  if (row.moved) {
+    const [status, relative] = row.moved;
+    say("Since the reference", relative === null ? status : `${status}, by ${number(relative)} of its norm`);
+  }
   say("Constraint", row.constraint);
   say("Regularizer", row.regularizer);
   say("Initializer", row.initializer);

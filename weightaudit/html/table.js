@@ -160,6 +160,6 @@ function compared(a, b, sign) {
   // What has no value comes last, whichever way the table is sorted.
   const [noA, noB] = [a, b].map((one) => one === null || one === undefined || Number.isNaN(one));
   if (noA || noB) return noA - noB;
-  if (typeof a === "string") return sign * a.localeCompare(b, "en", { numeric: true });
+  if (typeof a === "string") return sign * COUNTING.compare(a, b);
   return sign * (a < b ? -1 : a > b ? 1 : 0);
 }

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from weightaudit.html.depth import overflowing
 from weightaudit.html.limits import limits
 from weightaudit.html.words import shown
-from weightaudit.portrait import portrait
-from weightaudit.statistics import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,17 +55,17 @@ class Budget:
         return fits
 
 
-def model_data(model: ModelReport, budget: Budget) -> dict[str, Any]:
+def model_data(model: ModelReport, seen: Mapping[int, Portrait], budget: Budget) -> dict[str, Any]:
     """Return the tensors of a model, what is wrong with them, and their pictures while there is room.
 
     Pictures of tensors with findings come first, then those of the largest.
+
+    Args:
+        model: The model.
+        seen: Its `portraits`.
+        budget: The room for pictures.
     """
     words = Words()
-    seen = {
-        index: portrait(info, model.stats[info.name])
-        for index, info in enumerate(model.tensors)
-        if info.name in model.stats and Moments() in model.stats[info.name]
-    }
     places = {info.name: index for index, info in enumerate(model.tensors)}
     accused = {places[one.tensor] for one in model.findings if one.tensor in places}
     order = sorted(seen, key=lambda index: (index not in accused, -model.tensors[index].size, index))
@@ -81,6 +79,7 @@ def model_data(model: ModelReport, budget: Budget) -> dict[str, Any]:
         "findings": [_finding(one, places) for one in model.findings],
         "pictures": pictures,
         "limits": _limits(model, places),
+        "moved": _moved(model, places),
         "skipped": {places[one.tensor]: shown(one.reason) for one in model.skipped if one.tensor in places},
         "missing": sum(1 for index in seen if index not in pictures),
         "words": words.texts,
@@ -112,6 +111,19 @@ def _row(info: TensorInfo, one: Portrait | None, words: Words) -> list[Any]:
 def _finding(finding: Finding, places: Mapping[str, int]) -> list[Any]:
     place = -1 if finding.tensor is None else places.get(finding.tensor, -1)
     return [place, shown(finding.code), finding.severity.label, shown(finding.message)]
+
+
+def _moved(model: ModelReport, places: Mapping[str, int]) -> dict[int, list[Any]]:
+    """Return what became of each tensor since the reference, if there is one: status, relative change."""
+    pairs = () if model.comparison is None else model.comparison.tensors
+    return {
+        places[one.second.name]: [
+            one.status.value,
+            None if one.difference is None else short(one.difference.relative),
+        ]
+        for one in pairs
+        if one.second is not None and one.second.name in places
+    }
 
 
 def _limits(model: ModelReport, places: Mapping[str, int]) -> dict[int, list[Any]]:
