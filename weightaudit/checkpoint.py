@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from weightaudit.catalog import Defect, Entry, Extent, Flaw, Region
+from weightaudit.catalog import Defect, Entry, Extent, Flaw, Region, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.decoding import Decoder, decoder_for
 from weightaudit.engine.reading import read_pieces
@@ -173,6 +173,8 @@ class Checkpoint:
         info = self._by_key.get(key)
         if info is None:
             raise ReadError(f"the quantization parameters {key} are missing")
+        if not info.is_numeric or info.dtype.startswith("complex"):
+            raise ReadError(f"the quantization parameters {key} are of type {info.dtype}, not real numbers")
         return self.read(info.name)
 
 
@@ -227,19 +229,30 @@ def _by_name(defects: Sequence[Defect], infos: dict[str, TensorInfo]) -> Iterato
         yield Defect(defect.flaw, defect.message, info.name) if info else defect
 
 
+def _extents(entry: Entry) -> Sequence[Extent]:
+    """Return the bytes of an entry that lie in files of the model."""
+    if isinstance(entry.storage, Tiles):
+        return [tile.extent for tile in entry.storage.tiles]
+    return [entry.storage] if isinstance(entry.storage, Extent) else []
+
+
 def _aliases(tensors: Sequence[tuple[TensorInfo, Entry]], files: Files) -> Iterator[Defect]:
-    """Find tensors that claim the same bytes of a file."""
+    """Find tensors that claim the same bytes of a file, and such whose own parts do."""
     extents = [
-        (entry.storage.file, entry.storage.offset, entry.storage.nbytes, info.name)
+        (extent.file, extent.offset, extent.nbytes, info.name)
         for info, entry in tensors
-        if isinstance(entry.storage, Extent) and prod(entry.shape) * itemsize(entry.dtype)
+        if prod(entry.shape) * itemsize(entry.dtype)
+        for extent in _extents(entry)
     ]
     extents.sort()
     end, owner, last = 0, "", -1
+    named: set[str] = set()
     for file, offset, nbytes, name in extents:
-        if file == last and offset < end:
+        if file == last and offset < end and name not in named:
+            named.add(name)
+            other = owner if owner != name else "another part of itself"
             message = (
-                f"It shares bytes of {files[file].label} with {owner}; a change of one changes the other."
+                f"It shares bytes of {files[file].label} with {other}; a change of one changes the other."
             )
             yield Defect(Flaw.ALIAS, message, name)
         if file != last or offset + nbytes > end:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _SAVED_MODEL_FILES = frozenset({"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"})
+_SAVED_MODEL_EXTRAS = frozenset({"fingerprint.pb", "keras_metadata.pb"})
 _SAVED_MODEL_PARTS = frozenset({"variables", "assets", "assets.extra"})
 _KERAS_FILES = frozenset({"config.json", "metadata.json", "model.weights.h5"})
 _MODEL_SUFFIXES = frozenset({".keras", ".h5", ".hdf5"})
@@ -312,6 +313,8 @@ def _whole(file: Path) -> Path | None:
     """Return the model of which a file is one of several parts, None if it stands for itself."""
     parent = file.parent
     if file.name in _SAVED_MODEL_FILES:
+        return parent
+    if file.name in _SAVED_MODEL_EXTRAS and _is_saved_model(parent):
         return parent
     if parent.name in _SAVED_MODEL_PARTS and _is_saved_model(parent.parent):
         return parent.parent

@@ -17,12 +17,12 @@ def fingerprint(code: str, path: str, tensor: str | None, occurrence: int = 0) -
 
     Args:
         code: Code of the rule.
-        path: Path of the model as reports show it; a backslash counts as a slash.
+        path: Path of the model as reports show it.
         tensor: Name of the tensor; None for the model.
         occurrence: How many findings of the same rule about the same thing come before it.
     """
     # Lengths keep apart what a separator inside a stranger's name could make alike.
-    parts = [code, path.replace("\\", "/"), "" if tensor is None else f"={tensor}", str(occurrence)]
+    parts = [code, path, "" if tensor is None else f"={tensor}", str(occurrence)]
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

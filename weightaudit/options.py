@@ -10,7 +10,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from weightaudit.errors import PolicyError
-from weightaudit.policy import describe_type, did_you_mean
+from weightaudit.policy import describe_type, did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def convert_options(rule: type[Rule], values: Mapping[str, Any], where: str) -> 
         try:
             result[name] = option.convert(value)
         except TypeError:
-            wrong = f"{value!r}, {describe_type(value)}{_nearest(value, option.hint)}"
+            wrong = f"{shown(value)}, {describe_type(value)}{_nearest(value, option.hint)}"
             raise PolicyError(f"{where}.{toml_key(name)} must be {option.type_name}, not {wrong}.") from None
     return result
 
@@ -135,9 +135,8 @@ def _convert(value: Any, hint: Any) -> Any:
         return _convert_any(value, members)
     if hint is type(None) and value == "none":
         return None
-    # A bound of NaN would make every comparison false, and so the rule silent.
-    if hint is float and type(value) in {int, float} and not isnan(value):
-        return float(value)
+    if hint is float and type(value) in {int, float}:
+        return _float(value)
     if hint in {bool, int, str} and type(value) is hint:
         return value
     if get_origin(hint) is tuple and isinstance(value, list):
@@ -147,6 +146,17 @@ def _convert(value: Any, hint: Any) -> Any:
     if get_origin(hint) is Literal and value in get_args(hint):
         return value
     raise TypeError
+
+
+def _float(value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise TypeError from None
+    # A bound of NaN would make every comparison false, and so the rule silent.
+    if isnan(number):
+        raise TypeError
+    return number
 
 
 def _convert_any(value: Any, members: tuple[Any, ...]) -> Any:

@@ -5,6 +5,7 @@ pytest loads this module in every project where weightaudit is installed, so it 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from weightaudit.discover import Target
     from weightaudit.policy import Policy
+    from weightaudit.registry import RuleSet
     from weightaudit.report import Report
 
 
@@ -49,9 +51,15 @@ def audit(pytestconfig: pytest.Config) -> Callable[..., Report]:
         policy: Policy | None = None,
         **options: Any,
     ) -> Report:
+        __tracebackhide__ = True
         import weightaudit
+        from weightaudit.errors import WeightauditError
 
-        return weightaudit.audit(paths, policy=policy or _policy(pytestconfig), **options)
+        try:
+            return weightaudit.audit(paths, policy=policy or _policy(pytestconfig), **options)
+        except WeightauditError as error:
+            # A wrong path or policy is one sentence at the line of the test, without the way through here.
+            raise error.with_traceback(None) from None
 
     return run
 
@@ -68,36 +76,66 @@ def pytest_collection_modifyitems(
 def _models(session: pytest.Session, places: Sequence[str]) -> Iterator[pytest.Item]:
     from weightaudit.discover import discover
     from weightaudit.errors import WeightauditError
+    from weightaudit.registry import configure, load_registry
 
     try:
         targets = discover([str(session.config.invocation_params.dir / place) for place in places])
+        policy = _policy(session.config)
+        run = _Run(targets, configure(load_registry(policy.plugins), policy))
     except WeightauditError as error:
         raise pytest.UsageError(f"--weightaudit: {error}") from error
     for target in targets:
-        name = f"weightaudit::{target.label}"
-        # pytest leaves the keywords of this function without types.
-        item: ModelItem = cast("Any", ModelItem).from_parent(session, name=name, nodeid=name)
-        item.target = target
-        yield item
+        yield _item(session, ModelItem, target.label, run, target)
+    if run.is_of_several:
+        yield _item(session, RunItem, "all models", run)
 
 
-class ModelItem(pytest.Item):
-    """The audit of one model as a test, which fails as `weightaudit check` does."""
+def _item(
+    session: pytest.Session, kind: type[_Item], label: str, run: _Run, target: Target | None = None
+) -> pytest.Item:
+    from weightaudit.render.escape import printable
 
-    target: Target
+    name = f"weightaudit::{printable(label)}"
+    # pytest leaves the keywords of this function without types.
+    item: _Item = cast("Any", kind).from_parent(session, name=name, nodeid=name)
+    item.run, item.target = run, target
+    return item
 
-    def runtest(self) -> None:
-        """Audit the model.
 
-        Raises:
-            AssertionError: The audit failed, or could not be completed.
-        """
+@dataclass(frozen=True)
+class _Run:
+    """What ``--weightaudit`` asks for, and what of it was done in this process.
+
+    Attributes:
+        targets: The models.
+        rules: What judges them.
+        reports: What was found, by model.
+    """
+
+    targets: Sequence[Target]
+    rules: RuleSet
+    reports: dict[Target, Report] = field(default_factory=dict["Target", "Report"])
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether a test of one model is not the whole run."""
+        return len(self.targets) > 1
+
+    def report(self, target: Target) -> Report:
+        """Return the audit of one model, which is done once."""
         from weightaudit.auditor import audit_targets
-        from weightaudit.registry import configure, load_registry
 
-        policy = _policy(self.config)
-        rules = configure(load_registry(policy.plugins), policy)
-        audit_targets([self.target], rules, fail_on=policy.fail_on).assert_ok()
+        if target not in self.reports:
+            fail_on = self.rules.policy.fail_on
+            self.reports[target] = audit_targets([target], self.rules, fail_on=fail_on)
+        return self.reports[target]
+
+
+class _Item(pytest.Item):
+    """A test that fails as `weightaudit check` does."""
+
+    run: _Run
+    target: Target | None
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show findings and usage errors as they are, without the way through this code."""
@@ -109,7 +147,48 @@ class ModelItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Return where the model is, and the test's title."""
-        return self.target.path, None, f"weightaudit: {self.target.label}"
+        place = self.config.rootpath if self.target is None else self.target.path
+        return place, None, self.name.replace("::", ": ", 1)
+
+
+class ModelItem(_Item):
+    """The audit of one model."""
+
+    def runtest(self) -> None:
+        """Audit the model.
+
+        Raises:
+            AssertionError: The audit failed, or could not be completed.
+        """
+        assert self.target is not None  # noqa: S101 - so `_models` makes it
+        report = self.run.report(self.target)
+        if not self.run.is_of_several:
+            report.assert_ok()
+        elif not report.models:
+            pytest.skip("; ".join(one.reason for one in report.left_out))
+        else:
+            # What no finding of one model uses, one of the others may.
+            replace(report, policy_findings=()).assert_ok()
+
+
+class RunItem(_Item):
+    """What is said of several models together: whether there is one, and what is wrong with the policy."""
+
+    def runtest(self) -> None:
+        """Judge the run; models that another process has tested are audited again.
+
+        Raises:
+            AssertionError: Nothing was a model, or a finding about the policy fails the gate.
+        """
+        from weightaudit.deciding import decided
+        from weightaudit.report import Report
+
+        models = [model for one in self.run.targets for model in self.run.report(one).models]
+        whole = decided(Report(models, self.run.rules.policy.fail_on), self.run.rules)
+        # Those that fail have done so in tests of their own.
+        passed = [replace(one, findings=()) for one in whole.models if one.is_complete]
+        if passed or not models:
+            replace(whole, models=passed).assert_ok()
 
 
 def _policy(config: pytest.Config) -> Policy:

@@ -191,6 +191,7 @@ class Report:
         Raises:
             AssertionError: It is not; the message is the report as text, without what does not decide.
         """
+        __tracebackhide__ = True  # pytest then points at the line of the test
         if self.ok:
             return
         from weightaudit.render.text import render_text

@@ -153,7 +153,8 @@ class Rule:
 
         Then they are asked once per kind instead of once per tensor: of tensors that may differ in
         `name`, `key`, `layer`, `trainable`, what the model declares (its policy too) and the keys that
-        `quantization` names, and in nothing else. `weightaudit.testing.check_rule` watches that they look at none of these.
+        `quantization` names, and in nothing else. `weightaudit.testing.check_rule` watches that they look
+        at none of these.
         """
         return False
 

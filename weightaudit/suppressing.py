@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from weightaudit.report import Suppressed
@@ -27,18 +28,19 @@ class Excuse:
         code: Code of the rule that it names.
         is_expired: Whether its last day is over; then it suppresses nothing.
         tensors: Pattern of the tensors that it is for; None for every finding.
-        models: Pattern of the models that it is for; None for all.
+        models: Globs of the models that it is for, each as the parts of a path; empty for all.
     """
 
     suppression: Suppression
     code: str
     is_expired: bool
     tensors: re.Pattern[str] | None
-    models: re.Pattern[str] | None
+    models: tuple[tuple[str, ...], ...]
 
     def speaks_of(self, path: str) -> bool:
         """Say whether it is for the model of that path in reports, whichever separator that has."""
-        return self.models is None or self.models.match(path.replace("\\", "/")) is not None
+        parts = path.replace("\\", "/").split("/")
+        return not self.models or any(_leads_to(glob, parts) for glob in self.models)
 
     def covers(self, finding: Finding) -> bool:
         """Say whether it is for a finding, on a model that it speaks of."""
@@ -59,8 +61,8 @@ def excuse(suppression: Suppression, code: str, today: date | None = None) -> Ex
     expires = suppression.expires
     is_expired = expires is not None and expires < (today or datetime.now(UTC).date())
     # A model is named as the file is, wherever it lies when it is audited.
-    models = [pattern for glob in suppression.models for pattern in (glob, f"*/{glob}")]
-    return Excuse(suppression, code, is_expired, any_of(suppression.tensors), any_of(models))
+    models = tuple(("**", *normpath(glob).split("/")) for glob in suppression.models)
+    return Excuse(suppression, code, is_expired, any_of(suppression.tensors), models)
 
 
 def suppress(
@@ -85,6 +87,18 @@ def suppress(
         else:
             suppressed.append(Suppressed(finding, by.reason, by.where))
     return tuple(kept), tuple(suppressed)
+
+
+def _leads_to(globs: Sequence[str], parts: Sequence[str]) -> bool:
+    """Say whether globs hold for the parts of a path, one for each; ``**`` holds for any number of them.
+
+    A ``*`` that went on into folders would let ``net*.keras`` suppress in ``networks/other.keras``, too.
+    """
+    if not globs:
+        return not parts
+    if globs[0] == "**":
+        return any(_leads_to(globs[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _leads_to(globs[1:], parts[1:])
 
 
 def any_of(globs: Sequence[str]) -> re.Pattern[str] | None:

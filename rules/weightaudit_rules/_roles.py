@@ -25,7 +25,12 @@ def is_matrix(info: TensorInfo) -> bool:
 
 
 def is_second_copy(info: TensorInfo) -> bool:
-    """Say whether Keras stores the same variable under another name, as that of SpectralNormalization."""
+    """Say whether Keras stores the same variable under another name, as that of SpectralNormalization.
+
+    Where the layer inside it is not known, as in weights without a configuration, its own class is told.
+    """
+    if info.layer_class == "SpectralNormalization":
+        return info.role in MATRIX_ROLES
     return info.is_certain and info.name.endswith(("/kernel_copy", "/embeddings_copy"))
 
 

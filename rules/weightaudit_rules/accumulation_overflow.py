@@ -124,10 +124,12 @@ class AccumulationOverflow(Rule):
         sums, others = (np.atleast_1d(stats[norm]) for norm in self.needs(info))
         if self.accumulator == "int32":
             # A channel of zeros has no step, and codes of zero.
-            codes = sums * INT8_LARGEST / np.where(others > 0, others, inf)
+            with np.errstate(over="ignore"):
+                codes = sums * INT8_LARGEST / np.where(others > 0, others, inf)
             yield from self._judge(info, codes * INT8_LARGEST, None, _INT32, "codes of up to 127")
         else:
-            reached, typical = sums * self.input_scale, others * self.input_scale
+            with np.errstate(over="ignore"):  # what is too large for float64 is too large for float16
+                reached, typical = sums * self.input_scale, others * self.input_scale
             limit = FORMATS["float16"].largest
             yield from self._judge(info, reached, typical, limit, f"inputs of up to {self.input_scale:g}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
-from weightaudit.statistics import AxisNorm
+from weightaudit.statistics import AxisNorm, NonFinite
 from weightaudit.tensor import Role
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 _VARIANCES = AxisNorm((), inf)
-"""Reduces nothing: the magnitude of every single variance."""
+"""Reduces nothing: the magnitude of every single variance, which is 0 where it is not finite."""
+
+_NON_FINITE = NonFinite()
 
 
 def _variance(dead: int = 0, level: float = 0.0) -> NDArray[np.float32]:
@@ -115,10 +117,10 @@ class DeadNormalizationChannels(Rule):
         return is_weight(info) and info.role is Role.MOVING_VARIANCE
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (_VARIANCES,)
+        return (_VARIANCES, _NON_FINITE)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        variances = stats[_VARIANCES]
+        variances = _finite(stats)
         if not variances.size or self._is_healthy(variances):
             return
         bound = self._bound(info, variances)
@@ -128,10 +130,10 @@ class DeadNormalizationChannels(Rule):
             how = "hardly varied, so next to" if variances[variances < bound].any() else "never varied, so"
             yield self.finding(
                 info,
-                f"{part(dead, variances.size, 'variance', 'is', 'are')} below {bound:.2g} (smallest "
+                f"{part(dead, info.size, 'variance', 'is', 'are')} below {bound:.2g} (smallest "
                 f"{float(variances.min()):.2g}); {who} {how} nothing passes through.",
                 dead=dead,
-                channels=variances.size,
+                channels=info.size,
                 bound=bound,
                 minimum=float(variances.min()),
             )
@@ -145,6 +147,14 @@ class DeadNormalizationChannels(Rule):
         if info.layer_class == "Normalization":
             return min(self.floor, _DATA_FLOOR)
         return max(self.floor, self.relative * _median(variances))
+
+
+def _finite(stats: Stats) -> NDArray[np.float64]:
+    """Return all variances that are finite; of the others nothing is known of what passes through."""
+    variances, lost = stats[_VARIANCES], stats[_NON_FINITE]
+    return (
+        np.sort(variances, axis=None)[lost.nan + lost.infinite :] if lost.nan or lost.infinite else variances
+    )
 
 
 def _median(values: NDArray[np.float64]) -> float:

@@ -31,7 +31,9 @@ _Bounds = tuple[tuple[Above, Severity], ...]
 
 _FAR = 10.0
 # Statistics of raw inputs: a time in seconds is 1.7e9, and the variance has the square of the unit.
-_DATA = {Role.MOVING_MEAN: 1e10, Role.MOVING_VARIANCE: 1e20}
+_STATISTICS = {Role.MOVING_MEAN: 1e10, Role.MOVING_VARIANCE: 1e20}
+# An export keeps what a Normalization layer measured among the constants of its graph.
+_DATA = _STATISTICS | {Role.CONSTANT: 1e20}
 
 _SCALED_INPUTS = {
     "class_name": "Sequential",
@@ -70,12 +72,12 @@ class ExtremeValue(Rule):
     real files. Moving variances of BatchNormalization layers reach 6e5 where inputs are not
     scaled, so for moving statistics only values above `error` count, as warnings; and where more than
     half of them are above it, which is then the unit of the data (prices, seconds since 1970) and no
-    fault of single values, only means from 1e10 and variances from 1e20. Of layers that keep the mean and
-    variance of raw data, only those count: Normalization, and BatchNormalization with nothing but
-    layers without weights between it and the inputs. Tensors whose role is not known
-    and constants of a graph are judged by `error` alone, as warnings. Where the model declares that a
-    tensor starts at a constant, as the bias of an output may start at the mean of the targets, values
-    up to ten times that constant are left in peace.
+    fault of single values, only means from 1e10 and variances from 1e20. Where the mean and variance of
+    raw data are kept, only those count: in Normalization, in BatchNormalization with nothing but layers
+    without weights between it and the inputs, and, from 1e20, in constants of a graph, among which
+    exports write what Normalization measured. Tensors whose role is not known are judged by `error`
+    alone, as warnings. Where the model declares that a tensor starts at a constant, as the bias of an
+    output may start at the mean of the targets, values up to ten times that constant are left in peace.
 
     Known false positives: constants that a custom layer stores as weights; an output bias that
     learned targets in the hundreds of thousands from a start at 0.
@@ -101,6 +103,18 @@ class ExtremeValue(Rule):
             title="a constant of frequencies in Hz",
             values=lambda: np.linspace(20, 44_100, 300, dtype=np.float32),
             severity=None,
+            info={"role": "constant"},
+        ),
+        Example(
+            title="a constant in which an export keeps the variance of raw data",
+            values=lambda: _variance(4.4e8),
+            severity=None,
+            info={"role": "constant"},
+        ),
+        Example(
+            title="a constant of 3e37",
+            values=lambda: _variance(3e37),
+            severity=Severity.WARNING,
             info={"role": "constant"},
         ),
         Example(
@@ -176,12 +190,12 @@ class ExtremeValue(Rule):
         return tuple(above for above, _ in self._bounds(info))
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        if info.role not in _DATA:
+        if info.role not in _STATISTICS:
             yield from self._judged(info, stats, self._bounds(info))
 
     def check_model(self, model: Measured) -> Iterator[Finding]:
         for info in model.tensors:
-            if info.role in _DATA and info.name in model.stats and self.applies(info):
+            if info.role in _STATISTICS and info.name in model.stats and self.applies(info):
                 yield from self._of_statistics(info, model)
 
     def _of_statistics(self, info: TensorInfo, model: Measured) -> Iterator[Finding]:
@@ -202,11 +216,10 @@ class ExtremeValue(Rule):
             # Training does not carry a bias that starts at the mean of the targets far from there.
             if found.largest <= _FAR * declared_constant(info):
                 return
-            ending = "" if found.count == info.size else "; the others hardly count beside that"
             yield self.finding(
                 info,
                 f"{part(found.count, info.size, 'value', 'has', 'have')} a magnitude of {bound:g} or more "
-                f"(largest {found.largest:.3g}){ending}.",
+                f"(largest {found.largest:.3g}).",
                 severity,
                 count=found.count,
                 bound=bound,
@@ -216,7 +229,7 @@ class ExtremeValue(Rule):
 
     def _is_unit_of_data(self, info: TensorInfo, count: int, bound: float) -> bool:
         """Say whether so many values are large that it is the unit of raw data, not a fault of a few."""
-        return info.role in _DATA and bound == self.error and 2 * count > info.size
+        return info.role in _STATISTICS and bound == self.error and 2 * count > info.size
 
     @cached_property
     def _usual(self) -> _Bounds:
@@ -234,7 +247,8 @@ class ExtremeValue(Rule):
     def _bounds(self, info: TensorInfo) -> _Bounds:
         if info.role in _DATA:
             data = self._of_data[info.role]
-            return data if info.layer_class == "Normalization" else (*data, *self._lenient)
-        if info.role in {Role.UNKNOWN, Role.CONSTANT}:
+            is_raw = info.role is Role.CONSTANT or info.layer_class == "Normalization"
+            return data if is_raw else (*data, *self._lenient)
+        if info.role is Role.UNKNOWN:
             return self._lenient
         return self._usual

@@ -11,6 +11,7 @@ from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
 from weightaudit.tensor import Role
 from weightaudit_rules._roles import is_surely_unused
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,10 +107,12 @@ class InfiniteValues(Rule):
         count = stats[_COUNT]
         if count.infinite:
             unused = is_surely_unused(info)
-            consequence = "training cannot be resumed from it" if unused else "they turn outputs into NaN"
+            consequence = (
+                "so training cannot be resumed from it" if unused else "which turns outputs into NaN"
+            )
             yield self.finding(
                 info,
-                f"{count.infinite} of {info.size} values are infinite; {consequence}.",
+                f"{part(count.infinite, info.size, 'value', 'is', 'are')} infinite, {consequence}.",
                 # Constants are masks, too, in which minus infinity is what is meant.
                 Severity.WARNING if unused or info.role is Role.CONSTANT else None,
                 positive=count.positive,

@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
 from weightaudit_rules._roles import is_surely_unused
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,13 +99,13 @@ class NanValues(Rule):
         if count.nan:
             unused = is_surely_unused(info)
             consequence = (
-                "training cannot be resumed from it"
+                "so training cannot be resumed"
                 if unused
-                else "every output that they take part in is NaN"
+                else "which spreads to every output that is computed with it"
             )
             yield self.finding(
                 info,
-                f"{count.nan} of {info.size} values are NaN; {consequence}.",
+                f"{part(count.nan, info.size, 'value', 'is', 'are')} NaN, {consequence}.",
                 Severity.WARNING if unused else None,
                 nan=count.nan,
                 size=info.size,

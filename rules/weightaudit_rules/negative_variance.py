@@ -11,6 +11,7 @@ from weightaudit.identity.optimizer import is_second_moment
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Negative, NonFinite
 from weightaudit.tensor import Evidence, Role
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,14 +119,14 @@ class NegativeVariance(Rule):
         negative, broken = stats[_NEGATIVE], stats[_COUNT].total
         if info.role is Role.OPTIMIZER_SLOT:
             if negative.count:
-                yield self._negative(info, negative, "running means of squares", Severity.WARNING)
+                yield self._negative(info, negative, "second moment", Severity.WARNING)
             return
         if negative.count:
-            yield self._negative(info, negative, "variances", Severity.ERROR)
+            yield self._negative(info, negative, "variance", Severity.ERROR)
         if broken:
             yield self.finding(
                 info,
-                f"{broken} of {info.size} variances are not finite; their channels give zero or NaN.",
+                f"{part(broken, info.size, 'variance', 'is', 'are')} not finite, which gives zero or NaN.",
                 non_finite=broken,
                 size=info.size,
             )
@@ -133,8 +134,8 @@ class NegativeVariance(Rule):
     def _negative(self, info: TensorInfo, found: NegativeCount, what: str, severity: Severity) -> Finding:
         return self.finding(
             info,
-            f"{found.count} of {info.size} {what} are negative (smallest {found.minimum:.3g}); "
-            "their square roots are NaN or meaningless.",
+            f"{part(found.count, info.size, what, 'is', 'are')} negative (smallest {found.minimum:.3g}), "
+            "which has no square root.",
             severity,
             negative=found.count,
             minimum=found.minimum,

@@ -90,6 +90,6 @@ def _names(models: Iterable[ModelReport]) -> frozenset[str]:
 
 
 def _matches(glob: _Glob) -> bool:
-    # Most globs of a learned policy are names as they stand.
+    # Most globs of a learned policy are names as they stand; one with brackets does not match itself.
     match = pattern_of(translate(glob.text)).match
-    return glob.text in glob.names or any(match(name) for name in glob.names)
+    return (glob.text in glob.names and match(glob.text) is not None) or any(map(match, glob.names))

@@ -47,8 +47,8 @@ def test_suppressed_findings_are_shown_when_asked_for(run: CommandLine) -> None:
     for more in ((), ("--quiet",)):
         shown = run("check", "nan.keras", "--baseline", FILE, "--show-suppressed", *more)
         assert (
-            "nan.keras: suppressed: dense/hidden/kernel: error WA101 nan-values: 1 of 512 values are NaN; "
-            f"every output that they take part in is NaN. ({FILE}: It is in the baseline.)\n"
+            "nan.keras: suppressed: dense/hidden/kernel: error WA101 nan-values: 1 of 512 values is NaN, "
+            f"which spreads to every output that is computed with it. ({FILE}: It is in the baseline.)\n"
         ) in shown.out
 
 

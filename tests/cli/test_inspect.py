@@ -103,7 +103,7 @@ def test_one_tensor_in_depth(run: CommandLine) -> None:
     assert told["not finite"] == "1 NaN, the first at (5, 2)"
     assert told["fans"] == "64 in, 8 out"
     assert "WA101" in told["judged by"]
-    assert told["error WA101 nan-values"].startswith("1 of 512 values are NaN")
+    assert told["error WA101 nan-values"].startswith("1 of 512 values is NaN")
 
 
 def test_several_tensors_in_depth(run: CommandLine) -> None:

@@ -135,7 +135,9 @@ def test_the_output_matrix_of_an_embedding() -> None:
         (GPTQ, {"group": np.full(6, 2.0)}),
         (GPTQ, {"group": np.full(6, np.nan)}),
         (GPTQ, {"group": np.full(6, -1.0)}),
+        (GPTQ, {"group": np.full(6, 1e30)}),
         (AWQ, {"inputs": np.ones(5)}),
+        (AWQ, {"inputs": np.ones((1, 6))}),
         (Quantization("gptq", "scale", packed_axis=0), {}),
         (Quantization("int4", "scale", packed_axis=0), {"scale": np.ones((5,))}),
         (Quantization("int4", "scale", "zero", "group", packed_axis=0), {}),
@@ -162,3 +164,47 @@ def test_other_ranks_are_refused(shape: tuple[int, ...]) -> None:
             decoder(
                 np.zeros(shape, np.uint8), how, {key: np.zeros((2, 2)) for key in ("scale", "zero", "group")}
             )
+
+
+@pytest.mark.parametrize("role", [Role.KERNEL, Role.EMBEDDING])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": np.ones((3, 2))},
+        {"zero": np.zeros(2)},
+        {"zero": np.zeros((1, 1))},
+        {"group": np.zeros((4, 1))},
+        {"group": np.full(4, np.nan)},
+        {"group": np.full(4, 1e30)},
+        {"group": np.full(4, 2)},
+    ],
+)
+def test_groups_of_int4_that_do_not_fit_are_refused(role: Role, change: Siblings) -> None:
+    """Groups and zero points that another shape or number would index wrongly are an error, not a traceback."""
+    shape = (4, 2)
+    scale = np.ones((4, 2) if role is Role.EMBEDDING else (2, 4))
+    siblings: Siblings = {"scale": scale, "zero": np.zeros_like(scale), "group": np.zeros(4)}
+    how = Quantization("int4", "scale", "zero", "group")
+    info = TensorInfo(name="k", key="k", shape=shape, dtype="int8", role=role, quantization=how)
+    entry = Entry("k", shape, "int8", Inline(bytes(8)))
+    assert quantized_decoder(info, entry, how, lambda key: siblings[key]).info.shape == (4, 4)
+    with pytest.raises(ReadError, match="quantization"):
+        quantized_decoder(info, entry, how, lambda key: {**siblings, **change}[key])
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 0)])
+def test_int8_without_channels_is_decoded(shape: tuple[int, ...]) -> None:
+    """A single integer with one scale, and a kernel without elements, are no special case."""
+    stored, how = np.full(shape, 6, np.int8), Quantization("int8", "scale")
+    info = TensorInfo(
+        name="k",
+        key="k",
+        shape=shape,
+        dtype="int8",
+        quantization=how,
+        output_axes=(1,) if shape else (),
+    )
+    entry = Entry("k", shape, "int8", Inline(stored.tobytes()))
+    scale = np.full(shape[-1:] or (1,), 2.0)
+    found = decoded(quantized_decoder(info, entry, how, lambda _: scale), stored, [], 4)
+    np.testing.assert_array_equal(found, np.full(shape, 3.0))

@@ -121,7 +121,7 @@ def test_what_is_led_to_too_often(tmp_path: Path, make: Callable[[Writer], int])
     path = tmp_path / "x.h5"
     writer = Writer()
     writer.save(path, make(writer))
-    with pytest.raises(LimitError, match="leads to the same structures too often"):
+    with pytest.raises(LimitError, match="leads to the same structures too often|names the same tensors"):
         ours(path)
 
 
@@ -148,7 +148,6 @@ def test_long_paths_are_no_repetition(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         group = file.create_group("/".join(f"a_rather_long_name_of_a_layer_{level}" for level in range(12)))
-        first = group.create_dataset("0", data=np.zeros(1, "f4"))
-        for number in range(1, 20_000):
-            group[str(number)] = first
+        for number in range(20_000):
+            group.create_dataset(str(number), data=np.zeros(1, "f4"))
     assert len(ours(path)["datasets"]) == 20_000

@@ -15,7 +15,9 @@ from weightaudit.html.audit import audit_page
 from weightaudit.html.limits import limits
 from weightaudit.html.portraits import portraits
 from weightaudit.html.tables import CHANNELS, Budget, model_data, picture, short
+from weightaudit.policy import parse_policy
 from weightaudit.portrait import Detail, portrait
+from weightaudit.registry import configure, load_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +113,15 @@ def test_bounds_are_those_that_rules_count_by(fixtures_dir: Path) -> None:
     values = {(one.value, one.label) for one in found["stem_norm/moving_variance"]}
     assert (65520.0, "WA210") in values
     assert all(one.value > 0 for each in found.values() for one in each)
-    assert any(one.label == "policy" for one in found["stem/kernel"])
+    assert any(one.label == "rule" for one in found["stem/kernel"])
+
+
+def test_bounds_that_nothing_breaks_are_known(fixtures_dir: Path) -> None:
+    """A bound of the policy on values is drawn where all values keep it, too."""
+    (model,) = measured(fixtures_dir / "healthy.keras").models
+    policy = parse_policy({"rules": {"value-bound": {"min": -7.0, "max": 9.0}}}, "weightaudit.toml")
+    found = limits(model, configure(load_registry(), policy))["stem/kernel"]
+    assert {(7.0, "WA304"), (9.0, "WA304")} <= {(one.value, one.label) for one in found}
 
 
 def test_a_report_without_pictures_has_rows(fixtures_dir: Path) -> None:

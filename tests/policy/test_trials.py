@@ -31,7 +31,7 @@ def test_what_a_policy_passes_and_fails() -> None:
     assert tried({"tensor": HOLES, "must": "fail"}).is_right
     assert tried({"tensor": HOLES, "must": "fail", "rules": ["nan-values"]}).is_right
     failed = tried({"tensor": HOLES, "must": "pass"})
-    assert failed.problem.startswith("It fails: error WA101 of layer/kernel: 1 of 4 values are NaN")
+    assert failed.problem.startswith("It fails: error WA101 of layer/kernel: 1 of 4 values is NaN")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_a_policy_passes_and_fails() -> None:
         (
             {"tensor": HOLES, "rules": ["WA101"]},
             {"rules": {"WA101": {"severity": "note"}}},
-            "NaN; every output that they take part in is NaN. That is below error.",
+            "NaN, which spreads to every output that is computed with it. That is below error.",
         ),
         (
             {"tensor": HOLES},

@@ -128,7 +128,7 @@ def settled() -> Report:
         findings=(finding("WA210", Severity.WARNING, "b/kernel", "1 of 4 values becomes infinite."),),
         suppressed=(
             Suppressed(
-                finding("WA101", Severity.ERROR, "a/kernel", "1 of 4 values are NaN."),
+                finding("WA101", Severity.ERROR, "a/kernel", "1 of 4 values is NaN."),
                 "It is masked.",
                 "weightaudit.toml: suppress[0]",
             ),

@@ -95,7 +95,7 @@ def test_suppressed_findings_are_shown_on_request(settled: Report, view: View) -
     root = parsed(settled, replace(view, suppressed=True))
     shown = case(root, "models/settled.keras", "WA101 nan-values").find("system-out")
     assert shown is not None
-    assert shown.text == "suppressed: error: a/kernel: 1 of 4 values are NaN."
+    assert shown.text == "suppressed: error: a/kernel: 1 of 4 values is NaN."
     assert case(root, "weightaudit.toml", "WA901 expired-suppression").find("failure") is not None
 
 

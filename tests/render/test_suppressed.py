@@ -13,14 +13,14 @@ from weightaudit.report import Coverage, ModelReport, Report, Suppressed
 from weightaudit.rule import Finding, Severity
 
 KNOWN = Suppressed(
-    Finding("WA101", Severity.ERROR, "a/kernel", "1 of 2 values are NaN."),
+    Finding("WA101", Severity.ERROR, "a/kernel", "1 of 2 values is NaN."),
     "Masked \x1b[2J later.",
     "p.toml: suppressions[0]",
 )
 EXPIRED = Finding("WA901", Severity.WARNING, None, "It expired.")
 NOTE = Finding("WA904", Severity.NOTE, None, "A glob matches nothing.")
 LINE = (
-    "suppressed: a/kernel: error WA101: 1 of 2 values are NaN. "
+    "suppressed: a/kernel: error WA101: 1 of 2 values is NaN. "
     "(p.toml: suppressions[0]: Masked \\x1b[2J later.)"
 )
 VERDICT = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weightaudit.rule import Severity
+from weightaudit.rule import Example, Severity
 from weightaudit.tensor import BOOKKEEPING_ROLES, Evidence, Role, TensorInfo
-from weightaudit.testing import measure, tensor_info
+from weightaudit.testing import findings_of, measure, tensor_info
 from weightaudit_rules.dead_channels import DeadChannels
 from weightaudit_rules.exploding_scale import ExplodingScale
 from weightaudit_rules.extreme_value import ExtremeValue
@@ -88,9 +88,8 @@ def test_a_guess_never_opens_the_gate(evidence: Evidence, severity: Severity) ->
 def test_what_is_extreme_depends_on_the_role(role: Role, severity: Severity) -> None:
     """4e9 is damage in a kernel; in a variance, or where the role is unknown, it may be the data."""
     values = np.array([1, 2, 4e9], np.float32)
-    tensor = tensor_info(values, role=role)
-    rule = ExtremeValue()
-    (finding,) = rule.check(tensor, measure(values, rule.needs(tensor), tensor))
+    example = Example(title="4e9", values=lambda: values, severity=severity, info={"role": role})
+    (finding,) = findings_of(ExtremeValue(), example)
     assert finding.severity is severity
 
 

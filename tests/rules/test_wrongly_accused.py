@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from weightaudit.rule import Measured, Severity
-from weightaudit.tensor import Declared
-from weightaudit.testing import measure, tensor_info
+from weightaudit.rule import Example, Measured, Severity
+from weightaudit.tensor import Declared, Evidence
+from weightaudit.testing import findings_of, measure, tensor_info
 from weightaudit_rules._words import number, part
 from weightaudit_rules.constant_tensor import ConstantTensor
+from weightaudit_rules.dead_normalization_channels import DeadNormalizationChannels
+from weightaudit_rules.duplicate_tensors import DuplicateTensors
 from weightaudit_rules.extreme_value import ExtremeValue
 from weightaudit_rules.low_precision_overflow import LowPrecisionOverflow
 from weightaudit_rules.optimizer_state import OptimizerState
@@ -96,6 +98,106 @@ def test_the_unit_of_raw_data_is_no_fault() -> None:
     assert finding.message.startswith("1 of 64 values has a magnitude")
     (finding,) = found(ExtremeValue(), {"a/moving_variance": (variances * 1e22, BATCH_NORM)})
     assert finding.severity is Severity.WARNING
+
+
+def layer(layer_class: str, name: str, *sources: str) -> dict[str, Any]:
+    """Return a layer of a configuration as Keras 2 writes it, with the layers that feed it."""
+    inbound: list[Any] = [[[source, 0, 0] for source in sources]] if sources else []
+    config = {"name": name, "activation": "linear"}
+    return {"class_name": layer_class, "name": name, "config": config, "inbound_nodes": inbound}
+
+
+def model(kind: str, *layers: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a model of these layers."""
+    return {"class_name": kind, "config": {"name": "model", "layers": list(layers)}}
+
+
+INPUTS = (layer("InputLayer", "a"), layer("InputLayer", "b"), layer("Concatenate", "join", "a", "b"))
+SCALED: list[tuple[dict[str, Any], bool]] = [
+    (model("Functional", *INPUTS, layer("BatchNormalization", "bn", "join")), True),
+    (model("Sequential", layer("Masking", "mask"), layer("BatchNormalization", "bn")), True),
+    (model("Sequential", layer("BatchNormalization", "bn"), layer("Dense", "d")), True),
+    (model("Sequential", layer("Dense", "d"), layer("BatchNormalization", "bn")), False),
+    (
+        model(
+            "Functional", *INPUTS, layer("Dense", "d", "a"), layer("BatchNormalization", "bn", "join", "d")
+        ),
+        False,
+    ),
+    (model("Functional", layer("InputLayer", "a"), layer("BatchNormalization", "bn", "unknown")), False),
+    (model("Sequential", layer("BatchNormalization", "another")), False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("config", "is_first"), SCALED)
+def test_a_normalization_of_raw_inputs_keeps_the_unit_of_the_data(
+    config: dict[str, Any], *, is_first: bool
+) -> None:
+    """A few large variances are no fault of a layer that sees the raw inputs, and are one of any other."""
+    variances = np.random.default_rng(2).uniform(1, 9, 64).astype(np.float32)
+    variances[3] = 1.9e9
+    known = BATCH_NORM | {"layer": "bn"}
+    for scale, expected in ((1, not is_first), (1e12, True)):
+        values = variances * np.float32(scale)
+        example = Example(title="raw", values=values.copy, severity=None, info=known, config=config)
+        assert bool(findings_of(ExtremeValue(), example)) is expected
+
+
+def test_statistics_that_were_counted_with_another_bound_are_left_to_it() -> None:
+    """Where a policy gives a tensor another bound, the rule with the usual one neither speaks nor crashes."""
+    values = np.array([1, 2, 4e9], np.float32)
+    info = tensor_info(values, **BATCH_NORM)
+    other = ExtremeValue(error=1e9)
+    seen = Measured([info], {info.name: measure(values, other.needs(info), info)}, ())
+    assert list(ExtremeValue().check_model(seen)) == []
+    (finding,) = other.check_model(seen)
+    assert finding.severity is Severity.WARNING
+
+
+def test_only_a_variance_of_zero_never_varied() -> None:
+    """Of a channel whose variance is tiny but not zero, it is not said that it never varied."""
+    variances = np.random.default_rng(2).uniform(1, 9, 64).astype(np.float32)
+    for level, words in (
+        (0.0, "never varied, so nothing passes"),
+        (1e-13, "hardly varied, so next to nothing"),
+    ):
+        variances[3] = level
+        (finding,) = found(DeadNormalizationChannels(), {"a/moving_variance": (variances, BATCH_NORM)})
+        assert words in finding.message
+
+
+def test_variances_that_are_not_finite_are_not_called_dead() -> None:
+    """Channels with NaN or infinity do not count as channels that never varied; those of zero still do."""
+    variances = np.random.default_rng(2).uniform(1, 9, 64).astype(np.float32)
+    variances[:2] = np.nan, np.inf
+    rule = DeadNormalizationChannels()
+    assert found(rule, {"a/moving_variance": (variances, BATCH_NORM)}) == []
+    assert found(rule, {"a/moving_variance": (np.full(8, np.inf, np.float32), BATCH_NORM)}) == []
+    variances[7] = 0
+    (finding,) = found(rule, {"a/moving_variance": (variances, BATCH_NORM)})
+    assert (finding.values["dead"], finding.values["channels"]) == (1, 64)
+
+
+def test_the_second_copy_of_a_normalized_kernel_is_known_without_a_configuration() -> None:
+    """What SpectralNormalization stores again is no duplicate in weights alone, and other copies are."""
+    kernel, other = normal(0.1, 64, 32), normal(0.2, 64, 32)
+    guessed: dict[str, Any] = {"evidence": Evidence.GUESS}
+    spectral = guessed | {"layer_class": "SpectralNormalization"}
+    tensors = {
+        "sn/kernel": (kernel, spectral),
+        "sn/dense/kernel": (kernel, guessed),
+        "a/kernel": (other, guessed),
+    }
+    assert found(DuplicateTensors(), tensors) == []
+    (finding,) = found(DuplicateTensors(), tensors | {"b/kernel": (other, guessed)})
+    assert finding.tensor == "b/kernel"
+
+
+def test_nothing_is_said_of_values_that_were_not_compared() -> None:
+    """Beside two values just above the bound, the others are not called negligible."""
+    (finding,) = found(ExtremeValue(), {"a/bias": (np.arange(990, 1010, dtype=np.float32), {"role": "bias"})})
+    assert finding.message == "10 of 20 values have a magnitude of 1000 or more (largest 1.01e+03)."
 
 
 def test_a_bias_that_was_declared_to_start_far_out() -> None:

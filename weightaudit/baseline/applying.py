@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from weightaudit.baseline.model import MARGIN, Applied, Baseline, Entry
 from weightaudit.baseline.worsening import numbers, worsening
+from weightaudit.errors import UsageError
 from weightaudit.fingerprint import fingerprinted
 from weightaudit.policy import judging_digest
+from weightaudit.render.plain import safe_text
 from weightaudit.report import Suppressed
 from weightaudit.upkeep import Audited
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from weightaudit.registry import RuleSet
     from weightaudit.report import ModelReport, Report
     from weightaudit.rule import Finding
+
+_Place = tuple[str, str, str, str | None]
+"""Fingerprint, rule, model and tensor: an entry is for what a reviewer reads there, and for nothing else."""
 
 _REASON = "It is in the baseline."
 
@@ -45,7 +50,7 @@ def apply(report: Report, baseline: Baseline, rules: RuleSet) -> tuple[Report, A
 
     What is clearly worse than the baseline has it goes on counting, and says so.
     """
-    known = {one.fingerprint: one for one in baseline.entries}
+    known = {_place_of(one): one for one in baseline.entries}
     models = tuple(_applied(model, known, baseline) for model in report.models)
     stale = _stale(Audited(report, rules), baseline)
     is_other = baseline.policy != judging_digest(rules.policy)
@@ -61,19 +66,28 @@ def pruned(baseline: Baseline, report: Report, rules: RuleSet) -> Baseline:
         baseline: The baseline.
         report: The models as they are, without the baseline.
         rules: What judged.
+
+    Raises:
+        UsageError: None of the models that it lists is there, as in another directory.
     """
-    stale = {one.fingerprint for one in _stale(Audited(report, rules), baseline)}
-    kept = [one for one in baseline.entries if one.fingerprint not in stale and _is_there(one.model)]
+    there = {one.model for one in baseline.entries if _is_there(one.model, report)}
+    if baseline.entries and not there:
+        raise UsageError(
+            f"None of the models that {baseline.source} lists is here, so it was left as it is; run this where "
+            "it was written, or write it anew with `weightaudit baseline write`."
+        )
+    stale = {_place_of(one) for one in _stale(Audited(report, rules), baseline)}
+    kept = [one for one in baseline.entries if one.model in there and _place_of(one) not in stale]
     return replace(baseline, entries=kept, policy=judging_digest(rules.policy))
 
 
-def _applied(model: ModelReport, known: Mapping[str, Entry], baseline: Baseline) -> ModelReport:
+def _applied(model: ModelReport, known: Mapping[_Place, Entry], baseline: Baseline) -> ModelReport:
     marks = {id(finding): mark for finding, mark in _marked(model)}
     places = {one: place for place, one in enumerate(marks)}
     kept: list[Finding] = []
     suppressed = list(model.suppressed)
     for finding in model.findings:
-        entry = known.get(marks[id(finding)])
+        entry = known.get(_place(marks[id(finding)], finding, model))
         if entry is None:
             kept.append(finding)
             continue
@@ -89,13 +103,28 @@ def _applied(model: ModelReport, known: Mapping[str, Entry], baseline: Baseline)
 
 def _stale(audited: Audited, baseline: Baseline) -> tuple[Entry, ...]:
     """Return the entries whose finding is gone, or is suppressed by the policy by now."""
-    found = {mark for model in audited.report.models for _, mark in _counting(model)}
+    models = audited.report.models
+    found = {_place(mark, finding, model) for model in models for finding, mark in _counting(model)}
     return tuple(
         entry
         for entry in baseline.entries
-        if entry.fingerprint not in found
-        and any(model.path == entry.model for model in audited.models_of(entry.rule))
+        if _place_of(entry) not in found
+        and any(_shown(model.path) == _shown(entry.model) for model in audited.models_of(entry.rule))
     )
+
+
+def _place_of(entry: Entry) -> _Place:
+    return entry.fingerprint, entry.rule, _shown(entry.model), entry.tensor and safe_text(entry.tensor)
+
+
+def _place(mark: str, finding: Finding, model: ModelReport) -> _Place:
+    tensor = finding.tensor and safe_text(finding.tensor)
+    return mark, finding.code, _shown(model.path), tensor
+
+
+def _shown(path: str) -> str:
+    """Return a path as baselines have it, whichever separator it has."""
+    return safe_text(path).replace("\\", "/")
 
 
 def _marked(model: ModelReport) -> Iterator[tuple[Finding, str]]:
@@ -108,9 +137,10 @@ def _marked(model: ModelReport) -> Iterator[tuple[Finding, str]]:
     return fingerprinted(model.path, found)
 
 
-def _is_there(model: str) -> bool:
+def _is_there(model: str, report: Report) -> bool:
     """Say whether there is a model of that path, which for a TensorFlow checkpoint may be a prefix."""
-    return os.path.lexists(model) or os.path.lexists(f"{model}.index")
+    audited = any(_shown(one.path) == _shown(model) for one in report.models)
+    return audited or os.path.lexists(model) or os.path.lexists(f"{model}.index")
 
 
 def _counting(model: ModelReport) -> Iterator[tuple[Finding, str]]:

@@ -23,6 +23,8 @@ SCHEMA_VERSION = 1
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _NON_FINITE = {"NaN", "Infinity", "-Infinity"}
+_WHOLE = 1 << 63
+"""Beyond every count; larger integers of JSON are beyond what arithmetic with floats takes."""
 
 
 def schema() -> dict[str, Any]:
@@ -115,7 +117,9 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE
+    )
 
 
 def _damaged(source: str, how: str) -> UsageError:

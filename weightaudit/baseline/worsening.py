@@ -6,6 +6,7 @@ rules, and a plugin's rule takes part by using them; `docs/baseline.md` has them
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,9 +46,12 @@ def worsening(entry: Entry, finding: Finding, margin: float) -> str | None:
     if finding.severity > entry.severity:
         return f"the severity was {entry.severity.label}"
     now = numbers(finding)
-    for name, side in _decisive(entry.values):
-        old, new = entry.values[name], now.get(name)
-        if new is not None and _is_beyond(side * old, side * new, margin):
+    # Rounded to six digits, a number can lie on its bound; on which side it lies, all digits tell.
+    for name, side in _decisive(_numbers(finding)):
+        old, new = entry.values.get(name, 0 if name in MORE else None), now[name]
+        if old is None:
+            return f"there was no {name}, and it is {new:.6g} now"
+        if _is_beyond(side * old, side * new, margin):
             return f"{name} was {old:.6g} and is {new:.6g}"
     return None
 
@@ -56,13 +60,25 @@ def numbers(finding: Finding) -> dict[str, float]:
     """Return the numbers among the values of a finding, with six digits; integers stay whole."""
     return {
         name: value if isinstance(value, int) else float(f"{value:.6g}")
+        for name, value in _numbers(finding).items()
+    }
+
+
+def _numbers(finding: Finding) -> dict[str, float]:
+    """Return the numbers among the values of a finding, with all digits."""
+    return {
+        name: value
         for name, value in finding.values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 
 def _decisive(values: Mapping[str, float]) -> Iterator[tuple[str, int]]:
-    """Yield the names of the numbers that decide, each with 1 if larger is worse, and -1 if smaller is."""
+    """Yield the names of the numbers that decide, each with 1 if larger is worse, and -1 if smaller is.
+
+    Which of the two follows from how the finding is now: what was too large and is too small has
+    another fault, however small it is.
+    """
     for name, value in values.items():
         # Where channels are dead, the bound is for them, and the largest weight is the measure.
         if name in MORE:
@@ -79,7 +95,7 @@ def _side(value: float, values: Mapping[str, float]) -> int:
     """Say on which side of its bound a value lies: 1 above, -1 below, 0 for within, or without a bound."""
     bound = values.get("bound", values.get("others"))
     if bound is not None:
-        return 1 if value > bound else -1
+        return (value > bound) - (value < bound)
     if value > values.get("maximum", value):
         return 1
     return -1 if value < values.get("minimum", value) else 0
@@ -87,4 +103,5 @@ def _side(value: float, values: Mapping[str, float]) -> int:
 
 def _is_beyond(old: float, new: float, margin: float) -> bool:
     """Say whether a number is above another by more than the margin."""
-    return new > (old * (1 + margin) if old > 0 else old / (1 + margin))
+    limit = old * (1 + margin) if old > 0 else old / (1 + margin)
+    return new > limit or (isnan(new) and not isnan(old))

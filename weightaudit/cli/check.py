@@ -4,14 +4,32 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightaudit.cli.options import EngineName, FailOn, Ignore, NoColor, NoProgress, OutputFile, Select
+from weightaudit.cli.options import (
+    MAX_METADATA,
+    MAX_TENSORS,
+    TIMEOUT,
+    EngineName,
+    FailOn,
+    Ignore,
+    MaxMetadata,
+    MaxTensors,
+    NoColor,
+    NoProgress,
+    OutputFile,
+    Select,
+    Timeout,
+)
 from weightaudit.cli.outputs import Formats
 from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load
 from weightaudit.errors import UsageError
+from weightaudit.limits import Limits
+
+if TYPE_CHECKING:
+    from weightaudit.policy import Policy
 
 Paths = Annotated[
     list[str],
@@ -72,6 +90,17 @@ ShowSuppressed = Annotated[
 ]
 
 
+Category = Annotated[
+    str,
+    typer.Option(
+        "--sarif-category",
+        metavar="NAME",
+        help="First part of the categories in SARIF, to tell apart audits under one policy.",
+        show_default=True,
+    ),
+]
+
+
 def check(
     paths: Paths,
     *,
@@ -88,12 +117,16 @@ def check(
     quiet: Quiet = False,
     verbose: Verbose = False,
     show_suppressed: ShowSuppressed = False,
+    category: Category = "weightaudit",
     no_color: NoColor = False,
     no_progress: NoProgress = False,
     no_cache: NoCache = False,
     engine: EngineOption = EngineName.NUMPY,
     jobs: Jobs = None,
     profile: ProfileOption = False,
+    max_tensors: MaxTensors = MAX_TENSORS,
+    max_metadata: MaxMetadata = MAX_METADATA,
+    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Audit saved models: read every tensor once and judge it.
 
@@ -103,6 +136,8 @@ def check(
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
+    if not category:
+        raise UsageError("--sarif-category is empty; name a category, or leave it out.")
     from weightaudit.cli.outputs import check_outputs, chosen_outputs
     from weightaudit.cli.standard_input import searched
 
@@ -110,6 +145,7 @@ def check(
     # as soon as it is imported, which costs 50 ms of processor time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     outputs = chosen_outputs(formats, output)
+    limits = Limits(max_tensors=max_tensors, max_metadata=max_metadata, timeout=timeout)
     from weightaudit.auditor import Means, audit_targets, referring
     from weightaudit.cli.cache import store
     from weightaudit.cli.output import write_stderr
@@ -130,10 +166,10 @@ def check(
     wanted = Detail.FIGURES if verbose else Detail.VERDICT
     with (
         searched(paths) as found,
-        referring(reference) as beside,
+        referring(reference, limits) as beside,
         ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
     ):
-        check_outputs(outputs, found.targets)
+        check_outputs(outputs, found.targets, _read_beside(in_force, reference, config, baseline))
         means = Means(
             jobs,
             progress=bar.update,
@@ -146,15 +182,29 @@ def check(
             rule_set if costs is None else timed(rule_set, costs),
             means,
             fail_on=chosen.fail_on,
+            limits=limits,
             detail=max(wanted, *(one.format.detail for one in outputs)),
             left_out=found.left_out,
             reference=beside,
             config=config,
             baseline=known,
         )
-    view = view_of(registry, rule_set, verbose=verbose, quiet=quiet, suppressed=show_suppressed)
+    view = view_of(
+        registry, rule_set, verbose=verbose, quiet=quiet, suppressed=show_suppressed, category=category
+    )
     present_report(report, outputs, view, color=not no_color)
     if costs is not None:
         audited = sum(model.coverage.nbytes for model in report.models)
         write_stderr("\n".join([*table(costs, audited), ""]))
     raise typer.Exit(report.exit_code)
+
+
+def _read_beside(
+    policy: "Policy", reference: str | None, config: str | None, baseline: str | None
+) -> list[str | os.PathLike[str]]:
+    """Return the files that an audit reads beside its models."""
+    from weightaudit.addressing import find_model
+
+    policies = [one.source for one in (*policy.inherited, policy)]
+    model = [] if reference is None else [find_model(reference).path]
+    return [*model, *(place for place in (config, baseline, *policies) if place)]

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Typer reads the annotations of what it calls.
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -11,6 +12,10 @@ from weightaudit.errors import WeightauditError
 
 Offer = tuple[str, str]
 """A word, and what it stands for."""
+
+_HARMLESS = re.compile(r"[\w/][\w./:@%+,=-]*")
+"""Names that mean themselves to every shell: a shell puts what is offered on the command line as it is, and
+zsh even evaluates it, so that a stranger's ``$(...)`` would run."""
 
 _MOST = 200
 """Words that are offered at most: more than that nobody reads."""
@@ -62,14 +67,15 @@ def roles(incomplete: str) -> list[Offer]:
 
 
 def tensors(context: typer.Context, incomplete: str) -> list[Offer]:
-    """Offer the tensors of the model that the command line names first."""
+    """Offer the tensors of the model that the command line names first, unless a name could do harm."""
     from weightaudit.inspection.choosing import tensor_names
 
     named: object = context.params.get("path")
     if not isinstance(named, str):
         return []
     with suppress(WeightauditError, OSError):
-        return _beginning(((name, "") for name in tensor_names(named)), incomplete)
+        names = (name for name in tensor_names(named) if _HARMLESS.fullmatch(name))
+        return _beginning(((name, "") for name in names), incomplete)
     return []
 
 

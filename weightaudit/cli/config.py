@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -32,12 +33,15 @@ def show(
     The output is itself a policy: what is told beside the values stands in comments.
     """
     from weightaudit.cli.output import write_stdout
-    from weightaudit.cli.selection import adjusted, load, policy_path
+    from weightaudit.cli.selection import adjusted, load, policy_path, split
     from weightaudit.policy.showing import show_policy
 
     in_force, registry = load(policy, plugin)
     chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
-    write_stdout(show_policy(chosen, in_force, registry, policy_path(policy)))
+    modules = dict.fromkeys((*in_force.plugins, *split(plugin, "--plugin")))
+    chosen = replace(chosen, plugins=tuple(modules))
+    given = [key for key, value in (("select", select), ("fail-on", fail_on)) if value is not None]
+    write_stdout(show_policy(chosen, in_force, registry, policy_path(policy), given))
 
 
 @config.command()

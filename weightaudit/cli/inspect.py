@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightaudit.cli.check import ConfigOption, EngineOption
 from weightaudit.cli import completing
-from weightaudit.cli.options import EngineName, NoColor, NoProgress, OutputFile
+from weightaudit.cli.check import ConfigOption, EngineOption
+from weightaudit.cli.options import (
+    MAX_METADATA,
+    MAX_TENSORS,
+    TIMEOUT,
+    EngineName,
+    MaxMetadata,
+    MaxTensors,
+    NoColor,
+    NoProgress,
+    OutputFile,
+    Timeout,
+)
 from weightaudit.cli.outputs import Formats, Output, present
 from weightaudit.cli.selection import Modules, PolicyFile, load, split
 from weightaudit.errors import UsageError
 from weightaudit.inspection.choosing import Choice, Order, ordered
+from weightaudit.limits import Limits
 from weightaudit.render.formats import ReportFormat
 
 if TYPE_CHECKING:
@@ -73,6 +85,9 @@ def inspect(
     no_color: NoColor = False,
     no_progress: NoProgress = False,
     engine: EngineOption = EngineName.NUMPY,
+    max_tensors: MaxTensors = MAX_TENSORS,
+    max_metadata: MaxMetadata = MAX_METADATA,
+    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Show the tensors of a model, or some in depth.
 
@@ -94,6 +109,7 @@ def inspect(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     roles = tuple(parse_role(name, "--role") for name in split(role, "--role"))
     choice = Choice(tuple(tensors or ()), roles, split(layer_class, "--layer-class"), weights_only)
+    limits = Limits(max_tensors=max_tensors, max_metadata=max_metadata, timeout=timeout)
     outputs = chosen_outputs(formats, output, (ReportFormat.TEXT, ReportFormat.JSON))
     model = find_model(path)
     check_outputs(outputs, [Target(model.path, model.label, explicit=True)])
@@ -104,7 +120,7 @@ def inspect(
 
     with (
         ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
-        open_checkpoint(model.path, config=config) as checkpoint,
+        open_checkpoint(model.path, limits=limits, config=config) as checkpoint,
     ):
         means = Means(progress=bar.update, engine=Engine(engine.value, has_gpu=sees_gpu(os.environ)))
         chosen = choice.choose(checkpoint)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from weightaudit.cli import completing
+from weightaudit.limits import DEFAULT_LIMITS
 
 
 class FailOn(StrEnum):
@@ -55,5 +56,28 @@ Ignore = Annotated[
 OutputFile = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there, not to stdout.")
 ]
+MaxTensors = Annotated[
+    int,
+    typer.Option(
+        "--max-tensors", min=1, metavar="N", help="Refuse a model with more tensors, objects or chunks."
+    ),
+]
+MaxMetadata = Annotated[
+    int,
+    typer.Option(
+        "--max-metadata",
+        min=1,
+        metavar="BYTES",
+        help="Refuse a longer configuration, index or table of attributes.",
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout", min=0.1, metavar="SECONDS", help="Refuse a file whose tensors take longer to list."
+    ),
+]
+MAX_TENSORS, MAX_METADATA = DEFAULT_LIMITS.max_tensors, DEFAULT_LIMITS.max_metadata
+TIMEOUT = DEFAULT_LIMITS.timeout
 NoColor = Annotated[bool, typer.Option("--no-color", help="Never use colours.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Never show a progress bar.")]

@@ -72,11 +72,19 @@ def destination(output: str | None) -> Path | None:
     return Path(output)
 
 
-def check_output(path: Path, targets: Sequence[Target]) -> None:
+def check_output(
+    path: Path, targets: Sequence[Target], read: Sequence[str | os.PathLike[str]] = ()
+) -> None:
     """Refuse, before the work begins, a place where the report could not or must not be written.
 
+    Args:
+        path: The place.
+        targets: The models.
+        read: What else the command reads, such as a policy or a reference.
+
     Raises:
-        UsageError: Its directory is missing, it is a directory, or it belongs to one of the models.
+        UsageError: Its directory is missing, it is a directory, or it belongs to one of the models or to
+            what else is read.
     """
     from weightaudit.discover import discover
 
@@ -87,10 +95,18 @@ def check_output(path: Path, targets: Sequence[Target]) -> None:
     if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
         raise UsageError(f"--output {path} cannot be written: permission denied.")
     if path.is_file():
-        models = {os.path.realpath(target.path) for target in targets}
         # What stands there may be one of a model's many files: a shard, an index, saved_model.pb.
-        if any(os.path.realpath(target.path) in models for target in discover([str(path)])):
+        wholes = [os.path.realpath(one) for one in (path, *(whole.path for whole in discover([str(path)])))]
+        if _meets(wholes, [target.path for target in targets]):
             raise UsageError(f"--output {path} belongs to one of the models; the report would replace it.")
+        if _meets(wholes, read):
+            raise UsageError(f"--output {path} is what this command reads; the report would replace it.")
+
+
+def _meets(wholes: Sequence[str], places: Sequence[str | os.PathLike[str]]) -> bool:
+    """Say whether one of some real paths is one of the places."""
+    known = {os.path.realpath(place) for place in places}
+    return not known.isdisjoint(wholes)
 
 
 def write_file(path: Path, text: str) -> None:

@@ -77,15 +77,22 @@ def chosen_outputs(
     return chosen
 
 
-def check_outputs(outputs: Sequence[Output], targets: "Sequence[Target]") -> None:
+def check_outputs(
+    outputs: Sequence[Output], targets: "Sequence[Target]", read: Sequence[str | os.PathLike[str]] = ()
+) -> None:
     """Refuse, before the work begins, places where a report could not or must not be written.
+
+    Args:
+        outputs: Which formats go where.
+        targets: The models.
+        read: What else the command reads, such as a policy or a reference.
 
     Raises:
         UsageError: See `check_output`.
     """
     for one in outputs:
         if one.file is not None:
-            check_output(one.file, targets)
+            check_output(one.file, targets, read)
 
 
 def present(

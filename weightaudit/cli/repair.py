@@ -153,7 +153,8 @@ def repair(
 
     outputs = chosen_outputs(formats, None, KNOWN)
     model = find_model(path)
-    check_outputs(outputs, [Target(model.path, model.label, explicit=True)])
+    read = [] if donor is None else [find_model(donor).path]
+    check_outputs(outputs, [Target(model.path, model.label, explicit=True)], read)
     in_force, registry = load(policy, plugin)
     plugins = (*in_force.plugins, *split(plugin, "--plugin"))
     chosen = adjusted(in_force, registry, select=select, ignore=ignore, fail_on=fail_on)
@@ -180,6 +181,7 @@ def repair(
             dry_run=dry_run,
             engine=engine.value,
             progress=bar.update,
+            detail=max(one.format.detail for one in outputs),
         )
     _present(done, {rule.code: rule.name for rule in registry.rules}, outputs)
     raise typer.Exit(done.exit_code)

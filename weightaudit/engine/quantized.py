@@ -77,7 +77,7 @@ def _spread(scale: NDArray[Any], info: TensorInfo) -> NDArray[Any]:
         shape, before = shape[len(shape) - len(info.shape) :], shape[: len(shape) - len(info.shape)]
         if prod(before) != 1 or any(n not in {1, size} for n, size in zip(shape, info.shape, strict=True)):
             raise _misfit(scale, info)
-    return np.broadcast_to(scale.reshape(shape if scale.size > 1 else -1), info.shape)
+    return np.broadcast_to(scale.reshape(() if scale.size == 1 else shape), info.shape)
 
 
 class Int4Decoder:
@@ -86,32 +86,29 @@ class Int4Decoder:
     summed = ""
 
     def __init__(self, info: TensorInfo, quantization: Quantization, sibling: Sibling) -> None:
-        rows, packed = info.shape
-        self._packed = packed
+        self._packed = info.shape[1]
         self._by_row = info.role is Role.EMBEDDING
-        self._scale = sibling(quantization.scale)
-        self._zero = sibling(quantization.zero) if quantization.zero else None
-        self._group = sibling(quantization.group).astype(np.intp) if quantization.group else None
-        self._columns = self._count_columns(rows)
-        self.info = dataclasses.replace(info, shape=(rows, self._columns))
-
-    def _count_columns(self, rows: int) -> int:
-        """Return the width of the unpacked matrix: an odd one is padded by a nibble."""
-        grouped = self._group is not None and self._zero is not None
-        if self._by_row:
-            width = self._group.size if self._group is not None else 2 * self._packed
-            fits = self._scale.shape[:1] == (rows,)
+        self._zero: NDArray[Any] | None = None
+        self._group: NDArray[np.intp] | None = None
+        if quantization.zero is None or quantization.group is None:
+            self._scale = sibling(quantization.scale)
         else:
-            width = self._scale.shape[-1] if self._scale.ndim else 0
-            fits = not grouped or (self._group is not None and self._group.size == rows)
-        if not fits or (width + 1) // 2 != self._packed or self._scale.ndim != (2 if grouped else 1):
-            raise ReadError(
-                f"the quantization scale of shape {self._scale.shape} does not fit the packed kernel"
-            )
-        if self._group is not None and grouped:
-            groups = self._scale.shape[1 if self._by_row else 0]
-            if self._group.size and not 0 <= self._group.min() <= self._group.max() < groups:
-                raise ReadError("the quantization groups point outside the scale")
+            found = _groups(info, quantization, sibling, axis=1 if self._by_row else 0)
+            self._scale, self._zero, self._group = found
+        self._columns = self._count_columns(info)
+        self.info = dataclasses.replace(info, shape=(info.shape[0], self._columns))
+
+    def _count_columns(self, info: TensorInfo) -> int:
+        """Return the width of the unpacked matrix: an odd one is padded by a nibble."""
+        scale, group = self._scale, self._group
+        if self._by_row:
+            width = 2 * self._packed if group is None else group.size
+            fits = scale.shape[:1] == info.shape[:1]
+        else:
+            width = scale.shape[-1] if scale.ndim else 0
+            fits = group is None or group.size == info.shape[0]
+        if not fits or (width + 1) // 2 != self._packed or scale.ndim != (1 if group is None else 2):
+            raise _misfit(scale, info)
         return width
 
     def blocks(self, first: int, raw: NDArray[np.uint8], elements: int) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -254,8 +251,8 @@ class _ByColumnGroup:
         self._scale, self._zero, self._group = _groups(info, quantization, sibling, axis=1)
         self._factor = sibling(quantization.inputs) if quantization.inputs else None
         self.rows = len(self._scale)
-        columns = {info.shape[-1], self._group.size}
-        columns |= {self._factor.size} if self._factor is not None else set()
+        columns = {info.shape[-1:], self._group.shape}
+        columns |= {self._factor.shape} if self._factor is not None else set()
         if len(columns) > 1 or info.shape[0] not in {self.rows, (self.rows + 1) // 2}:
             raise _misfit(self._scale, info)
 
@@ -279,12 +276,12 @@ def _groups(
         raise ReadError(f"its quantization ({quantization.mode}) lacks groups or zero points")
     scale, zero = sibling(quantization.scale), sibling(quantization.zero)
     group = sibling(quantization.group)
-    if scale.ndim != 2 or zero.shape != scale.shape or group.ndim != 1 or not np.isfinite(group).all():
+    if scale.ndim != 2 or zero.shape != scale.shape or group.ndim != 1:
         raise _misfit(scale, info)
-    numbers = group.astype(np.intp)
-    if numbers.size and not 0 <= numbers.min() <= numbers.max() < scale.shape[axis]:
+    # Compared before the cast, which NaN and numbers that no integer holds would break.
+    if not ((group > -1) & (group < scale.shape[axis])).all():
         raise ReadError("the quantization groups point outside the scale")
-    return scale, zero, numbers
+    return scale, zero, group.astype(np.intp)
 
 
 def _misfit(scale: NDArray[Any], info: TensorInfo) -> ReadError:

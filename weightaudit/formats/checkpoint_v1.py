@@ -118,7 +118,9 @@ def _read_shard(
     for listed in meta.messages(1):
         _list_slices(listed, tensors)
         if len(tensors) > most:
-            raise ReadError(f"{source.label} lists more than {most} tensors, which is the limit.")
+            raise ReadError(
+                f"{source.label} lists more than {most} tensors, which is the limit (--max-tensors)."
+            )
     for key, value in pairs:
         data = Message(value, source.label).message(_DATA)
         tensor = tensors.get(data.text(1)) if data else None

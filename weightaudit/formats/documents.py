@@ -10,7 +10,7 @@ from weightaudit.errors import ReadError
 if TYPE_CHECKING:
     from weightaudit.limits import Limits
 
-_VALUES_PER_TENSOR = 4
+_VALUES_PER_TENSOR = 10
 """Shards' indexes have one value per tensor; configurations are smaller."""
 
 
@@ -26,10 +26,12 @@ def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
         ReadError: It is too large, nested too deep, has a key twice, or is not JSON.
     """
     if len(text) > limits.max_metadata:
-        raise ReadError(f"{label} is {len(text)} bytes long; at most {limits.max_metadata} are read.")
+        raise ReadError(
+            f"{label} is {len(text)} bytes long; at most {limits.max_metadata} are read (--max-metadata)."
+        )
     most = _VALUES_PER_TENSOR * limits.max_tensors
     if _count_values(text) > most:
-        raise ReadError(f"{label} holds more than {most} values, which is the limit.")
+        raise ReadError(f"{label} holds more than {most} values, which is the limit (--max-tensors).")
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:

@@ -233,7 +233,9 @@ class _Gathered:
         source, (_, start, end) = self._source, node
         self._nodes += 1
         if self._nodes > _NODES_PER_TENSOR * self._most:
-            raise ReadError(f"{source.label} holds more than {self._nodes - 1} nodes, which is the limit.")
+            raise ReadError(
+                f"{source.label} holds more than {self._nodes - 1} nodes, which is the limit (--max-tensors)."
+            )
         if end - start <= _AHEAD and _is_other(source.read(start, end)):
             return
         found = _constant(source, node)
@@ -245,12 +247,14 @@ class _Gathered:
         if self._named > self._most_named:
             raise ReadError(
                 f"{source.label} names its constants with more than {self._most_named} characters, "
-                "which is the limit."
+                "which is the limit (--max-metadata)."
             )
         if entry.key in self.entries:
             raise source.damaged(start, f"there is a second constant {entry.key}")
         if len(self.entries) == self._most:
-            raise ReadError(f"{source.label} holds more than {self._most} constants, which is the limit.")
+            raise ReadError(
+                f"{source.label} holds more than {self._most} constants, which is the limit (--max-tensors)."
+            )
         self.entries[entry.key] = entry
 
     def _entry(self, path: str, name: str, dtype: DataType, tensor: _Field) -> Entry | None:

@@ -79,7 +79,7 @@ def _ask(data: Hdf5Data, limits: Limits) -> Mapping[str, Any]:
         raise ReadError(f"{label} {error}.") from None
     except TimeoutError:
         raise ReadError(
-            f"{label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
+            f"{label} keeps the HDF5 parser busy for more than {limits.timeout:g} s (--timeout); "
             "it is very large, or its metadata is damaged or hostile."
         ) from None
     except UnfamiliarError:

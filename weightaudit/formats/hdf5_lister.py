@@ -2,13 +2,13 @@
 
 libhdf5 crashes and hangs on malformed metadata, in every version. So this file is started as a
 script, and each fork of it is confined (`confinement`), and works on a descriptor that is already
-open; whatever happens to it, nobody else is harmed. It imports nothing else of weightaudit, and
-reads no numbers: the auditing process reads tensors itself, at the places that are listed.
+open; whatever happens to it, nobody else is harmed. Of weightaudit it imports only its neighbours, and
+it reads no numbers: the auditing process reads tensors itself, at the places that are listed.
 
 Its standard input is a Unix socket. Each message on it brings two descriptors, the file and a pipe
 for the answer, and JSON with base and size (of the HDF5 data in the file), max_tensors,
-max_metadata, max_depth, memory and cpu_seconds. Once the answer is written, the exit status of
-the fork is sent back on the socket. The process ends when the socket is closed.
+max_metadata, max_depth, max_aliases, memory and cpu_seconds. Once the answer is written, the exit
+status of the fork is sent back on the socket. The process ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 h5py: Any = import_module("h5py")  # it has no types
-
+import_module("encodings.ascii")  # imported when first used otherwise, which a confined fork cannot
 
 
 def _neighbour(name: str) -> Any:
     """Import a module beside this script without a path to it: what lies here shadows nothing."""
     spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-confinement = _neighbour("confinement")
+if TYPE_CHECKING:
+    from weightaudit.formats import confinement, hdf5_types
+else:
+    confinement, hdf5_types = _neighbour("confinement"), _neighbour("hdf5_types")
 
 WANTED = {
     "model_config",
@@ -54,16 +58,6 @@ WANTED = {
 
 WANTED_LISTS = ("layer_names", "weight_names")
 """Attributes that Keras splits into numbered pieces when they are long."""
-
-FLOATS = {
-    (31, 23, 8, 0, 23, 127): "float32",
-    (63, 52, 11, 0, 52, 1023): "float64",
-    (15, 10, 5, 0, 10, 15): "float16",
-    (15, 7, 8, 0, 7, 127): "bfloat16",
-    (7, 3, 4, 0, 3, 7): "float8_e4m3fn",
-    (7, 2, 5, 0, 2, 15): "float8_e5m2",
-}
-"""Sign position, exponent position and size, mantissa position and size, exponent bias."""
 
 LARGEST_ELEMENT = 16
 """Bytes of the largest number, complex128; what is larger is no number, and may be gigabytes."""
@@ -112,6 +106,7 @@ class Lister:
         self.metadata = 0
         self.chunks = 0
         self.user_block = 0
+        self.known: set[tuple[int, int]] = set()
 
     def walk(self, root: Any) -> None:
         seen = {_address(root)}
@@ -129,13 +124,16 @@ class Lister:
                     self.add_dataset(child_path, child)
                 elif isinstance(child, h5py.h5g.GroupID):
                     address = _address(child)
+                    # By the second name Keras would find tensors that are not listed under it.
                     if address in seen:
-                        continue
+                        raise RefusedError(f"leads to a group a second time at {child_path}, as no saved model does")
                     seen.add(address)
                     if depth >= self.request["max_depth"]:
                         raise RefusedError(f"nests groups more than {depth} deep at {child_path}")
                     if len(seen) > 2 * self.request["max_tensors"]:
-                        raise RefusedError(f"holds more than {len(seen) - 1} groups, which is the limit")
+                        raise RefusedError(
+                            f"holds more than {len(seen) - 1} groups, which is the limit (--max-tensors)"
+                        )
                     waiting.append((child_path, child, depth + 1))
 
     def hard_links(self, path: str, group: Any) -> list[bytes]:
@@ -151,7 +149,9 @@ class Lister:
                 return f"holds a link whose name is a path, {path}/{_text(name)}"
             names.append(name)
             return (
-                f"holds more than {most} links in a group, which is the limit" if len(names) > most else None
+                f"holds more than {most} links in a group, which is the limit (--max-tensors)"
+                if len(names) > most
+                else None
             )
 
         most = 2 * self.request["max_tensors"]
@@ -202,11 +202,19 @@ class Lister:
         self.metadata += nbytes
         most = self.request["max_metadata"]
         if self.metadata > most:
-            raise RefusedError(f"has more than {most} bytes of names and attributes, at {path[:80] or '/'}")
+            raise RefusedError(
+                f"has more than {most} bytes of names and attributes (--max-metadata), at {path[:80] or '/'}"
+            )
 
     def add_dataset(self, path: str, dataset: Any) -> None:
+        self.known.add(_address(dataset))
+        # As `hdf5_native.walk` refuses it.
+        if len(self.datasets) > 2 * len(self.known) + self.request["max_aliases"]:
+            raise RefusedError(f"names the same tensors {len(self.datasets)} times, as no saved model does")
         if len(self.datasets) >= self.request["max_tensors"]:
-            raise RefusedError(f"holds more than {len(self.datasets)} tensors, which is the limit")
+            raise RefusedError(
+                f"holds more than {len(self.datasets)} tensors, which is the limit (--max-tensors)"
+            )
         shape = dataset.get_space().get_simple_extent_dims()
         plist = dataset.get_create_plist()
         if plist.get_external_count():
@@ -223,15 +231,14 @@ class Lister:
             entry.update(_storage(path, dataset, plist))
             self.count_metadata(path, len(entry.get("inline", "")))
             self.chunks += len(entry.get("chunks", ()))
-            if self.chunks > self.request["max_tensors"]:
-                raise RefusedError(
-                    f"holds more than {self.request['max_tensors']} chunks, which is the limit"
-                )
+            most = self.request["max_tensors"]
+            if self.chunks > most:
+                raise RefusedError(f"holds more than {most} chunks, which is the limit (--max-tensors)")
         self.datasets.append(entry)
 
     def dtype(self, path: str, dataset: Any) -> tuple[str, bool]:
         kind = dataset.get_type()
-        name, big_endian = _dtype(kind)
+        name, big_endian = hdf5_types.name_of(kind)
         if kind.get_class() == h5py.h5t.OPAQUE:
             declared = None
             if h5py.h5a.exists(dataset, b"dtype"):
@@ -241,38 +248,6 @@ class Lister:
                 declared if isinstance(declared, str) else "bfloat16" if kind.get_size() == 2 else name
             ), False
         return name, big_endian
-
-
-def _dtype(kind: Any) -> tuple[str, bool]:
-    """Return our name of an HDF5 type, ``opaque`` where there are no numbers, and its byte order."""
-    size = kind.get_size()
-    category = kind.get_class()
-    if category == h5py.h5t.COMPOUND:
-        return _complex(kind)
-    if category == h5py.h5t.ENUM:
-        members = {kind.get_member_name(i) for i in range(min(kind.get_nmembers(), 3))}
-        return ("bool" if size == 1 and members == {b"FALSE", b"TRUE"} else "enum"), False
-    if category not in {h5py.h5t.INTEGER, h5py.h5t.FLOAT}:
-        return ("string" if category in {h5py.h5t.STRING, h5py.h5t.VLEN} else "opaque"), False
-    big_endian = size > 1 and kind.get_order() == h5py.h5t.ORDER_BE
-    if kind.get_precision() != 8 * size or kind.get_offset() != 0:
-        return "packed number", big_endian
-    if category == h5py.h5t.FLOAT:
-        return FLOATS.get((*kind.get_fields(), kind.get_ebias()), "unknown float"), big_endian
-    if size not in {1, 2, 4, 8}:
-        return "wide integer", big_endian
-    sign = "int" if kind.get_sign() == h5py.h5t.SGN_2 else "uint"
-    return f"{sign}{8 * size}", big_endian
-
-
-def _complex(kind: Any) -> tuple[str, bool]:
-    if kind.get_nmembers() == 2 and {kind.get_member_name(0), kind.get_member_name(1)} == {b"r", b"i"}:
-        parts = [_dtype(kind.get_member_type(i)) for i in (0, 1)]
-        total = sum(kind.get_member_type(i).get_size() for i in (0, 1))
-        if parts[0] == parts[1] and total == kind.get_size():
-            name = {"float32": "complex64", "float64": "complex128"}.get(parts[0][0], "opaque")
-            return name, parts[0][1]
-    return "opaque", False
 
 
 def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:

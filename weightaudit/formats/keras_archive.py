@@ -67,7 +67,8 @@ def catalog_keras_directory(files: Files, limits: Limits) -> Catalog:
             file = files[files.open(document)]
             if file.size > limits.max_metadata:
                 raise ReadError(
-                    f"{document} is {file.size} bytes long; at most {limits.max_metadata} are read."
+                    f"{document} is {file.size} bytes long; at most {limits.max_metadata} are read "
+                    "(--max-metadata)."
                 )
             documents[document] = parse_json(file.read(0, file.size), document, limits)
     number = files.open(WEIGHTS)

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 _SCRIPT = Path(__file__).with_name("hdf5_lister.py")
 _PIECE = 1 << 16
 
+_BYTES_PER_SECOND = 1 << 16
+"""Bytes of a file for which the parser gets a second of processor time, after the first; it takes
+0.02 s for as many where they hold nothing but small datasets."""
+
+_USUAL_TIMEOUT = 60.0
+"""The time-out with which it gets that; with another it gets more or less in proportion."""
+
 
 class _Server:
     """The server process, and the socket on which it takes requests."""
@@ -137,8 +144,9 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
         "max_tensors": limits.max_tensors,
         "max_metadata": min(limits.max_metadata, allowance(size)),
         "max_depth": limits.max_depth,
+        "max_aliases": limits.max_aliases,
         "memory": limits.parser_memory,
-        "cpu_seconds": int(limits.timeout) + 1,
+        "cpu_seconds": _cpu_seconds(size, limits.timeout),
     }
     with _lock:
         prepare()
@@ -147,12 +155,17 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
         except TimeoutError:
             discard()
             raise ReadError(
-                f"{file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s; "
+                f"{file.label} keeps the HDF5 parser busy for more than {limits.timeout:g} s (--timeout); "
                 "it is very large, or its metadata is damaged or hostile."
             ) from None
         except (OSError, ValueError):
             discard()
             raise ReadError(f"{file.label} could not be listed: the HDF5 parser was ended.") from None
+    if status == -signal.SIGXCPU:
+        raise ReadError(
+            f"{file.label} keeps the HDF5 parser busy for more than the {request['cpu_seconds']} s that "
+            "suffice for a file of its size (--timeout gives more); its metadata is damaged or hostile."
+        )
     if status != 0:
         cause = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise ReadError(f"{file.label} breaks the HDF5 parser ({cause}); its metadata is damaged or hostile.")
@@ -162,6 +175,16 @@ def ask_lister(file: LocalFile, base: int, size: int, limits: Limits) -> dict[st
         raise ReadError(
             f"{file.label} breaks the HDF5 parser (no answer); its metadata is damaged."
         ) from None
+
+
+def _cpu_seconds(size: int, timeout: float) -> int:
+    """Return the whole seconds of processor time that listing `size` bytes may take, at least one.
+
+    A file of a few kilobytes that holds the parser for a minute is no model: libhdf5 goes round in
+    circles in some damaged ones.
+    """
+    share = timeout / _USUAL_TIMEOUT
+    return max(1, int(min(timeout, share * (1 + size / _BYTES_PER_SECOND))))
 
 
 def _read_all(fd: int, deadline: float) -> bytes:

@@ -98,8 +98,9 @@ def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
     info = read_message(source, parts.get(_INFO, empty), limits.max_metadata)
     saver = read_message(source, parts.get(_SAVER, empty), limits.max_metadata)
     described = read_message(source, parts.get(_OBJECTS, empty), limits.max_metadata)
-    if len(described.chunks(_NODES)) > limits.max_tensors:
-        raise ReadError(f"{source.label} holds more than {limits.max_tensors} objects, which is the limit.")
+    most = 10 * limits.max_tensors
+    if len(described.chunks(_NODES)) > most:
+        raise ReadError(f"{source.label} holds more than {most} objects, which is the limit (--max-tensors).")
     objects = tuple(_object(node) for node in described.messages(_NODES))
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
         raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")

@@ -97,7 +97,9 @@ def parse_object_graph(data: bytes, what: str, most: int) -> ObjectGraph:
                 others.add(size)
         size += 1
         if count + size > most:
-            raise ReadError(f"{what} has more than {most} objects and references, which is the limit.")
+            raise ReadError(
+                f"{what} has more than {most} objects and references, which is the limit (--max-tensors)."
+            )
     graph = ObjectGraph(size, children, variables, slots, others)
     if any(not 0 <= number < size for number in _references(graph)):
         raise ReadError(f"{what} is damaged: its object graph refers to an object that it does not have.")

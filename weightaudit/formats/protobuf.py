@@ -287,6 +287,7 @@ def read_message(source: ByteSource, span: Span, limit: int) -> Message:
     """
     if span.end - span.start > limit:
         raise ReadError(
-            f"{source.label} holds a message of {span.end - span.start} bytes; the limit is {limit}."
+            f"{source.label} holds a message of {span.end - span.start} bytes; "
+            f"the limit is {limit} (--max-metadata)."
         )
     return Message(source.read(span.start, span.end - span.start), source.label)

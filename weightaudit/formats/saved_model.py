@@ -10,10 +10,10 @@ from weightaudit.catalog import Catalog, Defect, Flaw, Json, Layout
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
 from weightaudit.formats.graph_constants import read_constants
-from weightaudit.formats.repeated_constants import merge_repeated
 from weightaudit.formats.keras_metadata import from_objects, read_keras_metadata
 from weightaudit.formats.meta_graph import MetaGraph, read_meta_graphs
 from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, walk_children
+from weightaudit.formats.repeated_constants import merge_repeated
 from weightaudit.formats.tensor_bundle import catalog_tensor_bundle
 from weightaudit.limits import Limits
 from weightaudit.source import Files

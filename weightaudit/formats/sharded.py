@@ -30,7 +30,9 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
     """
     index = files[files.open(name)]
     if index.size > limits.max_metadata:
-        raise ReadError(f"{name} is {index.size} bytes long; at most {limits.max_metadata} are read.")
+        raise ReadError(
+            f"{name} is {index.size} bytes long; at most {limits.max_metadata} are read (--max-metadata)."
+        )
     placed = dict(_weight_map(name, parse_json(index.read(0, index.size), name, limits)))
     shards = sorted({shard for shards in placed.values() for shard in shards})
     found: dict[str, Catalog] = {}

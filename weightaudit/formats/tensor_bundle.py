@@ -18,6 +18,7 @@ from weightaudit.catalog import (
     Checksum,
     Defect,
     Entry,
+    Extent,
     Flaw,
     Layout,
     ObjectGraph,
@@ -43,6 +44,7 @@ from weightaudit.formats.protobuf import (
 )
 from weightaudit.formats.shards import Shards
 from weightaudit.formats.sstable import Pair, read_table, unmask
+from weightaudit.formats.string_tensors import check_strings
 from weightaudit.formats.tensor_slice import check_cover, parse_slice
 from weightaudit.formats.tensorflow_types import DataType, data_type, parse_shape
 from weightaudit.limits import Limits
@@ -71,12 +73,21 @@ class _Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """What the header of an index says, and the slices of partitioned tensors by their encoded key."""
+    """What the header of an index says, and what is found on the way through it.
+
+    Attributes:
+        label: Name of its file.
+        shards: How many shards there are.
+        big_endian: Byte order of the tensors.
+        slices: Slices of partitioned tensors by their encoded key, until a tensor lists them.
+        strings: Tensors of strings, and parts of such: name and place.
+    """
 
     label: str
     shards: int
     big_endian: bool
     slices: dict[bytes, _Record]
+    strings: list[tuple[str, Extent, _Record]]
 
 
 def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
@@ -102,6 +113,7 @@ def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
     if graph:
         defects += _missing(graph, entries, index)
     shards.check_budget(limits)
+    damaged = _damaged_strings(files, index)
     if index.slices:
         raise ReadError(
             f"{index.label} is damaged: it holds {len(index.slices)} slices that no tensor lists."
@@ -111,7 +123,7 @@ def catalog_tensor_bundle(files: Files, prefix: str, limits: Limits) -> Catalog:
         layout=Layout.TENSORFLOW,
         entries=tuple(entries),
         regions=tuple(regions),
-        defects=(*shards.defects(), *defects),
+        defects=(*shards.defects(), *defects, *damaged),
         notes=shards.notes(),
         graph=graph,
     )
@@ -121,12 +133,15 @@ def _open_index(files: Files, label: str, limits: Limits) -> tuple[_Index, Itera
     """Return what the header of an index says, and the pairs behind it."""
     source = files[files.open(label)]
     if source.size > limits.max_metadata:
-        raise ReadError(f"{label} has {source.size} bytes; the limit for an index is {limits.max_metadata}.")
+        raise ReadError(
+            f"{label} has {source.size} bytes; at most {limits.max_metadata} of an index are read, "
+            "which is the limit (--max-metadata)."
+        )
     pairs = read_table(source, max_total=limits.max_metadata)
     key, value = next(pairs, (b"", b""))
     if key or not value:
         raise ReadError(f"{label} is damaged: its header is missing.")
-    return _Index(label, *_header(Message(value, label)), {}), pairs
+    return _Index(label, *_header(Message(value, label)), {}, []), pairs
 
 
 def _read_entries(
@@ -142,7 +157,9 @@ def _read_entries(
     for count, (key, value) in enumerate(pairs):
         if count >= limits.max_tensors:
             most = limits.max_tensors
-            raise ReadError(f"{index.label} lists more than {most} tensors, which is the limit.")
+            raise ReadError(
+                f"{index.label} lists more than {most} tensors, which is the limit (--max-tensors)."
+            )
         record = _record(value, key, index)
         if not key[0]:
             # In the order of keys, slices come before all tensors.
@@ -214,6 +231,7 @@ def _whole(name: str, record: _Record, index: _Index, shards: Shards) -> Entry:
     # The sum that TensorFlow keeps of strings is not one of their stored bytes.
     checksum = Checksum("crc32c", record.checksum) if record.dtype.itemsize else None
     storage = shards.place(record.shard, record.offset, record.nbytes)
+    _note_strings(index, name, storage, record)
     return Entry(name, record.shape, record.dtype.name, storage, index.big_endian, checksum)
 
 
@@ -235,6 +253,7 @@ def _partitioned(name: str, record: _Record, index: _Index, shards: Shards, regi
             absent = place
             continue
         tiles.append(Tile(box.origin, box.shape, place))
+        _note_strings(index, name, place, part)
         if record.dtype.itemsize:
             regions.append(Region(f"a slice of {name}", place, Checksum("crc32c", part.checksum)))
     check_cover(
@@ -243,14 +262,36 @@ def _partitioned(name: str, record: _Record, index: _Index, shards: Shards, regi
     return Entry(name, record.shape, record.dtype.name, absent or Tiles(tuple(tiles)), index.big_endian)
 
 
+def _note_strings(index: _Index, name: str, place: Extent | Absent, record: _Record) -> None:
+    """Remember a tensor of strings, whose checksum is verified once it is known how much there is to read."""
+    if record.dtype.name == "string" and isinstance(place, Extent):
+        index.strings.append((name, place, record))
+
+
+def _damaged_strings(files: Files, index: _Index) -> Iterator[Defect]:
+    """Yield a defect for each tensor of strings whose checksum is wrong."""
+    for name, place, record in index.strings:
+        source = files[place.file]
+        try:
+            check_strings(source, place, prod(record.shape), record.checksum)
+        except MalformedError as error:
+            message = f"The strings {name} in {source.label} are damaged: {error}."
+            yield Defect(Flaw.CHECKSUM, message, name)
+
+
 def _object_graph(
     files: Files, shards: Shards, index: _Index, record: _Record | None, limits: Limits
 ) -> tuple[ObjectGraph | None, list[Defect]]:
     """Return the object graph, if there is one, and what is wrong with it."""
     if record is None:
         return None, []
-    if record.dtype.name != "string" or record.shape or record.slices or record.nbytes > limits.max_metadata:
-        raise ReadError(f"{index.label} is damaged: its object graph is no string, or is too large.")
+    if record.dtype.name != "string" or record.shape or record.slices:
+        raise ReadError(f"{index.label} is damaged: its object graph is no string.")
+    if record.nbytes > limits.max_metadata:
+        raise ReadError(
+            f"{index.label} has an object graph of {record.nbytes} bytes; at most {limits.max_metadata} are "
+            "read (--max-metadata)."
+        )
     place = shards.place(record.shard, record.offset, record.nbytes)
     if isinstance(place, Absent):
         return None, []
@@ -260,7 +301,7 @@ def _object_graph(
     except MalformedError as error:
         message = f"The object graph in {source.label} is damaged: {error}."
         return None, [Defect(Flaw.CHECKSUM, message, OBJECT_GRAPH_KEY)]
-    return parse_object_graph(data, f"The object graph in {source.label}", 4 * limits.max_tensors), []
+    return parse_object_graph(data, f"The object graph in {source.label}", 10 * limits.max_tensors), []
 
 
 def _missing(graph: ObjectGraph, entries: Sequence[Entry], index: _Index) -> Iterator[Defect]:

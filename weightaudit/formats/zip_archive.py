@@ -101,7 +101,10 @@ def read_member(file: LocalFile, member: Member, limits: Limits) -> bytes:
     """
     if member.size > limits.max_metadata:
         most = limits.max_metadata
-        raise ReadError(f"{file.label}: {member.name} is {member.size} bytes long; at most {most} are read.")
+        raise ReadError(
+            f"{file.label}: {member.name} is {member.size} bytes long; at most {most} are read "
+            "(--max-metadata)."
+        )
     if member.size > max(_SMALL, limits.max_ratio * member.stored):
         raise ReadError(
             f"{file.label}: {member.name} claims to inflate from {member.stored} to {member.size} bytes, "

@@ -81,7 +81,7 @@ def audit_page(report: Report, view: View) -> str:
     sections: list[Section] = []
     for index, model in enumerate(report.models):
         seen = portraits(model)
-        known = model_data(model, seen, budget)
+        known = model_data(model, seen, budget, view.rule_set)
         section = _section(
             model, columns(model, seen), report, view, name=f"m{index}", missing=known["missing"]
         )

@@ -1,6 +1,7 @@
 """The bounds that the policy sets on single values, where they belong in a histogram.
 
 What a rule asks to be counted tells its bound: `Above` has the magnitude from which on a number is too large.
+So does the projection that would mend its findings, if that clips values.
 The bound of a finding is one, too, if what it measured is the least or the largest value of the tensor.
 """
 
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING, TypeGuard
 from weightaudit.statistics import Above, Extremes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from weightaudit.registry import Judge, RuleSet
     from weightaudit.report import ModelReport
     from weightaudit.rule import Value
     from weightaudit.statistics import Stats
+    from weightaudit.tensor import TensorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +30,24 @@ class Limit:
 
     Attributes:
         value: The magnitude.
-        label: Who sets it: the code of a rule, or ``policy`` where several could.
+        label: Who sets it: the code of a rule, or ``rule`` where several could.
     """
 
     value: float
     label: str
 
 
-def limits(model: ModelReport) -> dict[str, list[Limit]]:
+def limits(model: ModelReport, rules: RuleSet | None = None) -> dict[str, list[Limit]]:
     """Return the bounds of each tensor that has some, by its name, from the least to the largest."""
     known: defaultdict[str, dict[float, str]] = defaultdict(dict)
+    if rules is not None:
+        for info in model.tensors:
+            if info.name in model.stats:
+                known[info.name] |= _clipped(info, rules.judges_for(info))
     for name, stats in model.stats.items():
         for what in stats:
             if isinstance(what, Above):
-                known[name][what.limit] = "policy"
+                known[name][what.limit] = "rule"
     for finding in model.findings:
         bound = finding.values.get("bound")
         if finding.tensor is None or finding.tensor not in model.stats or not _is_magnitude(bound):
@@ -52,6 +61,19 @@ def limits(model: ModelReport) -> dict[str, list[Limit]]:
         for name, found in known.items()
         if found
     }
+
+
+def _clipped(info: TensorInfo, judges: Iterable[Judge]) -> dict[float, str]:
+    """Return the bounds of the clipping that rules propose for a tensor, whether it needs any or not."""
+    from weightaudit.projections import Clip
+
+    found: dict[float, str] = {}
+    for one in judges:
+        mending = one.rule.projection(info) if one.rule.applies(info) else None
+        if isinstance(mending, Clip):
+            ends = (mending.minimum, mending.maximum)
+            found |= {abs(end): one.rule.code for end in ends if _is_magnitude(end)}
+    return found
 
 
 def _is_magnitude(bound: Value) -> TypeGuard[float]:

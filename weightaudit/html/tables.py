@@ -6,7 +6,7 @@ from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.html.depth import overflowing
-from weightaudit.html.limits import limits
+from weightaudit.html.limits import Limit, limits
 from weightaudit.html.words import shown
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from weightaudit.portrait import Portrait
+    from weightaudit.registry import RuleSet
     from weightaudit.report import ModelReport
     from weightaudit.rule import Finding
     from weightaudit.statistics import MagnitudeCounts
@@ -55,7 +56,9 @@ class Budget:
         return fits
 
 
-def model_data(model: ModelReport, seen: Mapping[int, Portrait], budget: Budget) -> dict[str, Any]:
+def model_data(
+    model: ModelReport, seen: Mapping[int, Portrait], budget: Budget, rules: RuleSet | None = None
+) -> dict[str, Any]:
     """Return the tensors of a model, what is wrong with them, and their pictures while there is room.
 
     Pictures of tensors with findings come first, then those of the largest.
@@ -64,6 +67,7 @@ def model_data(model: ModelReport, seen: Mapping[int, Portrait], budget: Budget)
         model: The model.
         seen: Its `portraits`.
         budget: The room for pictures.
+        rules: The rules that judged; None leaves out bounds that no finding tells.
     """
     words = Words()
     places = {info.name: index for index, info in enumerate(model.tensors)}
@@ -78,7 +82,7 @@ def model_data(model: ModelReport, seen: Mapping[int, Portrait], budget: Budget)
         "tensors": [_row(info, seen.get(index), words) for index, info in enumerate(model.tensors)],
         "findings": [_finding(one, places) for one in model.findings],
         "pictures": pictures,
-        "limits": _limits(model, places),
+        "limits": _limits(limits(model, rules), places),
         "moved": _moved(model, places),
         "skipped": {places[one.tensor]: shown(one.reason) for one in model.skipped if one.tensor in places},
         "missing": sum(1 for index in seen if index not in pictures),
@@ -126,9 +130,9 @@ def _moved(model: ModelReport, places: Mapping[str, int]) -> dict[int, list[Any]
     }
 
 
-def _limits(model: ModelReport, places: Mapping[str, int]) -> dict[int, list[Any]]:
+def _limits(known: Mapping[str, Sequence[Limit]], places: Mapping[str, int]) -> dict[int, list[Any]]:
     found: dict[int, list[Any]] = {}
-    for name, drawn in limits(model).items():
+    for name, drawn in known.items():
         found[places[name]] = [[short(one.value), shown(one.label)] for one in drawn]
     return found
 

@@ -58,7 +58,7 @@ class Choice:
             and (info.role in self.roles if self.roles else not (self.weights_only and info.is_bookkeeping))
             and (not self.layer_classes or _matches(info.layer_class, self.layer_classes))
         ]
-        if not chosen and (self.roles or self.layer_classes):
+        if not chosen and (self.tensors or self.roles or self.layer_classes):
             raise UsageError(f"No tensor {self._said()}; without these options all are listed.")
         return chosen
 
@@ -84,6 +84,7 @@ class Choice:
             f"is called {' or '.join(self.tensors)}" if self.tensors else "",
             f"has the role {' or '.join(self.roles)}" if self.roles else "",
             f"belongs to a {' or '.join(self.layer_classes)}" if self.layer_classes else "",
+            "is read by inference" if self.weights_only and not self.roles else "",
         ]
         return " and ".join(filter(None, parts))
 
@@ -125,6 +126,8 @@ def _figure(sight: Sight, order: Order) -> float:
 
 def _meant(entry: str, checkpoint: Checkpoint) -> set[str]:
     """Return the names of the tensors that belong to a layer, or fit a glob."""
+    if not entry:  # an empty variable of a shell, not the layer of what belongs to none
+        return set()
     inside = {info.name for info in checkpoint if info.layer == entry or info.layer.startswith(f"{entry}/")}
     return inside or {info.name for info in checkpoint if fnmatchcase(info.name, entry)}
 

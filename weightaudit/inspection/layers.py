@@ -89,11 +89,15 @@ class Node:
 _BESIDE = "(beside the layers)"
 """Stands for the layer of tensors that belong to none."""
 
+_DEEPEST = 32
+"""Layers inside one another that are told apart: a name of nothing but slashes must not fill the memory."""
+
 
 def tree(sights: Iterable[Sight]) -> Node:
     """Return the layers of a model as a tree; the sum of its root is that of all layers.
 
     Optimizer slots, metrics, counters and seeds are counted by role in nodes of their own at the end.
+    What lies deeper than 32 layers is one layer, whose name is the rest of the path.
     """
     root, others = Node(""), dict[str, Node]()
     for sight in sights:
@@ -103,11 +107,12 @@ def tree(sights: Iterable[Sight]) -> Node:
             continue
         root.sum.add(sight)
         node = root
-        for part in (info.layer or _BESIDE).split("/"):
+        for part in (info.layer or _BESIDE).split("/", _DEEPEST - 1):
             node = node.children.setdefault(part, Node(part))
             node.sum.add(sight)
         node.layer_class = node.layer_class or info.layer_class
-    root.children.update({node.name: node for node in others.values()})
+    # No layer has a slash in its key, whatever it is called.
+    root.children.update({f"/{role}": node for role, node in others.items()})
     return root
 
 

@@ -14,7 +14,7 @@ from weightaudit.policy.model import (
     policy_digest,
 )
 from weightaudit.policy.parsing import parse_policy
-from weightaudit.policy.values import describe_type, did_you_mean, parse_fail_on, parse_role
+from weightaudit.policy.values import describe_type, did_you_mean, parse_fail_on, parse_role, shown
 
 __all__ = [
     "FILE_NAME",
@@ -34,4 +34,5 @@ __all__ = [
     "parse_role",
     "policy_digest",
     "read_policy",
+    "shown",
 ]

@@ -50,15 +50,21 @@ def locate_policy(start: Path) -> Path | None:
     with a table `[tool.weightaudit]`; the former wins where both lie side by side.
 
     Raises:
-        PolicyError: A `pyproject.toml` on the way cannot be read.
+        PolicyError: A `pyproject.toml` on the way cannot be read, or has something else of that name.
     """
     for directory in (start.absolute(), *start.absolute().parents):
         own, project = directory / FILE_NAME, directory / "pyproject.toml"
-        if own.is_file():
+        # A link that leads nowhere is refused by whoever reads it: a policy was meant.
+        if own.is_file() or own.is_symlink():
             return own
-        if project.is_file() and _project_table(_load(project, os.path.relpath(project))) is not None:
+        if project.is_file() and _has_table(project):
             return project
     return None
+
+
+def _has_table(project: Path) -> bool:
+    source = os.path.relpath(project)
+    return _project_table(_load(project, source), source) is not None
 
 
 def read_policy(path: Path) -> Policy:
@@ -152,7 +158,7 @@ def _extended(table: Mapping[str, Any], path: Path, source: str) -> list[tuple[P
 
 def _table_of(path: Path, source: str) -> dict[str, Any]:
     document = _load(path, source)
-    own = _project_table(document)
+    own = _project_table(document, source)
     if path.name != "pyproject.toml":
         if own is not None:
             raise PolicyError(
@@ -173,13 +179,15 @@ def _load(path: Path, source: str) -> dict[str, Any]:
         raise PolicyError(f"The policy {source} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise PolicyError(f"{source} is not UTF-8 text, which TOML has to be.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # Python also refuses integers of thousands of digits
         raise PolicyError(f"{source} is not valid TOML: {error}.") from error
     except RecursionError as error:
         raise PolicyError(f"{source} is nested too deeply.") from error
 
 
-def _project_table(document: Mapping[str, Any]) -> dict[str, Any] | None:
+def _project_table(document: Mapping[str, Any], source: str) -> dict[str, Any] | None:
     tool = document.get("tool")
-    table = cast("dict[str, Any]", tool).get("weightaudit") if isinstance(tool, dict) else None
-    return cast("dict[str, Any]", table) if isinstance(table, dict) else None
+    own = cast("dict[str, Any]", tool).get("weightaudit") if isinstance(tool, dict) else None
+    if own is None or isinstance(own, dict):
+        return cast("dict[str, Any] | None", own)
+    raise PolicyError(f"{source}: tool.weightaudit must be a table, written [tool.weightaudit] once.")

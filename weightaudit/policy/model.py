@@ -78,6 +78,7 @@ class Suppression:
         reason: Why its findings do not count; never blank.
         tensors: Globs over the whole tensor name; empty for every finding, also those about the model.
         models: Globs over the model's path in reports, or over the last parts of it; empty for all models.
+            ``*`` stays within one part, ``**`` stands for any number of them.
         expires: The last day, in UTC, on which it holds; None for ever.
         where: File and table, for messages.
     """

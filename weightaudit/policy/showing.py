@@ -14,7 +14,7 @@ from weightaudit.registry import configure
 from weightaudit.render.escape import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from weightaudit.policy import Policy
@@ -44,7 +44,13 @@ class _File:
         return None if value is None else self.layer.source
 
 
-def show_policy(chosen: Policy, in_force: Policy, registry: Registry, path: Path | None) -> str:
+def show_policy(
+    chosen: Policy,
+    in_force: Policy,
+    registry: Registry,
+    path: Path | None,
+    given: Collection[str] = (),
+) -> str:
     """Return what is in force as TOML that ends with a line end; read as a policy, it says the same.
 
     Args:
@@ -52,13 +58,14 @@ def show_policy(chosen: Policy, in_force: Policy, registry: Registry, path: Path
         in_force: What the files alone say.
         registry: The rules that there are.
         path: File of the policy; None for the default one.
+        given: Keys that the command line gives, though maybe the same value as the files.
 
     Raises:
         PolicyError: The policy is wrong.
     """
     rules = configure(registry, chosen)
     files = [] if path is None else [_file(layer) for layer in read_layers(path)]
-    lines = [_heading(files), "", *_general(chosen, in_force, files)]
+    lines = [_heading(files), "", *_general(chosen, in_force, files, given)]
     for judge in rules.judges:
         lines += ["", *_rule(judge, files)]
     lines += ["", "# ---- Rules that do not judge ----"]
@@ -79,13 +86,15 @@ def _heading(files: Sequence[_File]) -> str:
     return f"# Policy in force: {own}" + (f", which extends {', '.join(bases)}" if bases else "")
 
 
-def _general(chosen: Policy, in_force: Policy, files: Sequence[_File]) -> Iterator[str]:
+def _general(
+    chosen: Policy, in_force: Policy, files: Sequence[_File], given: Collection[str]
+) -> Iterator[str]:
     level = "never" if chosen.fail_on is None else chosen.fail_on.label
     for key, value, is_said in (
         ("fail-on", level, chosen.fail_on != in_force.fail_on),
         ("select", chosen.select, chosen.select != in_force.select),
     ):
-        place = "command line" if is_said else _last(files, (key,))
+        place = "command line" if is_said or key in given else _last(files, (key,))
         yield _line(key, value, place)
     for key, value, was in (
         ("ignore", chosen.ignore, in_force.ignore),

@@ -178,7 +178,10 @@ def _pair(value: object, where: str) -> tuple[float, float]:
 def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PolicyError(f"{where} must be a number, not {describe_type(value)}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise PolicyError(f"{where} is an integer beyond every float.") from None
 
 
 def _whole(value: object, where: str) -> int:

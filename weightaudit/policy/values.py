@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import date
 
+_SHOWN = 100
+"""Characters of a value that messages show."""
+
 _TYPE_NAMES: dict[type, str] = {
     bool: "a boolean",
     int: "an integer",
@@ -29,6 +32,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_folded = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(word.lower(), by_folded, n=1, cutoff=0.6)
     return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return a value as messages have it: short, however long it is and however deeply it is nested."""
+    from reprlib import Repr
+
+    short = Repr()
+    short.maxstring = short.maxother = _SHOWN
+    return short.repr(value)
 
 
 def describe_type(value: object) -> str:
@@ -75,7 +87,7 @@ def choice(value: object, where: str, known: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in known:
         choices = ", ".join(known[:-1])
         hint = did_you_mean(value, known) if isinstance(value, str) else ""
-        raise PolicyError(f"{where} must be {choices} or {known[-1]}, not {value!r}{hint}.")
+        raise PolicyError(f"{where} must be {choices} or {known[-1]}, not {shown(value)}{hint}.")
     return value
 
 
@@ -89,7 +101,7 @@ def day(value: object, where: str) -> date:
         try:
             return date.fromisoformat(value)
         except ValueError:
-            raise PolicyError(f"{where} must be a date such as 2027-01-31, not {value!r}.") from None
+            raise PolicyError(f"{where} must be a date such as 2027-01-31, not {shown(value)}.") from None
     kind = "a date with a time" if isinstance(value, datetime) else describe_type(value)
     raise PolicyError(f"{where} must be a date such as 2027-01-31, not {kind}.")
 
@@ -127,7 +139,7 @@ def strings(values: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     items = cast("list[object]", value)
     wrong = next((item for item in items if not isinstance(item, str)), None)
     if wrong is not None:
-        raise PolicyError(f"{shown} must be a list of strings; {wrong!r} is {describe_type(wrong)}.")
+        raise PolicyError(f"{shown} must be a list of strings; {shown(wrong)} is {describe_type(wrong)}.")
     return tuple(str(item) for item in items)
 
 

@@ -84,6 +84,8 @@ def identity_facts(info: TensorInfo) -> Iterator[Fact]:
         yield Fact("stored as", printable(info.key))
     trained = {True: ", trainable", False: ", not trainable", None: ""}[info.trainable]
     held = f"{plural_of(info.size, 'number')}, {size(info.nbytes)}"
+    if not info.is_numeric:
+        held = f"{plural_of(info.size, 'value')}, which are no numbers"
     yield Fact("shape", f"{shape_text(info)} {printable(info.dtype)}, {held}{trained}")
     if info.fan_in is not None or info.fan_out is not None:
         yield Fact("fans", f"{_count(info.fan_in)} in, {_count(info.fan_out)} out")
@@ -106,7 +108,7 @@ def figure_facts(sight: Sight) -> Iterator[Fact]:
         return
     bad = bad_text(shown)
     if bad:
-        yield Fact("not finite", f"{bad}, the first at {_place(sight)}", is_bad=True)
+        yield Fact("not finite", f"{bad}, the first at {_place(sight, shown)}", is_bad=True)
     scale = {"rms": shown.rms, "mean": shown.mean, "std": shown.std, "norm": shown.l2}
     yield Fact("scale", ", ".join(f"{name} {number(value)}" for name, value in scale.items()))
     yield Fact("range", f"{number(shown.minimum)} to {number(shown.maximum)}")
@@ -145,7 +147,9 @@ def channel_facts(sight: Sight) -> Iterator[Fact]:
     norms = shown.channels.ravel()
     axes = ", ".join(str(axis) for axis in sight.info.output_axes)
     low, middle, high = (number(float(one)) for one in (norms.min(), np.median(norms), norms.max()))
-    yield Fact("channels", f"{norms.size:,} outputs (axis {axes}), norms {low} to {high}, median {middle}")
+    without = " without NaN and Inf" if shown.nonfinite else ""
+    span = f"norms{without} {low} to {high}, median {middle}"
+    yield Fact("channels", f"{norms.size:,} outputs (axis {axes}), {span}")
     zero = np.flatnonzero(norms == 0)
     if zero.size:
         share = f"{zero.size:,} of {norms.size:,}"
@@ -225,10 +229,12 @@ def index_text(place: int, shape: Sequence[int]) -> str:
     return str(index[0]) if len(index) == 1 else f"({', '.join(map(str, index))})"
 
 
-def _place(sight: Sight) -> str:
-    """Return the index of the first number that is not finite, by place where its axes are not known."""
+def _place(sight: Sight, shown: Portrait) -> str:
+    """Return the index of the first number that is not finite; its place where the axes are not known."""
     first = -1 if sight.stats is None else sight.stats[NonFinite()].first
-    first //= components(sight.info.dtype)
-    if not sight.info.shape or first >= prod(sight.info.shape):
-        return f"place {first}"
-    return index_text(first, sight.info.shape)
+    parts = components(sight.info.dtype)
+    # Of packed weights there are more than the shape says, and others at its indices.
+    is_packed = shown.size != parts * prod(sight.info.shape)
+    if not sight.info.shape or is_packed:
+        return f"place {first // parts}"
+    return index_text(first // parts, sight.info.shape)

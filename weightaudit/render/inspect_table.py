@@ -48,7 +48,7 @@ their own."""
 _SPACE = 2
 """Columns between two cells."""
 
-_DROPPED = ("dtype", "min", "role", "zeros", "", "|max|", "shape", "histogram")
+_DROPPED = ("dtype", "min", "role", "zeros", "", "|max|", "shape", "histogram", "rms")
 """Columns in the order in which they are left out where there is no room. The largest magnitude takes the
 place of both extremes; before those behind the empty one, the histogram becomes as narrow as it can be."""
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _METER = 10
 """Columns of the bar for a layer's share."""
 
-_DROPPED = ("", "class", "rms", "share")
+_DROPPED = ("", "class", "rms", "share", "numbers")
 """Columns in the order in which they are left out where there is no room; the bar's has no title."""
 
 _STYLES = {"class": DIM, "": BARS, "rms": BOLD, "trouble": BAD}
@@ -47,7 +47,9 @@ def print_tree(seen: Inspection, console: Console) -> None:
     root = tree(seen.sights)
     lines = list(root.walk())
     if lines:
-        names = ["  " * (len(path) - 1) + printable(node.name) for path, node in lines]
+        # Half of the room stays for the names of layers that are nested very deep.
+        indents = (min(2 * (len(path) - 1), console.width // 2) for path, _ in lines)
+        names = [" " * indent + printable(node.name) for indent, (_, node) in zip(indents, lines, strict=True)]
         rows = [_cells(node, root.sum.numbers, plain=console.options.ascii_only) for _, node in lines]
         console.print(Segments(_rows(names, rows, console.width)), end="", soft_wrap=True)
     print_remarks(seen, console)

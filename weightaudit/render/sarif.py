@@ -128,7 +128,7 @@ def _run(part: _Part, report: Report, view: View) -> dict[str, Any]:
             }
         },
         # What stands before the last slash is the category: results replace those of the same one.
-        "automationDetails": {"id": f"weightaudit/{name}"},
+        "automationDetails": {"id": f"{uri(view.category)}/{name}"},
         "invocations": [_invocation(part, report)],
         "artifacts": [{"location": _location(path), "roles": ["analysisTarget"]} for path in part.paths],
         "results": [_result(one, codes.index(one.code), places.get(one.path)) for one in part.entries],

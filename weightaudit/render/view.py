@@ -23,6 +23,8 @@ class View:
         suppressed: Show what the policy or a baseline suppressed, too.
         rules: The rules that are known, by code.
         active: Codes of the rules that judged, in order.
+        rule_set: Those rules with their options, for pictures of what they allow; None where nobody knows.
+        category: First part of the categories by which code scanning tells audits apart.
     """
 
     verbose: bool = False
@@ -30,6 +32,8 @@ class View:
     suppressed: bool = False
     rules: Mapping[str, type[Rule]] = field(default_factory=dict[str, "type[Rule]"])
     active: Sequence[str] = ()
+    rule_set: RuleSet | None = None
+    category: str = "weightaudit"
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -44,6 +48,7 @@ def view_of(
     verbose: bool = False,
     quiet: bool = False,
     suppressed: bool = False,
+    category: str = View.category,
 ) -> View:
     """Return the view on an audit by these rules; see `View`."""
     active = {one.rule.code for judges in rule_set.variants() for one in judges}
@@ -53,4 +58,6 @@ def view_of(
         suppressed=suppressed,
         rules={rule.code: rule for rule in registry.rules},
         active=tuple(sorted(active)),
+        rule_set=rule_set,
+        category=category,
     )

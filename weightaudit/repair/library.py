@@ -9,6 +9,7 @@ from weightaudit.discover import label_of
 from weightaudit.errors import UsageError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy, policy_digest
+from weightaudit.portrait import Detail
 from weightaudit.projections import RestoreFrom, load_projections
 from weightaudit.registry import configure, load_registry
 from weightaudit.repair.engines import engine_of
@@ -42,6 +43,7 @@ def repair_model(
     engine: str = "numpy",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
+    detail: Detail = Detail.VERDICT,
 ) -> Repaired:
     """Mend a saved model by projection.
 
@@ -63,6 +65,7 @@ def repair_model(
         engine: ``numpy`` or ``tensorflow``.
         limits: Bounds on what the file may ask for.
         progress: Told how much was read for the audit.
+        detail: What is measured of every tensor before and after, and kept in both reports.
 
     Returns:
         The plan, and what became of it.
@@ -94,6 +97,7 @@ def repair_model(
         engine=engine_of(engine),
         limits=limits,
         progress=progress,
+        detail=detail,
     )
     model, label = Path(path), label_of(Path(path))
     if dry_run:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from weightaudit.auditor import Means, audit_checkpoint
 from weightaudit.catalog import Flaw
 from weightaudit.errors import RepairError
+from weightaudit.portrait import Detail
 from weightaudit.repair.engines import Engine, NumpyEngine
 from weightaudit.repair.projecting import Ledger, batches, project
 from weightaudit.repair.selection import Request, Target, Wishes
@@ -93,6 +94,7 @@ def make_plan(
     *,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    detail: Detail = Detail.VERDICT,
 ) -> Plan:
     """Audit an open model and plan its repair; nothing is written.
 
@@ -103,13 +105,14 @@ def make_plan(
         orders: What is to be done.
         engine: Who computes projections; by default numpy.
         progress: Told how much of the model was read for the audit.
+        detail: What is measured of every tensor.
 
     Raises:
         UsageError: A request is for no tensor.
         RepairError: The model could not be audited whole, is damaged in a way that a repair would
             hide, or a tensor cannot be projected.
     """
-    before = audit_checkpoint(checkpoint, label, rules, Means(progress=progress))
+    before = audit_checkpoint(checkpoint, label, rules, Means(progress=progress), detail=detail)
     _require_sound(before)
     wishes = Wishes(checkpoint)
     for request in orders.requests:

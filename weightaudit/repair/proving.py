@@ -9,6 +9,7 @@ from weightaudit.auditor import audit_checkpoint
 from weightaudit.checkpoint import open_checkpoint
 from weightaudit.digests import tensor_digests
 from weightaudit.errors import RepairError, WriteError
+from weightaudit.portrait import Detail
 from weightaudit.repair.engines import Engine
 from weightaudit.repair.projecting import batches, project
 from weightaudit.writing import Edit, write_model
@@ -57,6 +58,7 @@ def prove(
     limits: Limits,
     *,
     known: Mapping[str, str | None] | None = None,
+    detail: Detail = Detail.VERDICT,
 ) -> tuple[ModelReport, dict[str, str | None]]:
     """Open a mended copy like any stranger's file, compare every tensor with the plan, and audit it.
 
@@ -67,6 +69,7 @@ def prove(
         rules: Rules that judge it.
         limits: Bounds on what it may ask for.
         known: Digests of tensors of the model that were taken from it just now, by name.
+        detail: What is measured of every tensor of the copy.
 
     Returns:
         The audit of the copy, and the digest of each of its tensors by name.
@@ -82,7 +85,7 @@ def prove(
     checkpoint.check_unchanged()
     with open_checkpoint(written.path, limits=limits) as copy:
         found = tensor_digests(copy)
-        after = audit_checkpoint(copy, plan.before.path, rules)
+        after = audit_checkpoint(copy, plan.before.path, rules, detail=detail)
         described = {info.name: (info.dtype, info.shape) for info in copy}
     if described != {info.name: (info.dtype, info.shape) for info in checkpoint}:
         raise WriteError(f"The mended copy of {plan.before.path} lists other tensors; nothing was replaced.")

@@ -13,6 +13,7 @@ from weightaudit.discover import label_of
 from weightaudit.errors import UsageError
 from weightaudit.formats import Kind
 from weightaudit.limits import DEFAULT_LIMITS, Limits
+from weightaudit.portrait import Detail
 from weightaudit.render.json import finding_json
 from weightaudit.repair.engines import Engine, NumpyEngine
 from weightaudit.repair.planning import Orders, Plan, make_plan
@@ -75,6 +76,7 @@ class Context:
         engine: Who computes projections.
         limits: Bounds on what a file may ask for.
         progress: Told how much was read.
+        detail: What is measured of every tensor, before and after.
     """
 
     rules: RuleSet
@@ -84,6 +86,7 @@ class Context:
     engine: Engine = field(default_factory=NumpyEngine)
     limits: Limits = DEFAULT_LIMITS
     progress: Progress | None = None
+    detail: Detail = Detail.VERDICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,13 @@ def _prefix(path: Path) -> Path:
 
 def _plan(checkpoint: Checkpoint, label: str, orders: Orders, context: Context) -> Plan:
     return make_plan(
-        checkpoint, label, context.rules, orders, engine=context.engine, progress=context.progress
+        checkpoint,
+        label,
+        context.rules,
+        orders,
+        engine=context.engine,
+        progress=context.progress,
+        detail=context.detail,
     )
 
 
@@ -238,7 +247,7 @@ def _to_output(checkpoint: Checkpoint, done: Repaired, context: Context, output:
         into = staging.path / "model"
         into.mkdir()
         staged = write_mended(checkpoint, done.plan, into, context.engine, name=output.name)
-        after, _ = prove(checkpoint, done.plan, staged, context.rules, context.limits)
+        after, _ = prove(checkpoint, done.plan, staged, context.rules, context.limits, detail=context.detail)
         publish_model(staged, output)
     return replace(done, after=after, written=label_of(output))
 
@@ -270,7 +279,9 @@ def _to_store(
             record=embedded(record),
             reuse=original.files(),
         )
-        after, digests = prove(checkpoint, done.plan, staged, context.rules, context.limits, known=known)
+        after, digests = prove(
+            checkpoint, done.plan, staged, context.rules, context.limits, known=known, detail=context.detail
+        )
         tensors = stored_tensors(digests, checkpoint)
         record = replace(record, after=_findings(after, context), tensors=tensors)
         version = draft.publish(record, staged, is_proved=True)

@@ -29,6 +29,9 @@ LEAST = 4
 MANY = 32
 """How many it takes where a number is usual by chance often."""
 
+MOST = 0.9
+"""Share of the numbers that must make sense in the other way."""
+
 _WORDS = {"float16": "u2", "bfloat16": "u2", "float32": "u4", "float64": "u8"}
 _SANE = {"float16": (2.0**-14, 8.0)}
 _USUAL = (2.0**-24, 2.0**14)
@@ -47,7 +50,7 @@ class Misread:
             other order; 0 unless it is most of them, while most have none as they are.
         usual: Share that has one as they are.
         bfloat16_pairs: Share of float32 numbers whose lower half is a usual bfloat16 number, of those in
-            which it is not zero; 0 unless it is most of them.
+            which it is not zero and whose upper half is their own; 0 unless it is most of them.
         float16_pairs: The same with float16.
     """
 
@@ -128,7 +131,10 @@ class ByteLayoutFold:
 
     def _look(self, part: Block) -> None:
         counts = part.patterns() if self._dtype == "float32" else None
-        self._add(self._count(part.values) if counts is None else counts)
+        *first, halves, wide, half = self._count(part.values) if counts is None else counts
+        if halves and max(wide, half) >= MOST * halves:
+            halves, wide, half = _pairs(_one_of_each(part.values))
+        self._add((*first, halves, wide, half))
 
     def _add(self, counts: Iterable[int]) -> None:
         self._counts = [have + more for have, more in zip(self._counts, counts, strict=True)]
@@ -140,9 +146,7 @@ class ByteLayoutFold:
         some = values != 0
         pairs = (0, 0, 0)
         if self._dtype == "float32":
-            lower = words.astype(np.uint16)
-            lower = lower[lower != 0]
-            pairs = lower.size, int(_is_bfloat16(lower).sum()), int(_is_float16(lower).sum())
+            pairs = _pairs(words)
         return int(some.sum()), _usual(values, self._dtype), _usual(other, self._dtype), *pairs
 
     def merge(self, other: Self) -> None:
@@ -153,16 +157,33 @@ class ByteLayoutFold:
         if count < LEAST:
             return _NONE
         usual, swapped = (n / count for n in self._counts[1:3])
-        is_swapped = swapped >= 0.9 and usual <= 0.5
+        is_swapped = swapped >= MOST and usual <= 0.5
         if self._dtype == "float16":
             is_swapped = count >= MANY and swapped >= 0.97 and usual <= 0.75
         wide, half = (n / halves if halves >= MANY else 0.0 for n in self._counts[4:])
         return Misread(
             swapped if is_swapped else 0.0,
             usual if is_swapped else 1.0,
-            wide if wide >= 0.9 else 0.0,
-            half if half >= 0.9 > wide else 0.0,
+            wide if wide >= MOST else 0.0,
+            half if half >= MOST > wide else 0.0,
         )
+
+
+def _pairs(words: NDArray[Any]) -> tuple[int, int, int]:
+    """Count lower halves that are not zero, and how many are usual bfloat16 and float16 numbers."""
+    lower = words.astype(np.uint16)
+    lower = lower[lower != 0]
+    return lower.size, int(_is_bfloat16(lower).sum()), int(_is_float16(lower).sum())
+
+
+def _one_of_each(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the words of float32 numbers, one of those that have the same upper half.
+
+    Numbers that lie close together, as variances after the first steps of training do, share their upper
+    halves, and then their lower ones are alike whatever the type is. The halves of a pair are two weights.
+    """
+    words = _stored(values, "float32")
+    return words[np.unique(words >> 16, return_index=True)[1]]
 
 
 def _stored(values: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -32,7 +32,8 @@ class Extremes(Following[Range]):
         return ExtremesFold()
 
     def follow(self, info: TensorInfo, overview: Summary) -> Range:
-        return Range(overview.minimum, overview.maximum) if overview.count else Range(nan, nan)
+        # Adding zero makes -0 a 0, so that the result does not depend on the order of the two.
+        return Range(overview.minimum + 0.0, overview.maximum + 0.0) if overview.count else Range(nan, nan)
 
 
 class ExtremesFold:
@@ -54,7 +55,7 @@ class ExtremesFold:
     def finish(self) -> Range:
         if self._minimum > self._maximum:
             return Range(nan, nan)
-        return Range(self._minimum, self._maximum)
+        return Range(self._minimum + 0.0, self._maximum + 0.0)
 
 
 @dataclass(frozen=True, slots=True)

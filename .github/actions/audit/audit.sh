@@ -12,6 +12,7 @@ options=(--no-progress -f github -f "sarif=$sarif" -f "markdown=$summary")
 [[ ${WEIGHTAUDIT_HTML:-false} != true ]] || options+=(-f "html=$report")
 [[ -z ${WEIGHTAUDIT_POLICY:-} ]] || options+=("--policy=$WEIGHTAUDIT_POLICY")
 [[ -z ${WEIGHTAUDIT_BASELINE:-} ]] || options+=("--baseline=$WEIGHTAUDIT_BASELINE")
+[[ -z ${WEIGHTAUDIT_CATEGORY:-} ]] || options+=("--sarif-category=$WEIGHTAUDIT_CATEGORY")
 [[ -z ${WEIGHTAUDIT_FAIL_ON:-} ]] || options+=("--fail-on=$WEIGHTAUDIT_FAIL_ON")
 
 paths=()

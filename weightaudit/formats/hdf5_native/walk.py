@@ -55,6 +55,7 @@ class _Walk:
         self._chunks = 0
         self._most = 2 * limits.max_tensors
         self._seen: set[int] = set()
+        self._known: set[int] = set()
         self._waiting: list[tuple[str, bytes, int]] = []
         self._datasets: list[dict[str, Any]] = []
         self._groups: dict[str, dict[str, Any]] = {}
@@ -66,14 +67,17 @@ class _Walk:
             prefix = f"{path}/" if path else ""
             links = read_links(self._reader, self._superblock, table, self._most)
             if len(links) > self._most:
-                raise LimitError(f"holds more than {self._most} links in a group, which is the limit")
+                raise LimitError(
+                    f"holds more than {self._most} links in a group, which is the limit (--max-tensors)"
+                )
             for name, address in links:
                 self._reader.check_time()
                 self._count(len(path) + len(name))
-                if address in self._seen:
-                    continue
-                header = read_header(self._reader, address)
                 child = prefix + name.decode("utf-8", "surrogateescape")
+                if address in self._seen:
+                    # By the second name Keras would find tensors that are not listed under it.
+                    raise LimitError(f"leads to a group a second time at {child}, as no saved model does")
+                header = read_header(self._reader, address)
                 if LINKS in header.messages:
                     self._enter(child, address, header, depth + 1)
                 else:
@@ -89,7 +93,7 @@ class _Walk:
         if depth > self._limits.max_depth:
             raise LimitError(f"nests groups more than {depth - 1} deep at {path}")
         if len(self._seen) > self._most:
-            raise LimitError(f"holds more than {self._most} groups, which is the limit")
+            raise LimitError(f"holds more than {self._most} groups, which is the limit (--max-tensors)")
         if header.attributes:
             self._read_attributes(path, header)
         self._waiting.append((path, messages[LINKS], depth))
@@ -99,7 +103,9 @@ class _Walk:
         self._reader.spend(nbytes)
         self._metadata += nbytes
         if self._metadata > self._limits.max_metadata:
-            raise LimitError(f"has more than {self._limits.max_metadata} bytes of names and attributes")
+            raise LimitError(
+                f"has more than {self._limits.max_metadata} bytes of names and attributes (--max-metadata)"
+            )
 
     def _read_attributes(self, path: str, header: Header) -> None:
         attributes = _by_name(header)
@@ -128,7 +134,12 @@ class _Walk:
         if SPACE not in messages or TYPE not in messages or LAYOUT not in messages:
             raise UnfamiliarError(f"the object at {address} is neither a group nor a dataset")
         if len(self._datasets) >= self._limits.max_tensors:
-            raise LimitError(f"holds more than {len(self._datasets)} tensors, which is the limit")
+            raise LimitError(
+                f"holds more than {len(self._datasets)} tensors, which is the limit (--max-tensors)"
+            )
+        self._known.add(address)
+        if len(self._datasets) > 2 * len(self._known) + self._limits.max_aliases:
+            raise LimitError(f"names the same tensors {len(self._datasets)} times, as no saved model does")
         kind = parse_datatype(messages[TYPE])
         if kind.is_opaque:
             kind = self._opaque(kind, header)
@@ -139,7 +150,9 @@ class _Walk:
         if "chunks" in entry:
             self._chunks += len(entry["chunks"])
             if self._chunks > self._limits.max_tensors:
-                raise LimitError(f"holds more than {self._limits.max_tensors} chunks, which is the limit")
+                raise LimitError(
+                    f"holds more than {self._limits.max_tensors} chunks, which is the limit (--max-tensors)"
+                )
         self._datasets.append(entry)
 
     def _opaque(self, kind: Datatype, header: Header) -> Datatype:
