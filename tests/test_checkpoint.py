@@ -128,3 +128,24 @@ def test_quantized_layers_are_read_as_their_weights(tmp_path: Path, mode: str) -
 def _live(model: Any, name: str) -> np.ndarray:
     layer, _, variable = name.partition("/")
     return np.asarray(getattr(model.get_layer(layer), variable).numpy())
+
+
+@pytest.mark.parametrize("scale", [np.array([b"a"] * 8), np.ones(8, np.complex64)])
+def test_scales_that_are_no_real_numbers_are_refused(
+    scale: np.ndarray, fixtures_dir: Path, tmp_path: Path
+) -> None:
+    """A kernel whose scale is of text or complex numbers cannot be read, and the sentence names the scale."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(fixtures_dir / "int8.keras") as source, zipfile.ZipFile(path, "w") as target:
+        weights = io.BytesIO(source.read("model.weights.h5"))
+        with h5py.File(weights, "r+") as file:
+            del file["layers/dense/vars/2"]
+            file["layers/dense/vars/2"] = scale
+        for name in source.namelist():
+            held = weights.getvalue() if name == "model.weights.h5" else source.read(name)
+            target.writestr(name, held)
+    with (
+        open_checkpoint(path) as checkpoint,
+        pytest.raises(ReadError, match=r"vars/2 are of type .*, not real"),
+    ):
+        checkpoint.read("dense/hidden/kernel")

@@ -6,15 +6,18 @@ import shutil
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from weightaudit.auditor import audit_targets
+from weightaudit.deciding import decided
 from weightaudit.discover import search
 from weightaudit.errors import RuleError
 from weightaudit.policy import parse_policy
 from weightaudit.registry import Judge, configure, load_registry
-from weightaudit.report import ExitCode, Report
+from weightaudit.report import Coverage, ExitCode, ModelReport, Report
 from weightaudit.rule import Finding, Severity
+from weightaudit.testing import tensor_info
 from weightaudit.upkeep import Audited, UpkeepRule, needs_reference
 
 if TYPE_CHECKING:
@@ -108,6 +111,18 @@ def test_globs_that_match_nothing_are_one_note(fixtures_dir: Path) -> None:
         "4 of 6 globs of the policy match nothing in the audited models: '*/kernle' in p.toml: overrides[0], "
         "'Dens' in p.toml: overrides[1], '*/bais' in p.toml: repair[0] and 1 more."
     )
+
+
+def test_a_name_with_brackets_is_no_glob_for_itself() -> None:
+    """A tensor called blocks[0]/kernel is not what the glob of the same text matches, and that is told."""
+    info = tensor_info(np.ones(3, np.float32), name="blocks[0]/kernel")
+    model = ModelReport("m", coverage=Coverage(1, 1, 0, 12), tensors=[info])
+    codes: list[list[str]] = []
+    for glob in ("blocks[0]/kernel", "blocks[[]0]/kernel"):
+        policy = parse_policy({"overrides": [{"tensors": [glob], "ignore": ["WA402"]}]}, "p.toml")
+        report = decided(Report([model]), configure(load_registry(), policy))
+        codes.append([one.code for one in report.policy_findings])
+    assert codes == [["WA904"], []]
 
 
 def test_they_are_rules_like_any(fixtures_dir: Path) -> None:

@@ -32,7 +32,7 @@ class Limits:
     max_metadata: int = 256 * MIB
     max_depth: int = 200
     max_aliases: int = 1000
-    max_chunk: int = 256 * MIB
+    max_chunk: int = 64 * MIB
     max_ratio: int = 200
     min_budget: int = GIB
     timeout: float = 60.0

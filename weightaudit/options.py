@@ -10,7 +10,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from weightaudit.errors import PolicyError
-from weightaudit.policy import describe_type, did_you_mean, shown
+from weightaudit.policy import brief, describe_type, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def convert_options(rule: type[Rule], values: Mapping[str, Any], where: str) -> 
         try:
             result[name] = option.convert(value)
         except TypeError:
-            wrong = f"{shown(value)}, {describe_type(value)}{_nearest(value, option.hint)}"
+            wrong = f"{brief(value)}, {describe_type(value)}{_nearest(value, option.hint)}"
             raise PolicyError(f"{where}.{toml_key(name)} must be {option.type_name}, not {wrong}.") from None
     return result
 

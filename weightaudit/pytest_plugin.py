@@ -85,20 +85,20 @@ def _models(session: pytest.Session, places: Sequence[str]) -> Iterator[pytest.I
     except WeightauditError as error:
         raise pytest.UsageError(f"--weightaudit: {error}") from error
     for target in targets:
-        yield _item(session, ModelItem, target.label, run, target)
+        yield _item(session, ModelItem, target.label, run, (target,))
     if run.is_of_several:
-        yield _item(session, RunItem, "all models", run)
+        yield _item(session, RunItem, "all models", run, targets)
 
 
 def _item(
-    session: pytest.Session, kind: type[_Item], label: str, run: _Run, target: Target | None = None
+    session: pytest.Session, kind: type[_Item], label: str, run: _Run, targets: Sequence[Target]
 ) -> pytest.Item:
     from weightaudit.render.escape import printable
 
     name = f"weightaudit::{printable(label)}"
     # pytest leaves the keywords of this function without types.
     item: _Item = cast("Any", kind).from_parent(session, name=name, nodeid=name)
-    item.run, item.target = run, target
+    item.run, item.targets = run, targets
     return item
 
 
@@ -135,7 +135,7 @@ class _Item(pytest.Item):
     """A test that fails as `weightaudit check` does."""
 
     run: _Run
-    target: Target | None
+    targets: Sequence[Target]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show findings and usage errors as they are, without the way through this code."""
@@ -147,7 +147,7 @@ class _Item(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Return where the model is, and the test's title."""
-        place = self.config.rootpath if self.target is None else self.target.path
+        place = self.targets[0].path if len(self.targets) == 1 else self.config.rootpath
         return place, None, self.name.replace("::", ": ", 1)
 
 
@@ -160,8 +160,7 @@ class ModelItem(_Item):
         Raises:
             AssertionError: The audit failed, or could not be completed.
         """
-        assert self.target is not None  # noqa: S101 - so `_models` makes it
-        report = self.run.report(self.target)
+        report = self.run.report(self.targets[0])
         if not self.run.is_of_several:
             report.assert_ok()
         elif not report.models:
@@ -183,7 +182,7 @@ class RunItem(_Item):
         from weightaudit.deciding import decided
         from weightaudit.report import Report
 
-        models = [model for one in self.run.targets for model in self.run.report(one).models]
+        models = [model for one in self.targets for model in self.run.report(one).models]
         whole = decided(Report(models, self.run.rules.policy.fail_on), self.run.rules)
         # Those that fail have done so in tests of their own.
         passed = [replace(one, findings=()) for one in whole.models if one.is_complete]

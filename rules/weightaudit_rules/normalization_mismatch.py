@@ -19,13 +19,17 @@ from weightaudit_rules._options import require
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from weightaudit.statistics import Statistic
+    from weightaudit.statistics import MomentSums, Statistic
     from weightaudit.tensor import TensorInfo
 
 _MOMENTS = Moments()
 _VALUES = AxisSum(())
 _MIN_CHANNELS = 16
 _MIN_WITNESSES = 2
+_LEAST_LEFT = 0.3
+"""Share of the initial variance from which it hides what was measured."""
+_ALIKE = 0.1
+"""Deviation of variances, over their mean, below which they are too much alike to be measured ones."""
 _HALF_PASSES = 0.5
 """Share of the mean square of a normalized signal that a rectifier lets through."""
 
@@ -123,6 +127,9 @@ class NormalizationMismatch(Rule):
     hundred times in all. A kernel from an earlier epoch of the same training is not found: of 144 that
     were five epochs old, none had a correlation below 0.65. Places of fewer than 16 channels are
     judged by size alone.
+
+    Where moving variances lie between 0.3 and 1 and deviate from each other by less than a tenth, they are
+    still what is left of their initial 1, and no kernel is called too small for them.
 
     Where other rules of scale say no worse of the same tensor, this finding takes their place.
 
@@ -238,7 +245,18 @@ def _fit(place: Fed, model: Measured) -> Fit | None:
     inputs = sum(_mean_square(source, model) for source in place.sources)
     told, seen = kernel[_MOMENTS].squares * inputs * _HALF_PASSES, spread.total
     scale = 0.5 * log2(seen / told) if 0 < told < inf and 0 < seen < inf else 0.0
+    if scale > 0 and _is_hardly_measured(spread):
+        scale = 0.0
     return Fit(place, correlation, scale)
+
+
+def _is_hardly_measured(variances: MomentSums) -> bool:
+    """Say whether moving variances are mostly what is left of the 1 that they start at.
+
+    After k steps that is momentum**k in every channel, while what was seen differs from channel to channel.
+    """
+    mean = variances.mean
+    return _LEAST_LEFT < mean <= 1 and variances.std < _ALIKE * mean
 
 
 def _correlation(first: Any, second: Any) -> float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from weightaudit.baseline import Baseline, apply, baseline_of, pruned
+import pytest
+
+from weightaudit.baseline import Baseline, apply, baseline_of, pruned, read_baseline, text_of
 from weightaudit.deciding import decided
+from weightaudit.errors import UsageError
 from weightaudit.policy import Policy, Suppression
 from weightaudit.registry import RuleSet, configure, load_registry
 from weightaudit.report import Coverage, ExitCode, ModelReport, Report, Skipped, Suppressed
@@ -14,8 +17,6 @@ from weightaudit.rule import Finding, Severity, Value
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 REGISTRY = load_registry()
 
@@ -70,6 +71,29 @@ def test_another_model_is_not_known() -> None:
     other, applied = apply(report(finding("WA101", "a", nan=1), path="n.keras"), baseline, rules())
     assert other.exit_code is ExitCode.FINDINGS
     assert applied.stale == (), "its model was not audited, so nobody knows whether it is gone"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tensor": "b"}, {"tensor": None}, {"rule": "WA102"}, {"model": "n.keras"}]
+)
+def test_an_entry_is_for_what_it_says(changes: dict[str, Any]) -> None:
+    """One that names another finding than its fingerprint hides neither: a reviewer reads the names."""
+    baseline = baseline_of(report(finding("WA101", "a", nan=1)), rules())
+    edited = replace(baseline, entries=[replace(baseline.entries[0], **changes)])
+    for tensor in ("a", "b"):
+        result, _ = apply(report(finding("WA101", tensor, nan=1)), edited, rules())
+        assert result.exit_code is ExitCode.FINDINGS
+
+
+def test_names_of_any_kind_are_known(tmp_path: Path) -> None:
+    """Names that JSON cannot hold as they are, of models and tensors, are found again after the file."""
+    odd = report(finding("WA101", "a\udc80", nan=1), path="x\udc80/m.keras")
+    (tmp_path / "b.json").write_text(text_of(baseline_of(odd, rules())))
+    again = read_baseline(tmp_path / "b.json")
+    result, applied = apply(odd, again, rules())
+    assert (result.exit_code, applied.stale) == (ExitCode.PASSED, ())
+    _, applied = apply(report(path="x\udc80/m.keras"), again, rules())
+    assert len(applied.stale) == 1
 
 
 def test_it_never_makes_an_audit_whole() -> None:
@@ -144,3 +168,11 @@ def test_pruning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(result, Baseline)
     assert result.policy != baseline.policy
     assert not apply(report(stands), result, stricter)[1].is_of_other_policy
+
+
+def test_pruning_elsewhere_takes_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a directory where none of its models is, nobody knows what is gone."""
+    monkeypatch.chdir(tmp_path)
+    baseline = replace(baseline_of(report(finding("WA101", "a", nan=1)), rules()), source="b.json")
+    with pytest.raises(UsageError, match=r"None of the models that b\.json lists is here"):
+        pruned(baseline, report(path="../m.keras"), rules())

@@ -71,6 +71,8 @@ def with_entry(**changes: Any) -> str:
         (changed(margin=True), "its margin is not"),
         (changed(findings={}), "it has no list of findings"),
         (changed(findings=[1]), "findings[0] is not a finding"),
+        (changed(margin=10**400), "its margin is not"),
+        (with_entry(values={"nan": 10**400}), "findings[0] is not a finding"),
         (with_entry(fingerprint="A" * 32), "findings[0] is not a finding"),
         (with_entry(severity="fatal"), "findings[0] is not a finding"),
         (with_entry(severity=[]), "findings[0] is not a finding"),

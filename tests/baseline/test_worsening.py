@@ -46,6 +46,11 @@ def judged(old: dict[str, Value], new: dict[str, Value]) -> str | None:
         ({"largest": 1e5, "bound": 65520.0}, {"largest": inf, "bound": 65520.0}),
         ({"share": 0.4, "bound": 0.5}, {"share": 0.0, "bound": 0.5}),
         ({"rms": 10.0, "others": 0.1}, {"rms": 13.0, "others": 0.1}),
+        (
+            {"value": 1.0000001, "minimum": -1.0, "maximum": 1.0},
+            {"value": 9.0, "minimum": -1.0, "maximum": 1.0},
+        ),
+        ({"norm": 3.0000001, "bound": 3.0}, {"norm": 4.0, "bound": 3.0}),
     ],
 )
 def test_what_is_worse(old: dict[str, Value], new: dict[str, Value]) -> None:
@@ -79,6 +84,28 @@ def test_what_is_worse(old: dict[str, Value], new: dict[str, Value]) -> None:
 def test_what_is_not_worse(old: dict[str, Value], new: dict[str, Value]) -> None:
     """Within the margin, on the way back, or in a number that does not decide, a finding stays known."""
     assert judged(old, new) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"factor": 10.0}, {"factor": 1e-6}),
+        ({"log10_growth": 9.0}, {"log10_growth": -9.0}),
+        ({"worst": 5.0, "minimum": 0.5, "maximum": 2.0}, {"worst": 0.4, "minimum": 0.5, "maximum": 2.0}),
+        ({"value": 5.0, "bound": 2.0}, {"value": 0.1, "bound": 2.0}),
+        ({"value": 5.0, "bound": 2.0}, {"value": nan, "bound": 2.0}),
+    ],
+)
+def test_the_other_side_is_another_fault(old: dict[str, Value], new: dict[str, Value]) -> None:
+    """What was too large and is too small, or no number any more, was never known, however near it is."""
+    assert judged(old, new) is not None
+
+
+def test_a_number_that_was_not_there_is_worse() -> None:
+    """A rule that finds another fault in the same tensor tells it by other numbers, which nobody knew."""
+    assert judged({"negative": 3}, {"non_finite": 1}) == "non_finite was 0 and is 1"
+    assert judged({"steps": 4}, {"value": 3.0, "bound": 1.0}) == "there was no value, and it is 3 now"
+    assert judged({"negative": 3}, {"negative": 3, "non_finite": 0, "place": 7}) is None
 
 
 def test_a_graver_finding_is_worse_whatever_was_measured() -> None:

@@ -292,11 +292,32 @@ def test_where_the_output_cannot_go(cli: CommandLine, fixtures_dir: Path) -> Non
         ("link.txt", "one of the models"),
         ("sm/saved_model.pb", "one of the models"),
         ("sm/variables/variables.index", "one of the models"),
+        ("sm/fingerprint.pb", "one of the models"),
         (".", "is a directory"),
         ("no/report.txt", "there is no directory"),
+        ("n" * 300, "name too long"),
     ):
         assert_one_sentence(cli("check", "m.keras", "sm", "--output", place), 2, words)
     assert model.read_bytes() == before
+
+
+def test_a_report_never_replaces_what_the_audit_reads(run: CommandLine) -> None:
+    """Policy, what it extends, baseline, configuration and reference are refused as places for a report."""
+    (run.cwd / "base.toml").write_text("")
+    (run.cwd / "p.toml").write_text('extends = "base.toml"\n')
+    assert run("baseline", "write", "nan.keras", "-o", "known.json").code == 0
+    for options, place in (
+        (("--policy", "p.toml"), "p.toml"),
+        (("--policy", "p.toml"), "base.toml"),
+        (("--baseline", "known.json"), "known.json"),
+        (("--config", "healthy.keras"), "healthy.keras"),
+        (("--reference", "checkpoint/ckpt-1"), "checkpoint/ckpt-1.data-00000-of-00001"),
+        (("--reference", "sharded.weights.json"), "sharded_00001.weights.h5"),
+    ):
+        before = (run.cwd / place).read_bytes()
+        done = run("check", "plain.weights.h5", *options, "-f", f"json={place}")
+        assert_one_sentence(done, 2, "is what this command reads")
+        assert (run.cwd / place).read_bytes() == before
 
 
 def test_an_output_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

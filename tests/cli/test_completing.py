@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import h5py
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -51,3 +53,15 @@ def test_tensors_of_the_model_are_offered(cli: CommandLine, fixtures_dir: Path) 
     line = f"weightaudit inspect {fixtures_dir / 'healthy.keras'}"
     assert offered(cli, f"{line} stem/") == ["stem/kernel", "stem/bias"]
     assert offered(cli, "weightaudit inspect nowhere.keras stem/") == []
+
+
+def test_a_name_that_a_shell_would_run_is_not_offered(cli: CommandLine) -> None:
+    """Shells put what is offered on the command line as it is, so commands in a file's names stay there."""
+    names = ["plain", "$(rm x)", "\\$(rm x)", "x;rm x", "`rm x`", "x y", "x\ny", "x*", "-x", 'x"', "x'"]
+    with h5py.File(cli.cwd / "model.h5", "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in names]
+        for name in names:
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/kernel:0".encode()]
+            group[f"{name}/kernel:0"] = np.ones((2, 2), np.float32)
+    assert offered(cli, "weightaudit inspect model.h5 ") == ["plain/kernel"]

@@ -149,6 +149,8 @@ def test_formats_go_to_files(run: CommandLine, folder: Path) -> None:
         (["healthy.keras", "--role", "kernle"], "kernle"),
         (["healthy.keras", "--role", "seed"], "No tensor has the role seed"),
         (["healthy.keras", "stem", "--layer-class", "LSTM"], "is called stem and belongs to a LSTM"),
+        (["healthy.keras", "optimizer*", "--weights-only"], "is called optimizer* and is read by inference"),
+        (["healthy.keras", ""], "No tensor or layer is called ''"),
         (["healthy.keras", "--tree", "--sort", "rms"], "leave out --sort"),
         (["healthy.keras", "--format", "sarif"], "'sarif' is unknown"),
         (["healthy.keras", "-o", "healthy.keras"], "belongs to one of the models"),

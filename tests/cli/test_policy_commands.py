@@ -70,10 +70,17 @@ def test_config_show(run: CommandLine) -> None:
     table = tomllib.loads(done.out)
     assert (table["fail-on"], table["ignore"]) == ("note", ["WA211"])
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert lines[0] == "# Policy in force: weightaudit.toml, which extends preset default, preset strict"
+    assert lines[0] == "# Policy in force: weightaudit.toml, which extends preset strict"
     assert 'fail-on = "note" # command line' in lines
-    assert 'select = ["ALL"] # preset default:6' in lines
+    assert 'select = ["ALL"] # default' in lines
     assert "[[suppressions]] # weightaudit.toml:3" in lines
+
+
+def test_config_show_with_a_module_of_the_command_line(run: CommandLine) -> None:
+    """What is shown names the module, so that it is a policy on its own."""
+    done = run("config", "show", "--plugin", "weightaudit_rules.nan_values")
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert 'plugins = ["weightaudit_rules.nan_values"] # command line' in lines
 
 
 def test_config_schema(run: CommandLine) -> None:

@@ -34,6 +34,16 @@ def test_a_wrong_checksum_is_never_made_right(folder: Path, run: Run) -> None:
     assert path.read_bytes() == bytes(data)
 
 
+def test_a_report_never_replaces_the_donor(folder: Path, run: Run) -> None:
+    """The model that tensors are taken from is refused as a place for the report, and stays as it is."""
+    before = (folder / "healthy.keras").read_bytes()
+    donor = ("--donor", "healthy.keras", "-f", "json=healthy.keras")
+    result = run("repair", "nan.keras", *donor, "--dry-run")
+    assert result.code == 2
+    assert "is what this command reads" in result.err
+    assert (folder / "healthy.keras").read_bytes() == before
+
+
 def test_one_damaged_tensor_of_a_checkpoint_does_not_stop_the_others(folder: Path, run: Run) -> None:
     """Checkpoints have a checksum per tensor: that of the damaged one stays wrong, and is still found."""
     shard = folder / "checkpoint" / "ckpt-1.data-00000-of-00001"

@@ -126,3 +126,11 @@ def test_as_many_on_either_side_or_none(model: Models) -> None:
     second = model({f"dense_{number}/kernel": normal(4, 4, seed=number) for number in (5, 6, 7)})
     comparison = compare_checkpoints(first, second)
     assert (comparison.count(Status.REMOVED), comparison.count(Status.ADDED)) == (2, 3)
+
+
+def test_a_layer_that_took_the_place_of_another_is_new(model: Models) -> None:
+    """Where layers beside them kept their numbers, those that are gone and those that are new are no pair."""
+    first = model({f"dense_{number}/kernel": normal(4, 4, seed=number) for number in (1, 2, 3)})
+    second = model({f"dense_{number}/kernel": normal(4, 4, seed=number) for number in (1, 3, 4)})
+    comparison = compare_checkpoints(first, second)
+    assert (comparison.count(Status.REMOVED), comparison.count(Status.ADDED)) == (1, 1)

@@ -180,7 +180,7 @@ def test_other_ranks_are_refused(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_groups_of_int4_that_do_not_fit_are_refused(role: Role, change: Siblings) -> None:
-    """Groups and zero points that another shape or number would index wrongly are an error, not a traceback."""
+    """Groups and zero points that would index wrongly by shape or number are an error, and no traceback."""
     shape = (4, 2)
     scale = np.ones((4, 2) if role is Role.EMBEDDING else (2, 4))
     siblings: Siblings = {"scale": scale, "zero": np.zeros_like(scale), "group": np.zeros(4)}

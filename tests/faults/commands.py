@@ -12,21 +12,8 @@ import tempfile
 from functools import cache, partial
 from pathlib import Path
 
-from tests.faults.scenarios import (
-    CHECKPOINT,
-    DIRECTORY,
-    FILE,
-    HERE,
-    Arm,
-    Done,
-    Maker,
-    Pair,
-    Scenario,
-    command,
-    content,
-    known,
-    look,
-)
+from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, Maker, Pair
+from tests.faults.scenarios import HERE, Arm, Done, Scenario, command, content, known, look
 from weightaudit import open_checkpoint, repair_model
 from weightaudit.errors import WeightauditError
 from weightaudit.projections import Clip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -14,10 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
 
+from tests.faults.models import (
+    CHECKPOINT,
+    DIRECTORY,
+    FILE,
+    OTHER_SHARDS,
+    SHARDS,
+    Maker,
+)
 from weightaudit import open_checkpoint
-from weightaudit.catalog import Extent
 from weightaudit.digests import tensor_digests
 from weightaudit.errors import WeightauditError
 from weightaudit.formats import Kind
@@ -29,8 +34,6 @@ from weightaudit.storage.replacing import publish_model, replace_model
 from weightaudit.storage.staging import Staging
 from weightaudit.writing.files import ModelFiles, model_files
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "models"
-
 HERE, SOURCE = "here", "source"
 """Directories of a world: where the model is, and where the one is that is put there."""
 
@@ -39,8 +42,6 @@ PAUSES, LONGEST_PAUSE = "pauses", 0.2
 
 Arm = Callable[[], None]
 Done = tuple[int, str]
-Maker = Callable[[Path], None]
-"""Makes a model in a directory, under the name that it has in its scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +107,6 @@ def replacing(name: str, old: Maker, new: Maker, main: str = "") -> Scenario:
         return 0, ""
 
     return Scenario(_builder(old, new), act, _looker(name, old, new), main=main or name)
-
-
-class Pair(NamedTuple):
-    """Two models of one kind and name."""
-
-    name: str
-    old: Maker
-    new: Maker
 
 
 def alternating(name: str, old: Maker, new: Maker) -> Scenario:
@@ -259,72 +252,6 @@ def known(name: str, make: Maker) -> tuple[dict[str, bytes], tuple[object, ...]]
         make(Path(folder))
         return content(Path(folder) / name), look(Path(folder) / name)
 
-
-def archive(model: str) -> Maker:
-    """Return the maker of a ``.keras`` file."""
-    return lambda folder: _copy(FIXTURES / model, folder / "m.keras")
-
-
-def checkpoint(prefix: str, shards: int = 1) -> Maker:
-    """Return the maker of a checkpoint, with all data in the first of some shards."""
-
-    def make(folder: Path) -> None:
-        from weightaudit.writing.table import renumbered_index
-
-        index = LocalFile(FIXTURES / f"{prefix}.index")
-        try:
-            (folder / "m.index").write_bytes(renumbered_index(index, shards))
-        finally:
-            index.close()
-        for number in range(shards):
-            (folder / f"m.data-{number:05d}-of-{shards:05d}").touch()
-        _copy(FIXTURES / f"{prefix}.data-00000-of-00001", folder / f"m.data-00000-of-{shards:05d}")
-
-    return make
-
-
-def old_saved_model(folder: Path) -> None:
-    """Make a SavedModel."""
-    shutil.copytree(FIXTURES / "exported", folder / "m", copy_function=_copy)
-
-
-def new_saved_model(folder: Path) -> None:
-    """Make one with the same graph, other variables, and a file more."""
-    old_saved_model(folder)
-    for kind in ("index", "data-00000-of-00001"):
-        _copy(FIXTURES / f"checkpoint/ckpt-1.{kind}", folder / f"m/variables/variables.{kind}")
-    (folder / "m/assets/words.txt").write_text("one\ntwo\n")
-
-
-def old_shards(folder: Path) -> None:
-    """Make Keras weights in two shards."""
-    for path in FIXTURES.glob("sharded*"):
-        _copy(path, folder / path.name)
-
-
-def new_shards(folder: Path) -> None:
-    """Make the same with every number's sign turned."""
-    old_shards(folder)
-    with open_checkpoint(folder / "sharded.weights.json") as model:
-        places = [(model.entry(info), info) for info in model if info.dtype == "float32"]
-        for entry, info in places:
-            assert isinstance(entry.storage, Extent)
-            path = folder / model.files[entry.storage.file].label
-            data = bytearray(path.read_bytes())
-            for place in range(info.size):
-                data[entry.storage.offset + 4 * place + 3] ^= 0x80
-            path.write_bytes(data)
-
-
-def _copy(source: str | Path, target: str | Path) -> None:
-    shutil.copyfile(source, target)
-
-
-FILE = Pair("m.keras", archive("healthy.keras"), archive("overflow.keras"))
-DIRECTORY = Pair("m", old_saved_model, new_saved_model)
-CHECKPOINT = Pair("m", checkpoint("checkpoint/ckpt-1"), checkpoint("exported/variables/variables"))
-OTHER_SHARDS = CHECKPOINT._replace(new=checkpoint("exported/variables/variables", 2))
-SHARDS = Pair("sharded.weights.json", old_shards, new_shards)
 
 SCENARIOS = {
     "publish a file": publishing(FILE.name, FILE.new),

@@ -9,18 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import names
-from tests.faults.scenarios import (
-    CHECKPOINT,
-    DIRECTORY,
-    FILE,
-    HERE,
-    SHARDS,
-    Pair,
-    files_of,
-    listing,
-    look,
-    staged,
-)
+from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, SHARDS, Pair
+from tests.faults.scenarios import HERE, files_of, listing, look, staged
 from weightaudit.errors import WriteError
 from weightaudit.storage.copying import clone_file, create
 from weightaudit.storage.publishing import publish, replace_directory, replace_file, save_bytes

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import DONE, FAILED, ForkServer, Trial
-from tests.faults.scenarios import ENDLESS, FILE, HERE, PAIRS, PAUSES, SCENARIOS, known, look
+from tests.faults.models import FILE
+from tests.faults.scenarios import ENDLESS, HERE, PAIRS, PAUSES, SCENARIOS, known, look
 from weightaudit.errors import ReadError
 
 TOGETHER = 6

@@ -80,13 +80,15 @@ def _members(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
 def _attributes(draw: st.DrawFn) -> list[tuple[str, Any]]:
     """Draw some attributes of groups: those that are told, and others."""
     text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-    names = st.sampled_from(["name", "model_config", "backend", "nb_layers", "layer_names0", "other"])
+    names = st.sampled_from(["name", "model_config", "backend", "nb_layers", "other"])
     raw = st.binary(max_size=5).filter(lambda value: b"\0" not in value)
     lists = st.lists(raw, min_size=1, max_size=4).map(lambda items: np.array(items, "S6"))
     numbers = st.lists(st.integers(-9, 9), max_size=3).map(lambda items: np.array(items, ">i4"))
     values = st.one_of(text, lists, numbers, st.integers(-3, 3), st.floats(0, 1), st.booleans())
     listed = st.lists(text, max_size=3).map(lambda items: np.array(items, h5py.string_dtype()))
-    return draw(st.lists(st.tuples(names, st.one_of(values, listed)), max_size=5))
+    # What has to be a list of text is refused where it is not.
+    layers = st.tuples(st.just("layer_names0"), st.one_of(text, lists, listed))
+    return draw(st.lists(st.one_of(layers, st.tuples(names, st.one_of(values, listed))), max_size=5))
 
 
 HOW = st.fixed_dictionaries(

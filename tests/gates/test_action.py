@@ -64,6 +64,12 @@ def test_one_audit_annotates_summarizes_and_writes_sarif(tmp_path: Path, runner:
     assert "<html" in Path(outputs["report"]).read_text()
 
 
+def test_the_category_is_in_the_file(tmp_path: Path, runner: dict[str, str]) -> None:
+    """The input reaches the SARIF file itself: an upload does not replace the categories that are there."""
+    _, outputs = run(tmp_path, runner, paths="healthy.keras", category="nightly")
+    assert '"id": "nightly/healthy.keras/"' in Path(outputs["sarif"]).read_text()
+
+
 def test_inputs_are_never_run(tmp_path: Path, runner: dict[str, str]) -> None:
     """Paths, policies and levels that look like options or commands are only ever values."""
     for inputs in (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from typing import TYPE_CHECKING, Any
 
 from weightaudit import audit
 from weightaudit.html.audit import audit_page
@@ -48,3 +50,10 @@ def audited(page: Path, *models: Path) -> Path:
     """Write the page of an audit, and return its path."""
     page.write_text(audit_page(measured(*models), view()), "utf-8")
     return page
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """Return what the scripts of a page are given."""
+    found: list[str] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
+    data: dict[str, Any] = json.loads(found[0])
+    return data

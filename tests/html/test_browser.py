@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import h5py
+import numpy as np
 import pytest
 
-from tests.html.pages import HOSTILE, view
+from tests.html.pages import HOSTILE, audited, measured, view
 from weightaudit import audit
 from weightaudit.html.audit import audit_page
 from weightaudit.portrait import Detail
+from weightaudit.report import Report
+from weightaudit.tensor import Evidence, Role
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -263,3 +268,39 @@ def test_a_tensor_tells_how_it_differs_from_the_reference(
     assert "Since the reference" in text
     assert "changed, by" in text
     assert browser.complaints == []
+
+
+def test_letters_of_pictures_can_be_read_on_a_phone(browser: Chromium, overflowing: Path) -> None:
+    """Pictures of a tensor are drawn for the window that there is: their letters do not shrink with it."""
+    browser.size(360, 800, mobile=True)
+    browser.open(overflowing)
+    browser.run("document.querySelectorAll('.data tr.row .open').forEach(one => one.click())")
+    heights: list[float] = browser.run(
+        "[...document.querySelectorAll('.panel .chart text')].map(one => one.getBoundingClientRect().height)"
+    )
+    assert len(heights) > 20
+    assert min(heights) > 10
+
+
+def test_what_has_no_finite_number_has_no_norm(browser: Chromium, pages: Path, tmp_path: Path) -> None:
+    """Of a tensor of NaN alone the details say how many there are, and no mean, range or norm."""
+    path = tmp_path / "nan.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/dense/vars/0"] = np.full((4, 4), np.nan, np.float32)
+    browser.open(audited(pages / "all_nan.html", path))
+    browser.run("document.querySelector('.data .open').click()")
+    titles: list[str] = browser.run("[...document.querySelectorAll('.facts dt')].map(one => one.textContent)")
+    assert "Not finite" in titles
+    assert not {"RMS", "Norm", "Range"} & set(titles)
+
+
+def test_a_role_that_is_not_known_is_said_once(browser: Chromium, pages: Path, fixtures_dir: Path) -> None:
+    """Unknown is unknown, and not known by anything."""
+    (model,) = measured(fixtures_dir / "nan.keras").models
+    bare = [replace(info, role=Role.UNKNOWN, evidence=Evidence.UNKNOWN) for info in model.tensors]
+    (pages / "bare.html").write_text(audit_page(Report([replace(model, tensors=bare)]), view()), "utf-8")
+    browser.open(pages / "bare.html")
+    browser.run("document.querySelectorAll('.data .open').forEach(one => one.click())")
+    text: str = browser.run("document.querySelector('.facts').textContent")
+    assert "unknown" in text
+    assert "known by unknown" not in text

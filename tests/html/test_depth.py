@@ -110,3 +110,11 @@ def test_findings_mark_their_column(tmp_path: Path) -> None:
     assert [label for label, path in picture.marks.items() if path] == ["error", "warning"]
     assert [label for label, path in picture.sick.items() if path] == ["error"]
     assert picture.width == 2
+
+
+def test_the_median_does_not_cover_its_bar(tmp_path: Path) -> None:
+    """A layer of one value, and one far below what is drawn, still have a bar behind the median's line."""
+    kernels = {"constant": np.full((64, 32), 0.3, np.float32), "tiny": _normal(1e-30)}
+    found = _columns(_model(tmp_path / "flat.weights.h5", kernels))
+    heights = [float(bar.split("v")[1].split("h")[0]) for bar in draw(found).bulk.split("M")[1:]]
+    assert min(heights) >= 6

@@ -92,11 +92,13 @@ def test_a_report_of_bare_verdicts_is_a_page_too(fixtures_dir: Path) -> None:
         (float("-inf"), "-inf"),
         (3.0, 3),
         (0.123456, 0.1235),
+        (32768.0, 32768),
+        (-12345.678, -12346),
         (1e30, 1e30),
     ],
 )
 def test_numbers_are_short(value: float, wanted: object) -> None:
-    """Four digits, integers without a point, and nothing that JSON lacks."""
+    """Four digits, or all before the point; integers without a point, and nothing that JSON lacks."""
     assert short(value) == wanted
 
 

@@ -19,6 +19,7 @@ from weightaudit.html.words import MINUS, NONE, codes, number, percent, shown
         (0.0, "0"),
         (0.012345, "0.0123"),
         (-1.5, f"{MINUS}1.5"),
+        (999.9, "1,000"),
         (1234.0, "1,234"),
         (65520.0, "65,520"),
         (3.1e-9, f"3.1e{MINUS}9"),

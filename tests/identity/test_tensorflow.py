@@ -7,6 +7,7 @@ import pytest
 from tests.identity.catalogs import by_name, result, tensorflow
 from weightaudit.catalog import Flaw, ObjectGraph, Slot, Variable
 from weightaudit.identity import is_second_moment
+from weightaudit.identity.optimizer import slot_name
 from weightaudit.tensor import Declared, Evidence, Role
 
 END = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -64,6 +65,39 @@ def test_a_variable_that_the_graph_lists_is_missed() -> None:
     graph = graph_of(("a/kernel", "a/kernel"), ("a/bias", "a/bias"))
     defects = result(tensorflow({f"a/kernel{END}": (2, 2)}, graph)).defects
     assert [(defect.flaw, defect.tensor) for defect in defects] == [(Flaw.MISSING_TENSOR, "a/bias")]
+
+
+def test_a_normalization_of_keras_2_is_known_by_what_its_object_holds() -> None:
+    """A checkpoint calls its variables mean, variance and count, as nothing else that holds all three."""
+    names = ("mean", "variance", "count")
+    children = {0: {"first": 1, "second": 5}, 1: {name: 2 + place for place, name in enumerate(names)}}
+    children[5] = {"mean": 6, "count": 7}
+    variables = [Variable(2 + place, f"first/{name}{END}", name) for place, name in enumerate(names)]
+    variables += [Variable(6, f"second/mean{END}", ""), Variable(7, f"second/count{END}", "")]
+    stored = {variable.key: (3,) * ("count" not in variable.key) for variable in variables}
+    infos = by_name(tensorflow(stored, ObjectGraph(8, children, variables)))
+    roles = {name: (infos[name].role, infos[name].layer_class) for name in names}
+    assert roles == {
+        "mean": (Role.MOVING_MEAN, "Normalization"),
+        "variance": (Role.MOVING_VARIANCE, "Normalization"),
+        "count": (Role.COUNTER, "Normalization"),
+    }
+    assert (infos["second/mean"].role, infos["second/count"].role) == (Role.UNKNOWN, Role.METRIC)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("Ftrl/linear/dense/kernel", "optimizer/dense/kernel/linear"),
+        ("Adagrad/accumulator/dense/kernel", "optimizer/dense/kernel/accumulator"),
+        ("Adadelta/accumulated_grad/dense/kernel", "optimizer/dense/kernel/accumulated_grad"),
+        ("m/linear/kernel", "optimizer/linear/kernel/m"),
+        ("Adam/v/dense/kernel", "optimizer/dense/kernel/v"),
+    ],
+)
+def test_an_optimizer_that_is_called_like_a_slot_is_no_slot(path: str, name: str) -> None:
+    """tf_keras writes the optimizer, the slot and the variable; TensorFlow 1 called slots by optimizers."""
+    assert slot_name(path, {}) == name
 
 
 @pytest.mark.parametrize(

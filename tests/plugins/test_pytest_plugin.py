@@ -76,6 +76,66 @@ def test_a_path_that_is_not_there_is_wrong_usage(project: Path) -> None:
     assert "nowhere.keras" in output
 
 
+SUPPRESSIONS = """
+fail-on = "warning"
+[[suppressions]]
+rule = "WA101"
+reason = "It is masked."
+[[suppressions]]
+rule = "{rule}"
+reason = "It stays in float32."
+"""
+
+
+def test_what_another_model_uses_is_not_unused(project: Path, fixtures_dir: Path) -> None:
+    """A suppression that only one of several models needs fails none of their tests, as in `check`."""
+    shutil.copy(fixtures_dir / "overflow.keras", project)
+    (project / "weightaudit.toml").write_text(SUPPRESSIONS.format(rule="WA210"))
+    code, output = run(project, "--weightaudit", ".")
+    assert (code, "4 passed" in output) == (0, True), output
+
+
+def test_what_no_model_uses_is_a_test_of_all(project: Path) -> None:
+    """A suppression that no model needs fails the test of the whole run, also where workers share tests."""
+    (project / "weightaudit.toml").write_text(SUPPRESSIONS.format(rule="WA210"))
+    for spread in ((), ("-n", "2")):
+        code, output = run(project, "--weightaudit", ".", *spread)
+        assert code == 1, output
+        assert "FAILED weightaudit::all models" in output
+        assert "1 failed, 2 passed" in output
+
+
+def test_what_a_search_leaves_out_is_skipped(project: Path, fixtures_dir: Path) -> None:
+    """An HDF5 file that is no model is left out beside models, as in `check`; alone it fails."""
+    (project / "nan.keras").unlink()
+    shutil.copy(fixtures_dir / "notamodel.h5", project)
+    code, output = run(project, "--weightaudit", ".")
+    assert (code, "2 passed, 1 skipped" in output) == (0, True), output
+    assert run(project, "--weightaudit", "notamodel.h5")[0] == 1
+
+
+def test_a_name_is_one_line(project: Path) -> None:
+    """A model whose name has a line end is a test with a name of one line."""
+    (project / "nan.keras").rename(project / "two\nlines.keras")
+    code, output = run(project, "--weightaudit", ".", "-vv")
+    assert code == 1
+    assert r"weightaudit::two\x0alines.keras FAILED" in output
+
+
+def test_a_broken_policy_is_one_sentence(project: Path) -> None:
+    """A policy that cannot be read is wrong usage of --weightaudit, and a line in a test that audits."""
+    (project / "broken.toml").write_text("select = [")
+    (project / "test_models.py").write_text("def test_good(audit): audit('healthy.keras').assert_ok()\n")
+    code, output = run(project, "--weightaudit", ".", "--weightaudit-policy", "broken.toml")
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "--weightaudit: broken.toml is not valid TOML" in output
+    code, output = run(project, "test_models.py", "--weightaudit-policy", "broken.toml")
+    assert code == 1
+    assert "PolicyError: broken.toml is not valid TOML" in output
+    assert "pytest_plugin.py" not in output
+    assert "files.py" not in output
+
+
 def test_a_session_without_models_loads_nothing(project: Path) -> None:
     """A project that asks for no audit does not wait for the import of numpy or of weightaudit's engine."""
     (project / "test_light.py").write_text(

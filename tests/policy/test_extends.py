@@ -8,6 +8,7 @@ import pytest
 
 from weightaudit.errors import PolicyError
 from weightaudit.policy import Policy, judging_digest, policy_digest, read_policy
+from weightaudit.presets import preset_names
 from weightaudit.registry import configure, load_registry
 from weightaudit.rule import Rule, Severity
 
@@ -78,10 +79,18 @@ def test_a_base_lies_beside_the_file_that_names_it(tmp_path: Path) -> None:
 
 def test_a_preset_can_be_extended_twice(tmp_path: Path) -> None:
     """A file that is met on two ways counts once, where it is met first."""
-    policy = policy_of(tmp_path, own='extends = ["float16-deploy", "strict"]')
+    policy = policy_of(tmp_path, own='extends = ["float16-deploy", "strict", "edge"]')
     sources = [one.source for one in policy.inherited]
-    assert sources == ["preset default", "preset float16-deploy", "preset strict"]
+    assert sources == [f"preset {name}" for name in ("float16-deploy", "strict", "int8-deploy", "edge")]
     assert policy.fail_on is Severity.WARNING
+
+
+@pytest.mark.parametrize("preset", [name for name in preset_names() if name not in {"default", "strict"}])
+def test_a_preset_does_not_loosen_the_gate(tmp_path: Path, preset: str) -> None:
+    """Behind a policy of the team, a preset leaves alone what it does not speak of: level and selection."""
+    base = 'fail-on = "warning"\nselect = ["WA1", "WA2", "WA4"]'
+    policy = policy_of(tmp_path, own=f'extends = ["base.toml", "{preset}"]', base=base)
+    assert (policy.fail_on, policy.select) == (Severity.WARNING, ("WA1", "WA2", "WA4"))
 
 
 @pytest.mark.parametrize(

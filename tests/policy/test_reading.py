@@ -108,6 +108,28 @@ def test_own_file_wins_over_the_project_beside_it(tmp_path: Path) -> None:
     assert find_policy(tmp_path).select == ("WA1",)
 
 
+def test_a_link_that_leads_nowhere_is_no_missing_policy(tmp_path: Path) -> None:
+    """A weightaudit.toml that links to nothing, or to itself, is refused; the policy above does not hold."""
+    write(tmp_path / "weightaudit.toml", 'select = ["WA1"]')
+    for name, target in (("lost", "absent.toml"), ("loop", "weightaudit.toml")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "weightaudit.toml").symlink_to(target)
+        with pytest.raises(PolicyError, match=r"weightaudit\.toml cannot be read: "):
+            find_policy(folder)
+
+
+@pytest.mark.parametrize("text", ['[tool]\nweightaudit = "strict"', '[[tool.weightaudit]]\nselect = ["WA1"]'])
+def test_a_project_that_names_us_otherwise_is_refused(tmp_path: Path, text: str) -> None:
+    """What stands under our name and is no table was meant as a policy, and is not passed over."""
+    path = write(tmp_path / "pyproject.toml", text)
+    expected = r"tool\.weightaudit must be a table, written \[tool\.weightaudit\] once\."
+    with pytest.raises(PolicyError, match=expected):
+        find_policy(tmp_path)
+    with pytest.raises(PolicyError, match=expected):
+        read_policy(path)
+
+
 def test_a_named_project_needs_the_table(tmp_path: Path) -> None:
     """--policy pyproject.toml without the table is a mistake, not an empty policy."""
     path = write(tmp_path / "pyproject.toml", "[tool.other]\n")
@@ -140,6 +162,8 @@ def test_a_named_project_needs_the_table(tmp_path: Path) -> None:
         ('[[overrides]]\nlayers = ["a"]', "overrides[0]: unknown key 'layers'"),
         ("select = [", "is not valid TOML"),
         ("a = " + "[" * 5000, "weightaudit.toml is n"),
+        ("fail-on" + ".a" * 3000 + " = 1", "fail-on must be error, warning, note or never, not {'a': {"),
+        (f"select = {'9' * 5000}", "has an integer of thousands of digits"),
     ],
 )
 def test_a_wrong_policy_is_refused_in_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
@@ -159,3 +183,10 @@ def test_a_policy_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A policy that was asked for by name must exist."""
     with pytest.raises(PolicyError, match=r"cannot be read: No such file or directory\."):
         read_policy(tmp_path / "absent.toml")
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    """A policy that an editor on Windows saved is read like any other."""
+    file = tmp_path / "weightaudit.toml"
+    file.write_bytes(b'\xef\xbb\xbffail-on = "warning"\n')
+    assert read_policy(file).fail_on is Severity.WARNING

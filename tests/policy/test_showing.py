@@ -64,7 +64,7 @@ def test_every_value_has_its_origin(tmp_path: Path) -> None:
     policy = replace(read_policy(tmp_path / "own.toml"), select=("WA",))
     text = shown(tmp_path, policy)
     assert origin(text, 'select = ["WA"]') == "command line"
-    assert origin(text, 'fail-on = "warning"') == "preset strict:7"
+    assert origin(text, 'fail-on = "warning"') == "preset strict:6"
     assert origin(text, 'ignore = ["WA211"]') == "own.toml:2"
     assert origin(text, "max = 3.0") == "own.toml:5"
     assert origin(text, "order = inf") == "base.toml:2"
@@ -87,6 +87,16 @@ def test_what_is_shown_is_a_policy_that_says_the_same(tmp_path: Path) -> None:
     assert again.overrides == first.overrides
     assert [one.project for one in again.repairs] == [one.project for one in first.repairs]
     assert (again.fail_on, again.select, again.ignore) == (first.fail_on, first.select, first.ignore)
+
+
+def test_the_command_line_can_say_what_the_file_says(tmp_path: Path) -> None:
+    """A value that the command line gives comes from there, though the file gives the same one."""
+    path = tmp_path / "own.toml"
+    path.write_text('fail-on = "note"\nselect = ["WA1"]\n')
+    in_force = read_policy(path)
+    text = show_policy(in_force, in_force, load_registry(), path, ["fail-on"])
+    assert origin(text, 'fail-on = "note"') == "command line"
+    assert origin(text, 'select = ["WA1"]') == "own.toml:2"
 
 
 def test_without_a_policy(tmp_path: Path) -> None:

@@ -55,12 +55,18 @@ def test_without_globs_every_finding_of_the_rule_is_meant() -> None:
         ("m.keras", "runs\\7\\m.keras", True),
         ("7/m.keras", "runs/7/m.keras", True),
         ("m.keras", "runs/am.keras", False),
-        ("runs/*", "runs/7/m.keras", True),
+        ("runs/*/*", "runs/7/m.keras", True),
+        ("runs/**", "a/runs/7/m.keras", True),
+        ("runs/**/m.keras", "runs/m.keras", True),
+        ("./runs//7/m.keras", "runs/7/m.keras", True),
+        ("runs/*", "runs/7/m.keras", False),
+        ("m*.keras", "mobile/7/other.keras", False),
+        ("", "m.keras", False),
         ("*.h5", "runs/m.keras", False),
     ],
 )
 def test_models_are_named_by_their_last_parts(glob: str, path: str, *, is_meant: bool) -> None:
-    """A model's glob holds wherever the model lies, but only for whole parts of its path."""
+    """A model's glob holds wherever the model lies, part by part: a star does not go on into folders."""
     counted = kept(path, [finding("a")], rule="WA402", reason="known", models=glob)
     assert (counted == []) is is_meant
 

@@ -61,6 +61,8 @@ def test_what_is_suppressed_does_not_shift_the_others() -> None:
 
 def test_no_two_entries_share_a_fingerprint(hostile: Report, view: View) -> None:
     """Fingerprints tell 30,000 findings apart, and names made to be confused."""
-    for report in (crowd(30_000), hostile):
+    finding = Finding("WA1", Severity.ERROR, "k", "bad")
+    alike = Report([ModelReport(path, findings=(finding,)) for path in ("a/b.h5", "a\\b.h5", *HOSTILE)])
+    for report in (crowd(30_000), hostile, alike):
         marks = [one.fingerprint for one in entries(report, view)]
         assert len(marks) == len(set(marks)) >= len(HOSTILE)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tests.render.conftest import crowd
 from weightaudit.render.github import render
 from weightaudit.render.view import View
-from weightaudit.report import Report
+from weightaudit.report import ModelReport, Report
 
 COMMAND = re.compile(r"::(error|warning|notice) (?:file=[^:,\n]+,line=1,)?title=[^:,\n]+::[^\n]+")
 
@@ -32,6 +32,13 @@ def test_findings_are_annotations_worst_first(report: Report, view: View) -> Non
         "::warning file=sick.keras,line=1,title=WA202::No scale fits.",
         "::notice file=sick.keras,line=1,title=WA401::head/kernel: 1 of 3 channels is dead.",
     ]
+
+
+def test_a_long_path_is_whole(view: View) -> None:
+    """An annotation at a file deep below has the path of that file, which is longer than names are shown."""
+    path = "/".join(["folder" * 10] * 8) + "/m.keras"
+    (annotation,), _ = split(render(Report([ModelReport(path, failure="It is empty.")]), view))
+    assert f"file={path}," in annotation
 
 
 def test_the_group_has_the_whole_report(report: Report, view: View) -> None:

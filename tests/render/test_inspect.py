@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WIDTHS = (24, 40, 60, 80, 120, 200)
+WIDTHS = (20, 24, 40, 60, 80, 120, 200)
 ROOM_FOR_FIGURES = 40
 """Columns in which a table shows more than names and scales."""
 
@@ -252,10 +253,24 @@ def test_a_tree_fits_the_terminal(seen: Inspection, width: int) -> None:
     assert all(cell_len(line) <= width for line in lines)
 
 
-def test_a_very_deep_tree_is_walked() -> None:
-    """Paths that are nested deeper than Python's stack do no harm."""
-    deep = "/".join(["a"] * 5000)
-    assert len([*tree([sight(np.ones(2, np.float32), f"{deep}/kernel")]).walk()]) == 5000
+def test_a_very_deep_tree_takes_little_room() -> None:
+    """Of a path that is nested absurdly deep, the rest is one layer, and its line begins in view."""
+    seen = Inspection("m", "c", [sight(np.ones(2, np.float32), f"{'a/' * 100_000}kernel")], 1)
+    paths = [path for path, _ in tree(seen.sights).walk()]
+    assert [len(path) for path in paths] == list(range(1, 33))
+    assert "/".join(paths[-1]) == seen.sights[0].info.layer
+    lines = drawn(lambda console: print_tree(seen, console), 40)
+    assert max(len(line) - len(line.lstrip()) for line in lines if " a" in line) == 20
+
+
+def test_a_layer_named_like_a_role_is_not_hidden() -> None:
+    """What belongs to training has a node of its own, also if a layer has its name."""
+    slot = sight(np.ones(3, np.float32), "optimizer/x/kernel/momentum", role=Role.OPTIMIZER_SLOT)
+    root = tree([sight(np.ones(2, np.float32), "(optimizer_slot)/kernel"), slot])
+    assert [(path, node.is_layer, node.sum.numbers) for path, node in root.walk()] == [
+        (("(optimizer_slot)",), True, 2),
+        (("(optimizer_slot)",), False, 3),
+    ]
 
 
 def test_orders_put_what_has_no_figure_last(seen: Inspection) -> None:
@@ -273,10 +288,21 @@ def test_facts_tell_what_is_strange(seen: Inspection) -> None:
     told = {one.title: one.text for one in facts(Study(seen.sights[0], Peers((0.5, 1.0, 2.0), 3), (), ()))}
     assert told["not finite"] == "1 NaN, the first at (3, 4)"
     assert told["zero"] == "1 of 6: 2"
-    assert told["channels"].startswith("6 outputs (axis 1), norms 0 to ")
     assert told["quantiles"].startswith("1% -0.")
     assert "is the smallest of 4 of kind Dense kernel (others 0.5 to 2)" in told["peers"]
     assert told["shape"] == "20x6 float32, 120 numbers, 480 bytes"
+
+
+def test_facts_claim_no_more_than_was_measured(seen: Inspection) -> None:
+    """Norms say that NaN is left out, places in packed weights are no indices, strings are no numbers."""
+    sick, label = seen.sights[0], seen.sights[-1]
+    packed = replace(sick, info=replace(sick.info, shape=(20, 3)))
+    told, of_packed, of_label = (
+        {one.title: one.text for one in facts(Study(one, None, (), ()))} for one in (sick, packed, label)
+    )
+    assert told["channels"].startswith("6 outputs (axis 1), norms without NaN and Inf 0 to ")
+    assert of_packed["not finite"] == "1 NaN, the first at place 22"
+    assert of_label["shape"] == "scalar string, 1 value, no numbers"
 
 
 def test_facts_tell_what_narrow_types_lose() -> None:

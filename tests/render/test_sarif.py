@@ -74,6 +74,12 @@ def test_every_model_is_a_run(report: Report, view: View) -> None:
     assert [result["level"] for result in runs[0]["results"]] == ["error", "warning", "note"]
 
 
+def test_the_category_tells_audits_apart(settled: Report, view: View) -> None:
+    """Audits of other models under the same policy do not replace each other's results of the policy."""
+    marks = [run["automationDetails"]["id"] for run in parsed(settled, replace(view, category="gpu jobs"))]
+    assert marks == ["gpu%20jobs/models/settled.keras/", "gpu%20jobs/weightaudit.toml/"]
+
+
 def test_a_result_names_model_and_tensor(report: Report, view: View) -> None:
     """The file is the artifact, the tensor the logical location, and the message names it for GitHub."""
     result = parsed(report, view)[0]["results"][0]

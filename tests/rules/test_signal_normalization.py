@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from weightaudit.policy import Policy
 from weightaudit.rule import Finding, Measured
 from weightaudit.statistics import AxisSum, Stats
 from weightaudit.tensor import TensorInfo
-from weightaudit.testing import measure
+from weightaudit.testing import findings_of, measure
 from weightaudit_rules._feeding import fed, sources_of
 from weightaudit_rules.normalization_mismatch import NormalizationMismatch
 
@@ -169,3 +170,24 @@ def test_a_layer_behind_very_many_others_is_not_followed() -> None:
     feeder = Node("dense", "Dense", "linear", keeps_scale=False, predecessors=("add",))
     assert sources_of(feeder, Topology(Watched()), {}) == ()
     assert looked == {"add"}
+
+
+@pytest.mark.parametrize(
+    ("center", "deviation", "is_found"), [(0.9, 0.01, False), (0.9, 0.5, True), (9, 0.01, True)]
+)
+def test_variances_that_were_hardly_measured_accuse_no_kernel(
+    center: float, deviation: float, *, is_found: bool
+) -> None:
+    """After a few steps variances are what is left of 1 in every channel, whatever the outputs were."""
+    example = NormalizationMismatch.examples[0]
+    variances = (center * np.random.default_rng(1).normal(1, deviation, 64) ** 2).astype(np.float32)
+    early = [
+        dataclasses.replace(one, values=variances.copy)
+        if one.title == "normalization_2/moving_variance"
+        else one
+        for one in example.beside
+    ]
+    small = dataclasses.replace(
+        example, values=lambda: example.values() * np.float32(0.05), beside=tuple(early)
+    )
+    assert bool(findings_of(RULE, small)) is is_found

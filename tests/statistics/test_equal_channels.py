@@ -111,7 +111,7 @@ def test_many_channels_are_told_apart_as_in_the_naive_way(
 
 @pytest.mark.parametrize("cut", [20_000, 60_007])
 def test_thousands_of_copies_are_counted_wherever_the_tensor_is_cut(cut: int) -> None:
-    """Every channel has a copy, and the first rows are zero: as many groups as pairs, on either side of a cut."""
+    """Every channel has a copy, and the first rows are zero: as many groups as pairs, on both sides."""
     values = np.repeat(np.random.default_rng(0).normal(size=(30, 2000)).astype(np.float32), 2, axis=1)
     values[:6] = 0
     assert merged(values, EqualChannels(), [cut], 4096) == Equals(2000, 1, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import inf, isnan
+from math import copysign, inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +116,14 @@ def test_extremes_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) 
         assert isnan(extremes.minimum)
         assert isnan(extremes.maximum)
         assert isnan(folded(values, Negative(), cuts, size).minimum)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_no_extreme_is_a_negative_zero(size: int) -> None:
+    """A zero of either sign is told as 0, with and without compiled kernels, and beside a NaN."""
+    for values in ([-0.0, -0.0], [-0.0, 1.0], [nan, -0.0], [-1.0, -0.0]):
+        found = folded(np.array(values, np.float32), Extremes(), [], size)
+        assert not [one for one in (found.minimum, found.maximum) if one == 0 and copysign(1, one) < 0]
 
 
 @settings(deadline=None)

@@ -265,3 +265,19 @@ def test_pairs_are_recognized() -> None:
     for values in (half, wide):
         info = tensor_info(values)
         assert ByteLayout().follow(info, measure(values, [OVERVIEW])[OVERVIEW]) is UNKNOWN
+
+
+@pytest.mark.parametrize(("center", "kind"), [(0.9991, "float16_pairs"), (0.99708, "bfloat16_pairs")])
+@pytest.mark.parametrize("split", [False, True])
+def test_numbers_that_lie_close_together_are_no_pairs(center: float, kind: str, *, split: bool) -> None:
+    """Lower halves that are alike because the numbers are, as of early variances, are no weights."""
+    steps = np.random.default_rng(3).integers(-60, 60, 400).astype(np.uint32)
+    words = np.float32(center).view(np.uint32) + steps
+    if split:
+        words[::2] -= np.uint32(1 << 18)
+    values = words.view(np.float32)
+    lower = words.astype(np.uint16)
+    read = lower.view(np.float16) if kind == "float16_pairs" else lower.view(ml_dtypes.bfloat16)
+    assert (np.abs(read.astype(np.float32)) > 2.0**-12).all()
+    assert (np.abs(read.astype(np.float32)) < 8).all()
+    assert measure(values, [ByteLayout()])[ByteLayout()] == Misread()

@@ -69,3 +69,11 @@ def test_an_overview_answers_as_the_elements_do(values: NDArray[np.float32]) -> 
     stats = measure(values, [OVERVIEW, LongestZeros()])
     answer = LongestZeros().follow(tensor_info(values), stats[OVERVIEW])
     assert answer is UNKNOWN or answer == stats[LongestZeros()]
+
+
+def test_zeros_at_borders_are_no_runs() -> None:
+    """In a half-pruned tensor of very many blocks, short runs at their borders do not hide a long one."""
+    values = np.random.default_rng(0).normal(size=320_000).astype(np.float32)
+    values[np.random.default_rng(1).random(values.size) < 0.5] = 0
+    values[200_000:200_300] = 0
+    assert merged(values, LongestZeros(), [100_000], 32) == naive(values)

@@ -13,22 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.scenarios import (
-    CHECKPOINT,
-    DIRECTORY,
-    FILE,
-    OTHER_SHARDS,
-    PAIRS,
-    SHARDS,
-    Pair,
-    checkpoint,
-    content,
-    files_of,
-    known,
-    listing,
-    look,
-    staged,
-)
+from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, OTHER_SHARDS, SHARDS, Pair
+from tests.faults.scenarios import PAIRS, checkpoint, content, files_of, known, listing, look, staged
 from weightaudit import open_checkpoint
 from weightaudit.errors import WriteError
 from weightaudit.formats import Kind

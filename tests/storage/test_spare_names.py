@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.scenarios import CHECKPOINT, SHARDS, Pair, files_of
+from tests.faults.models import CHECKPOINT, SHARDS, Pair
+from tests.faults.scenarios import files_of
 from weightaudit import open_checkpoint
 from weightaudit.storage.layouts import main_file, spare_names
 

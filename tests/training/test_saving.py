@@ -135,6 +135,19 @@ def test_the_policy_decides(lab: Lab) -> None:
     assert callback.last_report.exit_code is ExitCode.FINDINGS
 
 
+def test_the_policys_own_upkeep_refuses_no_model(lab: Lab) -> None:
+    """A suppression that expired, or that this epoch does not need, is no fault of the model."""
+    policy = lab.folder / "weightaudit.toml"
+    policy.write_text(
+        'fail-on = "note"\nselect = ["WA101", "WA9"]\n[[suppressions]]\nrule = "WA101"\nreason = "x"\n'
+        '[[suppressions]]\nrule = "WA101"\nreason = "x"\nexpires = 2020-01-31\n'
+    )
+    callback = lab.guard(policy=policy)
+    lab.fit(lab.model(), callback, epochs=1)
+    assert callback.last_good == lab.folder / "m.keras"
+    assert callback.last_report.policy_findings == ()
+
+
 @pytest.mark.parametrize(("fail_on", "good"), [("warning", None), ("error", "m.keras"), ("never", "m.keras")])
 def test_fail_on_goes_before_the_policy(lab: Lab, fail_on: str, good: str | None) -> None:
     """The level that keeps a checkpoint out can be said without a policy."""

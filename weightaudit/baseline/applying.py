@@ -73,8 +73,8 @@ def pruned(baseline: Baseline, report: Report, rules: RuleSet) -> Baseline:
     there = {one.model for one in baseline.entries if _is_there(one.model, report)}
     if baseline.entries and not there:
         raise UsageError(
-            f"None of the models that {baseline.source} lists is here, so it was left as it is; run this where "
-            "it was written, or write it anew with `weightaudit baseline write`."
+            f"None of the models that {baseline.source} lists is here, so it was left as it is; run this "
+            "where it was written, or write it anew with `weightaudit baseline write`."
         )
     stale = {_place_of(one) for one in _stale(Audited(report, rules), baseline)}
     kept = [one for one in baseline.entries if one.model in there and _place_of(one) not in stale]
@@ -109,22 +109,17 @@ def _stale(audited: Audited, baseline: Baseline) -> tuple[Entry, ...]:
         entry
         for entry in baseline.entries
         if _place_of(entry) not in found
-        and any(_shown(model.path) == _shown(entry.model) for model in audited.models_of(entry.rule))
+        and any(safe_text(model.path) == safe_text(entry.model) for model in audited.models_of(entry.rule))
     )
 
 
 def _place_of(entry: Entry) -> _Place:
-    return entry.fingerprint, entry.rule, _shown(entry.model), entry.tensor and safe_text(entry.tensor)
+    return entry.fingerprint, entry.rule, safe_text(entry.model), entry.tensor and safe_text(entry.tensor)
 
 
 def _place(mark: str, finding: Finding, model: ModelReport) -> _Place:
     tensor = finding.tensor and safe_text(finding.tensor)
-    return mark, finding.code, _shown(model.path), tensor
-
-
-def _shown(path: str) -> str:
-    """Return a path as baselines have it, whichever separator it has."""
-    return safe_text(path).replace("\\", "/")
+    return mark, finding.code, safe_text(model.path), tensor
 
 
 def _marked(model: ModelReport) -> Iterator[tuple[Finding, str]]:
@@ -139,7 +134,7 @@ def _marked(model: ModelReport) -> Iterator[tuple[Finding, str]]:
 
 def _is_there(model: str, report: Report) -> bool:
     """Say whether there is a model of that path, which for a TensorFlow checkpoint may be a prefix."""
-    audited = any(_shown(one.path) == _shown(model) for one in report.models)
+    audited = any(safe_text(one.path) == safe_text(model) for one in report.models)
     return audited or os.path.lexists(model) or os.path.lexists(f"{model}.index")
 
 

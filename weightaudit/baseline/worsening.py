@@ -95,7 +95,7 @@ def _side(value: float, values: Mapping[str, float]) -> int:
     """Say on which side of its bound a value lies: 1 above, -1 below, 0 for within, or without a bound."""
     bound = values.get("bound", values.get("others"))
     if bound is not None:
-        return (value > bound) - (value < bound)
+        return -1 if value < bound else int(value != bound)
     if value > values.get("maximum", value):
         return 1
     return -1 if value < values.get("minimum", value) else 0

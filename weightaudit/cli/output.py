@@ -72,9 +72,7 @@ def destination(output: str | None) -> Path | None:
     return Path(output)
 
 
-def check_output(
-    path: Path, targets: Sequence[Target], read: Sequence[str | os.PathLike[str]] = ()
-) -> None:
+def check_output(path: Path, targets: Sequence[Target], read: Sequence[str | os.PathLike[str]] = ()) -> None:
     """Refuse, before the work begins, a place where the report could not or must not be written.
 
     Args:
@@ -83,12 +81,16 @@ def check_output(
         read: What else the command reads, such as a policy or a reference.
 
     Raises:
-        UsageError: Its directory is missing, it is a directory, or it belongs to one of the models or to
-            what else is read.
+        UsageError: Its directory is missing, it is a directory, its name is too long, or it belongs to one
+            of the models or to what else is read.
     """
     from weightaudit.discover import discover
 
-    if path.is_dir():
+    try:
+        is_directory = path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise UsageError(f"--output {path} cannot be written: {error.strerror or error}.") from error
+    if is_directory:
         raise UsageError(f"--output {path} is a directory; name a file.")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path} cannot be written: there is no directory {path.parent}.")

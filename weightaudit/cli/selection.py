@@ -101,7 +101,7 @@ def adjusted(
     if ignore is not None:
         ignored = split(ignore, "--ignore")
         registry.expand(ignored, "--ignore")
-        changes["ignore"] = (*policy.ignore, *ignored)
+        changes["ignore"] = tuple(dict.fromkeys((*policy.ignore, *ignored)))
     if fail_on is not None:
         changes["fail_on"] = parse_fail_on(fail_on, "--fail-on")
     return replace(policy, **changes)

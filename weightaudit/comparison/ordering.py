@@ -30,7 +30,9 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
     A kind is a role and a shape; it is divided by class, variable, words in the names and depth
     wherever both models have as many of each part. What remains together is paired first with first
     where both have equally many, and their order is that of the model: as configured, or by the
-    numbers that Keras gives. Attributes with names of their own have no order, and stay alone.
+    numbers that Keras gives. Attributes with names of their own have no order, and stay alone; so do
+    layers of which others with the same name but for its number were paired by name: the numbers mean
+    the same there, so one layer was taken out and another put in.
 
     Args:
         pairing: What has been paired, and what is left.
@@ -42,11 +44,13 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
         for side in (pairing.first, pairing.second)
     )
     ranks = tuple(_Ranks(layers, infos) for layers, infos in zip(order, sides, strict=True))
+    named = {_stems(name_path(pair.first)) for pair in pairing.pairs if pair.match is Match.NAME}
     kinds: dict[Hashable, Sides] = defaultdict(lambda: ([], []))
     for number, infos in enumerate(sides):
         for info in infos:
             stem = _stems(name_path(info)) if trusted else ()
-            kinds[info.role, info.shape, stem][number].append(info)
+            if stem not in named:
+                kinds[info.role, info.shape, stem][number].append(info)
     for one, other in kinds.values():
         for parts in _divided((one, other), ranks):
             _pair(pairing, parts, ranks)

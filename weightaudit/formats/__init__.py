@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from weightaudit.errors import UnsupportedFormatError
+from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import LFS_POINTER, Files, LocalFile, is_lfs_pointer
 
@@ -19,6 +19,10 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGIC = b"PK\x03\x04"
 TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 """The last eight bytes of every table that TensorFlow writes: indexes, and V1 checkpoints."""
+
+
+_LONGEST_END = 22 + 0xFFFF
+"""Bytes of the end of a zip archive: the record that says where its directory is, and a comment."""
 
 
 class Kind(StrEnum):
@@ -40,7 +44,7 @@ def sniff(path: Path) -> Kind | None:
     hundred bytes.
 
     Raises:
-        ReadError: The path is there and cannot be opened.
+        ReadError: The path is there and cannot be opened, or is two kinds of model at once.
     """
     if path.is_dir():
         return _sniff_directory(path)
@@ -151,8 +155,13 @@ def _sniff_directory(path: Path) -> Kind | None:
 def _sniff_file(file: LocalFile) -> Kind | None:
     head = file.read(0, min(file.size, 512))
     if head.startswith(ZIP_MAGIC):
+        # Keras takes a file for an archive only if it is called so, and for HDF5 otherwise.
+        if not file.label.endswith(".keras") and _has_user_block(file):
+            raise _two_in_one(file)
         return Kind.KERAS_ARCHIVE
     if head.startswith(HDF5_MAGIC) or _has_user_block(file):
+        if _ends_as_zip(file):
+            raise _two_in_one(file)
         return Kind.HDF5
     if head.lstrip()[:1] == b"{" and b'"weight_map"' in file.read(0, min(file.size, 1 << 20)):
         return Kind.SHARD_INDEX
@@ -169,6 +178,21 @@ def _has_user_block(file: LocalFile) -> bool:
             return True
         place *= 2
     return False
+
+
+def _ends_as_zip(file: LocalFile) -> bool:
+    """Say whether a file ends with a zip directory, which other readers find whatever it begins with."""
+    tail = file.read(max(0, file.size - _LONGEST_END), min(file.size, _LONGEST_END))
+    place = tail.rfind(b"PK\x05\x06")
+    size = int.from_bytes(tail[place + 12 : place + 16], "little")
+    directory = file.size - len(tail) + place - size
+    return place >= 0 and 0 <= directory <= file.size - 4 and file.read(directory, 4) == b"PK\x01\x02"
+
+
+def _two_in_one(file: LocalFile) -> ReadError:
+    return ReadError(
+        f"{file.label} is an HDF5 file and a zip archive at once; readers disagree on which one counts."
+    )
 
 
 _STRANGERS = {

@@ -126,7 +126,9 @@ class Lister:
                     address = _address(child)
                     # By the second name Keras would find tensors that are not listed under it.
                     if address in seen:
-                        raise RefusedError(f"leads to a group a second time at {child_path}, as no saved model does")
+                        raise RefusedError(
+                            f"leads to one group twice, at {child_path} too, as no saved model does"
+                        )
                     seen.add(address)
                     if depth >= self.request["max_depth"]:
                         raise RefusedError(f"nests groups more than {depth} deep at {child_path}")
@@ -176,17 +178,26 @@ class Lister:
 
     def list_attribute(self, path: str, group: Any, name: str) -> list[str] | None:
         if h5py.h5a.exists(group, name.encode()):
-            return _strings(self.attribute(path, group, name))
+            return self.texts(path, group, name)
         joined: list[str] = []
         piece = 0
         while h5py.h5a.exists(group, f"{name}{piece}".encode()):
-            joined += _strings(self.attribute(path, group, f"{name}{piece}"))
+            joined += self.texts(path, group, f"{name}{piece}")
             piece += 1
         return joined if piece else None
+
+    def texts(self, path: str, group: Any, name: str) -> list[str]:
+        value = self.attribute(path, group, name)
+        items = cast("list[Any]", value) if isinstance(value, list) else [value]
+        if not all(isinstance(item, str) for item in items):
+            raise RefusedError(f"is damaged: its attribute {name} is not a list of text")
+        return items
 
     def attribute(self, path: str, owner: Any, name: str) -> Any:
         attribute = h5py.h5a.open(owner, name.encode())
         elements = attribute.get_space().get_simple_extent_npoints()
+        if elements == 0:
+            return []  # h5py writes a list without items as one of numbers
         nbytes = elements * attribute.get_type().get_size()
         if nbytes > self.request["size"]:
             raise RefusedError(f"is damaged: its attribute {name} at {path or '/'} is larger than the file")
@@ -311,12 +322,6 @@ def _address(item: Any) -> tuple[int, int]:
 
 def _text(raw: bytes | str) -> str:
     return raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [item for item in cast("tuple[Any, ...]", value) if isinstance(item, str)]
-    return [value] if isinstance(value, str) else []
 
 
 def _plain(value: np.ndarray[Any, Any]) -> Any:

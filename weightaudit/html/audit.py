@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.discover import grouped
 from weightaudit.html import drawing
 from weightaudit.html.depth import columns
-from weightaudit.html.grouping import groups, suppressed_by_reason
+from weightaudit.html.grouping import groups, skipped_by_reason, suppressed_by_reason
 from weightaudit.html.page import page
 from weightaudit.html.portraits import portraits
 from weightaudit.html.tables import Budget, model_data
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from weightaudit.html.drawing import Picture
     from weightaudit.html.grouping import Group
     from weightaudit.render.view import View
-    from weightaudit.report import ModelReport, Report, Suppressed
+    from weightaudit.report import ModelReport, Report, Skipped, Suppressed
 
 _FAILS = {
     None: "No finding fails this audit",
@@ -47,6 +48,7 @@ class Section:
         coverage: How much was measured, as a sentence.
         obstacle: Why nothing was, or nothing.
         groups: Findings by rule.
+        skipped: What was not read or judged, by reason.
         suppressed: Findings that do not count, by source and reason.
         columns: Layers along the depth.
         sentences: What there is to say of each column.
@@ -64,6 +66,7 @@ class Section:
     coverage: str
     obstacle: str | None
     groups: Sequence[Group]
+    skipped: Sequence[tuple[str, Sequence[Skipped]]]
     suppressed: Sequence[tuple[str, str, Sequence[Suppressed]]]
     columns: Sequence[Column]
     sentences: Sequence[str]
@@ -85,11 +88,11 @@ def audit_page(report: Report, view: View) -> str:
         section = _section(
             model, columns(model, seen), report, view, name=f"m{index}", missing=known["missing"]
         )
-        data.append(known | {"columns": _told(section), "names": view.names})
+        data.append(known | {"columns": _told(section)})
         sections.append(section)
     return page(
         "audit.html",
-        {"kind": "audit", "models": data},
+        {"kind": "audit", "models": data, "names": view.names},
         title=f"{VERDICTS[report.exit_code]}: {_title(report)}",
         report=report,
         state=VERDICTS[report.exit_code],
@@ -98,6 +101,7 @@ def audit_page(report: Report, view: View) -> str:
         counts=count(report.findings),
         totals=_totals(report),
         sections=sections,
+        left_out=grouped(report.left_out),
         drawing=drawing,
         strip=_strip,
         rules=len(view.active),
@@ -147,6 +151,7 @@ def _section(
         coverage(model),
         obstacle(model),
         groups(model, view),
+        skipped_by_reason(model),
         suppressed_by_reason(model),
         found,
         [_sentence(one) for one in found],

@@ -7,7 +7,7 @@ const ofAll = (row) => `${whole(row.elements)} of ${whole(row.of)}`;
 
 // A bar by logarithm, from 1e-8 to 1.
 function sized(value) {
-  const long = value > 0 ? Math.min(1, Math.max(0.02, (Math.log10(real(value)) + 8) / 8)) : 0;
+  const long = real(value) > 0 ? Math.min(1, Math.max(0.02, (Math.log10(real(value)) + 8) / 8)) : 0;
   const bar = svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
     svg("rect", { width: 100 * long, height: 10 }));
   return el("span", {}, bar, el("span", {}, number(value)));
@@ -116,8 +116,9 @@ function ranges(row) {
     return el("p", { class: "hint" }, "There is nothing to draw: no number was finite before, or is after.");
   }
   const [low, high] = [Math.min(...ends, 0), Math.max(...ends, 0)];
-  const x = (value) => 70 + ((value - low) / (high - low || 1)) * 640;
-  const chart = svg("svg", { class: "chart", viewBox: "0 0 720 92", role: "img", "aria-label": `Range of ${row.name} before and after` });
+  const width = room(720);
+  const x = (value) => 70 + ((value - low) / (high - low || 1)) * (width - 80);
+  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 92`, role: "img", "aria-label": `Range of ${row.name} before and after` });
   for (const [name, shade, [, least, largest], y] of [["before", "before", row.before, 16], ["after", "plus", row.after, 44]]) {
     const [from, to] = [x(real(least)), x(real(largest))];
     chart.append(svg("text", { x: 10, y: y + 12 }, name),

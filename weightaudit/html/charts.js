@@ -7,6 +7,9 @@ const FLOATS = [
   { name: "bfloat16", most: Math.log2(3.3961e38), normal: -126, least: -134 },
 ];
 
+// A picture that is stretched or shrunk takes its letters along: on a phone it is drawn narrower instead.
+const room = (most) => Math.min(most, Math.max(280, innerWidth - 90));
+
 function counts(picture) {
   const side = (text) => (text ? text.split(",").map(Number) : []);
   return { lowest: picture[0], plus: side(picture[1]), minus: side(picture[2]) };
@@ -35,10 +38,10 @@ function bars(values, lowest, x, y, height, most, isDown) {
   return path;
 }
 
-function ticks(low, high) {
+function ticks(low, high, width) {
   const first = Math.ceil(low * Math.log10(2));
   const last = Math.floor(high * Math.log10(2));
-  const step = Math.max(1, Math.round((last - first) / 8));
+  const step = Math.max(1, Math.round((last - first) / Math.min(8, width / 50)));
   const found = [];
   for (let power = Math.ceil(first / step) * step; power <= last; power += step) found.push(power);
   return found;
@@ -51,7 +54,7 @@ function histogram(picture, limits, label, behind) {
   const now = counts(picture);
   const all = behind ? [now, counts(behind)] : [now];
   const [low, high] = span(all);
-  const [width, middle, height] = [720, 128, 96];
+  const [width, middle, height] = [room(720), 128, 96];
   const x = (power) => 8 + ((power - low) / (high - low)) * (width - 16);
   const most = Math.max(1, ...all.flatMap((each) => [...each.plus, ...each.minus]));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 264`, role: "img", "aria-label": label });
@@ -73,28 +76,29 @@ function histogram(picture, limits, label, behind) {
     svg("text", { x: 14, y: 34 }, "above zero"),
     svg("text", { x: 14, y: 232 }, "below zero"),
   );
-  for (const power of ticks(low, high)) {
+  for (const power of ticks(low, high, width)) {
     chart.append(svg("text", { x: x(power / Math.log10(2)), y: 256, "text-anchor": "middle" }, decade(power)));
   }
-  marks(chart, x, low, high, limits);
+  marks(chart, x, low, high, limits, width);
   return chart;
 }
 
-function marks(chart, x, low, high, limits) {
+function marks(chart, x, low, high, limits, width) {
   for (const each of FLOATS) {
     for (const [power, says] of [[each.most, "ends"], [each.normal, "loses digits"], [each.least, "= 0"]]) {
       if (power <= low || power >= high) continue;
       const isLeft = x(power) < 120;
+      const isFirst = isLeft && power === each.least;
       chart.append(
         svg("line", { class: "limit", x1: x(power), x2: x(power), y1: 18, y2: 238 }),
-        svg("text", { class: isLeft ? "limit start" : "limit", x: x(power) + (isLeft ? -8 : 0), y: 14 }, `${each.name} ${says}`),
+        svg("text", { class: isLeft ? "limit start" : "limit", x: x(power) + (isFirst ? -8 : 0), y: 14 }, `${each.name} ${says}`),
       );
     }
   }
   limits.forEach(([value, name], place) => {
     const power = Math.log2(value);
     if (power <= low || power >= high) return;
-    const side = x(power) > 560 ? "end" : "start";
+    const side = x(power) > 0.75 * width ? "end" : "start";
     chart.append(
       svg("line", { class: "rule", x1: x(power), x2: x(power), y1: 24, y2: 238 }),
       svg("text", { class: "rule", x: x(power) + (side === "end" ? -4 : 4), y: 40 + 13 * (place % 4), "text-anchor": side },
@@ -105,7 +109,7 @@ function marks(chart, x, low, high, limits) {
 
 // Draws the norm of each output channel, or of each few of very many, in order.
 function channels([size, step, least, largest, extremes], label) {
-  const [width, height] = [720, 110];
+  const [width, height] = [room(720), 110];
   const tops = (largest.length ? largest : least).map(real);
   const most = Math.max(...tops.filter(Number.isFinite), Number.MIN_VALUE);
   const wide = (width - 16) / tops.length;
@@ -131,15 +135,16 @@ function peers(values, own, label) {
   const near = powers.filter((power) => Math.abs(power - middle) < 4);
   const low = Math.min(...near) - 0.15;
   const high = Math.max(...near, low + 1) + 0.15;
-  const x = (power) => 12 + ((Math.min(high, Math.max(low, power)) - low) / (high - low)) * 436;
-  const chart = svg("svg", { class: "chart", viewBox: "0 0 460 58", role: "img", "aria-label": label });
+  const width = room(460);
+  const x = (power) => 12 + ((Math.min(high, Math.max(low, power)) - low) / (high - low)) * (width - 24);
+  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 58`, role: "img", "aria-label": label });
   const dots = powers.map((power, place) => `M${x(power).toFixed(1)} ${13 + ((place * 7) % 9)}h0`);
   chart.append(svg("path", { class: "peer", d: dots.join("") }));
   for (let power = Math.ceil(low); power <= high; power += Math.max(1, Math.round((high - low) / 6))) {
     chart.append(svg("text", { x: x(power), y: 52, "text-anchor": "middle" }, decade(power)));
   }
   chart.append(
-    svg("line", { class: "axis-line", x1: 8, x2: 452, y1: 36, y2: 36 }),
+    svg("line", { class: "axis-line", x1: 8, x2: width - 8, y1: 36, y2: 36 }),
     svg("path", { class: "self", d: `M${x(mine)} 34l-6 -9v-16h12v16z` }),
   );
   return chart;

@@ -1,7 +1,7 @@
 """The model along its depth: what each layer, or each few of very many layers, looks like from afar.
 
 Histograms of a layer's weights are joined, and their quantiles taken, in powers of two: a quantile is exact
-up to the width of a bin, a quarter of a power of two.
+up to the width of a bin, a quarter of a power of two, and none lies beyond the largest weight.
 """
 
 from __future__ import annotations
@@ -164,5 +164,8 @@ def _quantiles(weights: Sequence[Portrait]) -> tuple[float, ...] | None:
     reached: NDArray[np.float64] = np.concatenate([np.zeros(1), np.cumsum(counts, dtype=np.float64)])
     bins: NDArray[np.float64] = np.arange(len(reached), dtype=np.float64)
     wanted: NDArray[np.float64] = np.array(QUANTILES, dtype=np.float64) * reached[-1]
-    places: list[float] = np.interp(wanted, reached, bins).tolist()
-    return tuple((low + place) / STEPS for place in places)
+    places: NDArray[np.float64] = (low + np.interp(wanted, reached, bins)) / STEPS
+    largest = log2(max(one.peak for one in weights if one.peak > 0))
+    places = np.minimum(places, largest)
+    places[-1] = largest
+    return tuple(places.tolist())

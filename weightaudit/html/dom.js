@@ -38,7 +38,7 @@ function number(value) {
   let text;
   if (value === 0) text = "0";
   else if (size >= 1e6 || size < 1e-4) text = value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
-  else if (size >= 1000) text = Math.round(value).toLocaleString("en-US");
+  else if (size >= 999.5) text = Math.round(value).toLocaleString("en-US");
   else text = String(Number(value.toPrecision(3)));
   return text.replace("-", "−").replace("e-", "e−");
 }

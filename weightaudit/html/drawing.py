@@ -28,6 +28,8 @@ _LEAST, _LARGEST = -27.0, 17.5
 """Powers of two that the lane of scale always shows, so that pictures of two models can be compared."""
 _ENDS = -34.0, 34.0
 """What is smaller or larger than these powers of two is drawn here: it would press all else together."""
+_SEEN = 6.0
+"""Pixels that the bar of nine in ten weights is high at least: the median is a line of two across it."""
 _CLOSE = 18.0
 """Pixels that labels of the lane of scale keep from each other."""
 
@@ -87,7 +89,7 @@ def draw(found: Sequence[Column]) -> Picture:
     return Picture(
         width=len(found),
         full="".join(_bar(x, each[4], each[0], 0.36) for x, each in bands),
-        bulk="".join(_bar(x, each[3], each[1], 0.14) for x, each in bands),
+        bulk="".join(_bar(x, *_apart(each[3], each[1]), 0.14) for x, each in bands),
         middle="".join(f"M{x + 0.14:g} {each[2]}h.72" for x, each in bands),
         dots="".join(_dot(x, y(value)) for x, one in enumerate(found) for value in one.others),
         zeros=_shares(((x, one.sparsity) for x, one in enumerate(found)), ZEROS),
@@ -111,6 +113,12 @@ def draw(found: Sequence[Column]) -> Picture:
 def _range(found: Sequence[Column]) -> tuple[float, float]:
     values = [value for one in found for value in (*(one.quantiles or ()), *one.others)]
     return max(_ENDS[0], min(_LEAST, *values, 0)), min(_ENDS[1], max(_LARGEST, *values, 0))
+
+
+def _apart(top: float, bottom: float) -> tuple[float, float]:
+    """Return the ends of a bar so far apart that the line of the median does not cover it."""
+    missing = max(0.0, _SEEN - (bottom - top)) / 2
+    return round(top - missing, 1), round(bottom + missing, 1)
 
 
 def _bar(x: int, top: float, bottom: float, margin: float) -> str:

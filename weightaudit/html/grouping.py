@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from weightaudit.render.view import View
-    from weightaudit.report import ModelReport, Suppressed
+    from weightaudit.report import ModelReport, Skipped, Suppressed
     from weightaudit.rule import Finding
     from weightaudit.tensor import TensorInfo
 
@@ -96,6 +96,14 @@ def _places(found: Iterable[Finding], tensors: Mapping[str, tuple[int, TensorInf
     for key, members in groupby(in_order, key=layer):
         first.setdefault(key, []).extend(members)
     return [Place(*key, members) for key, members in first.items()]
+
+
+def skipped_by_reason(model: ModelReport) -> list[tuple[str, list[Skipped]]]:
+    """Return what was not read or judged, by why: one missing shard may be the reason for a hundred."""
+    found: dict[str, list[Skipped]] = {}
+    for one in model.skipped:
+        found.setdefault(one.reason, []).append(one)
+    return list(found.items())
 
 
 def suppressed_by_reason(model: ModelReport) -> list[tuple[str, str, list[Suppressed]]]:

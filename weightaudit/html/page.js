@@ -2,7 +2,9 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RANKS = { error: 3, warning: 2, note: 1 };
+const EVIDENCE = { guess: ", a guess", unknown: "" };
 const TABLES = [];
+const EAGER = 8; // models whose tables are made at once
 
 function tensorOf(model, row, place) {
   const words = model.words;
@@ -20,7 +22,8 @@ function tensorOf(model, row, place) {
 
 const shapeText = (shape) => shape.join("×") || "scalar";
 const peak = (row) => (row.minimum === undefined || row.minimum === null ? null : Math.max(Math.abs(row.minimum), Math.abs(row.maximum)));
-const worst = (row) => Math.max(0, ...row.findings.map((one) => RANKS[one.severity]));
+// What was skipped comes behind errors and before warnings.
+const worst = (row) => Math.max(row.skipped === undefined ? 0 : 2.5, ...row.findings.map((one) => RANKS[one.severity]));
 const unique = (values) => [...new Set(values.filter(Boolean))].sort(COUNTING.compare);
 const pairs = (values) => values.map((value) => [value, value]);
 
@@ -30,6 +33,7 @@ function findingMarks(row) {
     const codes = unique(row.findings.filter((one) => one.severity === label).map((one) => one.code));
     if (codes.length) found.append(icon(label), ` ${codes.join(", ")} `, el("span", { class: "sr" }, label));
   }
+  if (row.skipped !== undefined) found.append(icon("incomplete"), " skipped");
   return found.childNodes.length ? found : null;
 }
 
@@ -62,15 +66,15 @@ function tensorTable(place, model, id) {
     noun: "tensor", caption: "Tensors of the model", rows, columns: tensorColumns(),
     search: (row) => `${row.name} ${row.layerClass} ${row.role} ${row.dtype}`,
     detail: (row) => tensorPanel(row, rows),
-    start: rows.some((row) => row.findings.length) ? { column: 1, down: false } : null,
+    start: rows.some(worst) ? { column: 1, down: false } : null,
     filters: [
       has(unique(rows.map((row) => row.role)), "Role", "role"),
       has(layers, "Layer", "layer"),
       {
-        title: "Rule", options: codes.map((code) => [code, model.names[code] ? `${code} ${model.names[code]}` : code]),
+        title: "Rule", options: codes.map((code) => [code, DATA.names[code] ? `${code} ${DATA.names[code]}` : code]),
         matches: (row, code) => row.findings.some((one) => one.code === code),
       },
-      { title: "with findings", keep: (row) => row.findings.length > 0 },
+      { title: rows.some((row) => row.skipped !== undefined) ? "with findings, or skipped" : "with findings", keep: worst },
     ],
   });
 }
@@ -79,14 +83,16 @@ function facts(row) {
   const list = el("dl", { class: "facts" });
   const say = (title, value) => value && list.append(el("dt", {}, title), el("dd", {}, value));
   say("Layer", [row.layer, row.layerClass && `(${row.layerClass})`].filter(Boolean).join(" "));
-  say("Role", `${row.role}${row.evidence === "guess" ? ", a guess" : row.evidence ? `, known by ${row.evidence}` : ""}`);
+  say("Role", `${row.role}${EVIDENCE[row.evidence] ?? `, known by ${row.evidence}`}`);
   say("Shape", `${shapeText(row.shape)}, ${row.dtype}`);
   if (row.skipped) say("Skipped", row.skipped);
   if (row.size === undefined) return list;
-  say("RMS", number(row.rms));
-  say("Mean ± deviation", `${number(row.mean)} ± ${number(row.std)}`);
-  say("Range", `${number(row.minimum)} to ${number(row.maximum)}`);
-  say("Norm", number(row.l2));
+  if (row.rms !== null) {
+    say("RMS", number(row.rms));
+    say("Mean ± deviation", `${number(row.mean)} ± ${number(row.std)}`);
+    say("Range", `${number(row.minimum)} to ${number(row.maximum)}`);
+    say("Norm", number(row.l2));
+  }
   if (row.gain !== null) say("Gain", `${number(row.gain)}, the root of ${whole(row.fanIn)} inputs times RMS`);
   say("Zeros", `${whole(row.zeros)} of ${whole(row.size)} (${percent(row.zeros / row.size)})`);
   if (row.nan || row.infinite) say("Not finite", el("span", { class: "bad" }, `${whole(row.nan)} NaN, ${whole(row.infinite)} infinite`));
@@ -206,22 +212,42 @@ function copying() {
   }
 }
 
-function goTo() {
-  const found = /^#(m\d+|d|r)-t(\d+)$/.exec(location.hash);
-  const table = found && TABLES.find((one) => one.id === found[1]);
-  if (table && table.what.rows[found[2]]) table.open(table.what.rows[found[2]]);
-}
-
-theme();
-copying();
-for (const place of document.querySelectorAll("[data-table]")) {
+// Makes the table of a model and wakes its picture; once, however often it is asked for.
+function begin(place) {
   const id = `m${place.dataset.table}`;
+  if (place.dataset.id) return;
   const model = DATA.models[place.dataset.table];
   const table = tensorTable(place, model, id);
   TABLES.push(table);
   const plot = document.querySelector(`[data-map="${place.dataset.table}"]`);
   if (plot) map(plot, model, table, document.getElementById(`${id}-readout`));
 }
+
+// Hundreds of tables at once would keep the page from opening: beyond a few, each is made when it comes near.
+function lazily(places) {
+  places.slice(0, EAGER).forEach(begin);
+  const watch = new IntersectionObserver((seen) => {
+    for (const one of seen) {
+      if (!one.isIntersecting) continue;
+      watch.unobserve(one.target);
+      begin(one.target.querySelector("[data-table]"));
+    }
+  }, { rootMargin: "1500px" });
+  for (const place of places.slice(EAGER)) watch.observe(place.closest(".model"));
+  addEventListener("beforeprint", () => places.forEach(begin));
+}
+
+function goTo() {
+  const found = /^#(m\d+|d|r)-t(\d+)$/.exec(location.hash);
+  const place = found && document.querySelector(`[data-table="${found[1].slice(1)}"]`);
+  if (place) begin(place);
+  const table = found && TABLES.find((one) => one.id === found[1]);
+  if (table && table.what.rows[found[2]]) table.open(table.what.rows[found[2]]);
+}
+
+theme();
+copying();
+lazily([...document.querySelectorAll("[data-table]")]);
 for (const place of document.querySelectorAll("[data-diff]")) TABLES.push(diffTable(place));
 for (const place of document.querySelectorAll("[data-repair]")) TABLES.push(repairTable(place));
 document.addEventListener("click", (event) => {

@@ -174,8 +174,11 @@ def _channels(norms: NDArray[np.float64]) -> list[Any]:
 
 
 def short(value: float) -> float | int | str | None:
-    """Return a number with four digits as JSON has it; infinities as text, and None for NaN."""
+    """Return a number as JSON has it, with the digits that pages show; infinities as text, and None for NaN.
+
+    That is four digits, and all that stand before the point up to a million.
+    """
     if not isfinite(value):
         return None if value != value else "inf" if value > 0 else "-inf"  # noqa: PLR0124 - NaN differs from itself
-    rounded = float(f"{value:.4g}")
+    rounded = float(round(value)) if 1e3 <= abs(value) < 1e6 else float(f"{value:.4g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded

@@ -29,7 +29,7 @@ def number(value: float | None) -> str:
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{mantissa}e{int(exponent)}"
-        if 1e3 <= abs(value) < 1e6:
+        if 999.5 <= abs(value) < 1e6:
             text = f"{round(value):,}"
     return text.replace("-", MINUS)
 

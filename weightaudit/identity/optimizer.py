@@ -65,8 +65,9 @@ def slot_name(path: str, variables: Mapping[str, str]) -> str:
     parts = components(path)
     if len(parts) > 2 and parts[0].startswith("training"):
         parts = parts[1:]
-    if len(parts) >= 3 and parts[0] in _SLOTS and parts[-1] not in _SLOTS:
-        # tf_keras names slots "m/dense/kernel" without the optimizer before it.
+    if len(parts) >= 3 and parts[0] in _SLOTS and parts[0].islower() and parts[-1] not in _SLOTS:
+        # tf_keras names slots "m/dense/kernel" without the optimizer before it, but also "Ftrl/linear/...":
+        # there Ftrl is the optimizer, and at the end of a TensorFlow 1 name its slot.
         return "/".join(["optimizer", *parts[1:], parts[0]])
     if len(parts) >= 3 and parts[1] in _SLOTS:
         return "/".join(["optimizer", *parts[2:], parts[1]])

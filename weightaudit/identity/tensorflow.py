@@ -70,11 +70,13 @@ class _Graph:
         names: Full name of each checkpoint key, as the framework wrote it.
         owners: Node and attribute that hold the variable of each key.
         slots: Key of the variable, and name of the slot, for the key of each optimizer slot.
+        normalizations: Nodes that hold what only a Normalization layer holds, with whatever else.
     """
 
     names: Mapping[str, str]
     owners: Mapping[str, Sequence[tuple[int, str]]]
     slots: Mapping[str, tuple[str, str]]
+    normalizations: AbstractSet[int] = frozenset()
 
 
 def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
@@ -191,7 +193,8 @@ def _read_graph(graph: ObjectGraph | None) -> _Graph:
         for slot in graph.slots
         if slot.node in keys and slot.variable in keys
     }
-    return _Graph(names, owners, slots)
+    held = {"mean", "variance", "count"}
+    return _Graph(names, owners, slots, {node for node, its in graph.children.items() if held <= its.keys()})
 
 
 def _read_metadata(document: Json) -> dict[int, tuple[str, Layer]]:
@@ -235,11 +238,15 @@ def _variable(
     scope = components(graph.names.get(entry.key, ""))
     full = "/".join(scope)
     parts = path.split("/")
-    special = _special(entry, path, parts, full)
-    if special is not None:
-        return special
     owners = [(node, name) for node, name in graph.owners.get(entry.key, ()) if not name.isdigit()]
     owned = [(layers[node], name) for node, name in owners if node in layers] if layers else []
+    special = _special(entry, path, parts, full)
+    if not owned and len(scope) < 2 and any(node in graph.normalizations for node, _ in owners):
+        known = Layer("", "Normalization", {})
+        name = full if full and entry.key not in ambiguous else path
+        return describe(entry, name, _variable_name(scope, owners[0][1]), known, Evidence.NAME)
+    if special is not None:
+        return special
     usable = bool(full) and entry.key not in ambiguous and (len(scope) > 1 or not owned)
     if owned:
         # SpectralNormalization holds the kernel of the layer inside it, too.

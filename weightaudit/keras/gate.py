@@ -6,7 +6,7 @@ Knows nothing of Keras: it is handed something that writes a model to a path.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,7 +156,10 @@ class Gate:
         except (OSError, RuntimeError) as error:  # h5py raises both where it cannot write
             raise WriteError(f"{place.name} cannot be written: {error}.") from error
         target = Target(staged, os.path.relpath(place), explicit=True)
-        return audit_targets([target], self._rules, fail_on=self._fail_on)
+        report = audit_targets([target], self._rules, fail_on=self._fail_on)
+        # What is wrong with the policy, such as a suppression that this epoch does not need, is told by
+        # `weightaudit check`, and no reason to refuse a model.
+        return replace(report, policy_findings=())
 
     def _keep(self, draft: Draft, staged: Path, place: Path, report: Report) -> Outcome:
         if self._archive is None:

@@ -14,7 +14,7 @@ from weightaudit.policy.model import (
     policy_digest,
 )
 from weightaudit.policy.parsing import parse_policy
-from weightaudit.policy.values import describe_type, did_you_mean, parse_fail_on, parse_role, shown
+from weightaudit.policy.values import brief, describe_type, did_you_mean, parse_fail_on, parse_role
 
 __all__ = [
     "FILE_NAME",
@@ -24,6 +24,7 @@ __all__ = [
     "RepairSettings",
     "RuleSettings",
     "Suppression",
+    "brief",
     "describe_type",
     "did_you_mean",
     "find_policy",
@@ -34,5 +35,4 @@ __all__ = [
     "parse_role",
     "policy_digest",
     "read_policy",
-    "shown",
 ]

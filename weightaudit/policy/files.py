@@ -174,13 +174,15 @@ def _load(path: Path, source: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise PolicyError(f"The policy {source} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise PolicyError(f"{source} is not UTF-8 text, which TOML has to be.") from error
-    except ValueError as error:  # Python also refuses integers of thousands of digits
+    except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{source} is not valid TOML: {error}.") from error
+    except ValueError as error:
+        raise PolicyError(f"{source} has an integer of thousands of digits; TOML has 64 bits.") from error
     except RecursionError as error:
         raise PolicyError(f"{source} is nested too deeply.") from error
 

@@ -76,7 +76,7 @@ def show_policy(
 
 def _file(layer: Layer) -> _File:
     root = ("tool", "weightaudit") if layer.path.name == "pyproject.toml" else ()
-    return _File(layer, lines_of(layer.path.read_text(encoding="utf-8"), root))
+    return _File(layer, lines_of(layer.path.read_text(encoding="utf-8-sig"), root))
 
 
 def _heading(files: Sequence[_File]) -> str:
@@ -177,7 +177,7 @@ def _last(files: Sequence[_File], *places: Place) -> str:
 
 
 def _line(key: str, value: Any, place: str) -> str:
-    line = f"{key} = {_toml(value)}"
+    line = f"{key} = {_toml(value)} "
     return f"{line:<{_REMARKS}}# {printable(place)}"
 
 

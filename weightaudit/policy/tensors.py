@@ -142,7 +142,7 @@ def _put(array: NDArray[np.float64], changes: object, where: str) -> None:
                 array[indices] = number
             else:
                 array.flat[indices[0]] = number
-        except IndexError:
+        except (IndexError, OverflowError):
             raise PolicyError(f"{place}.at is outside of the shape {list(array.shape)}.") from None
 
 

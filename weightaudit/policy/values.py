@@ -34,7 +34,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
 
 
-def shown(value: object) -> str:
+def brief(value: object) -> str:
     """Return a value as messages have it: short, however long it is and however deeply it is nested."""
     from reprlib import Repr
 
@@ -87,7 +87,7 @@ def choice(value: object, where: str, known: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in known:
         choices = ", ".join(known[:-1])
         hint = did_you_mean(value, known) if isinstance(value, str) else ""
-        raise PolicyError(f"{where} must be {choices} or {known[-1]}, not {shown(value)}{hint}.")
+        raise PolicyError(f"{where} must be {choices} or {known[-1]}, not {brief(value)}{hint}.")
     return value
 
 
@@ -101,7 +101,7 @@ def day(value: object, where: str) -> date:
         try:
             return date.fromisoformat(value)
         except ValueError:
-            raise PolicyError(f"{where} must be a date such as 2027-01-31, not {shown(value)}.") from None
+            raise PolicyError(f"{where} must be a date such as 2027-01-31, not {brief(value)}.") from None
     kind = "a date with a time" if isinstance(value, datetime) else describe_type(value)
     raise PolicyError(f"{where} must be a date such as 2027-01-31, not {kind}.")
 
@@ -139,7 +139,7 @@ def strings(values: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     items = cast("list[object]", value)
     wrong = next((item for item in items if not isinstance(item, str)), None)
     if wrong is not None:
-        raise PolicyError(f"{shown} must be a list of strings; {shown(wrong)} is {describe_type(wrong)}.")
+        raise PolicyError(f"{shown} must be a list of strings; {brief(wrong)} is {describe_type(wrong)}.")
     return tuple(str(item) for item in items)
 
 

@@ -48,7 +48,8 @@ def _annotation(entry: Entry) -> str:
     place = "" if entry.tensor is None else f"{printable(entry.tensor)}: "
     message = place + printable(entry.message, MESSAGE_LIMIT)
     title = "not audited" if entry.code == NOT_AUDITED else f"{entry.code} {entry.rule}".rstrip()
-    path = printable(entry.path.removeprefix("./"))
+    # A path that is cut would be that of no file.
+    path = printable(entry.path.removeprefix("./"), MESSAGE_LIMIT)
     facts = f"file={_value(path)},line=1,title={_value(printable(title))}"
     return f"::{COMMANDS[entry.severity]} {facts}::{_data(message)}"
 

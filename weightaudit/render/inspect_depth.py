@@ -85,7 +85,7 @@ def identity_facts(info: TensorInfo) -> Iterator[Fact]:
     trained = {True: ", trainable", False: ", not trainable", None: ""}[info.trainable]
     held = f"{plural_of(info.size, 'number')}, {size(info.nbytes)}"
     if not info.is_numeric:
-        held = f"{plural_of(info.size, 'value')}, which are no numbers"
+        held = f"{plural_of(info.size, 'value')}, no numbers"
     yield Fact("shape", f"{shape_text(info)} {printable(info.dtype)}, {held}{trained}")
     if info.fan_in is not None or info.fan_out is not None:
         yield Fact("fans", f"{_count(info.fan_in)} in, {_count(info.fan_out)} out")

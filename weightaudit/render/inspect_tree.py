@@ -49,7 +49,9 @@ def print_tree(seen: Inspection, console: Console) -> None:
     if lines:
         # Half of the room stays for the names of layers that are nested very deep.
         indents = (min(2 * (len(path) - 1), console.width // 2) for path, _ in lines)
-        names = [" " * indent + printable(node.name) for indent, (_, node) in zip(indents, lines, strict=True)]
+        names = [
+            " " * indent + printable(node.name) for indent, (_, node) in zip(indents, lines, strict=True)
+        ]
         rows = [_cells(node, root.sum.numbers, plain=console.options.ascii_only) for _, node in lines]
         console.print(Segments(_rows(names, rows, console.width)), end="", soft_wrap=True)
     print_remarks(seen, console)

@@ -120,10 +120,12 @@ class EqualChannelsFold:
         whole = values.size - values.size % self._row
         body = values[:whole].reshape(-1, self._row)
         self._rest = values[whole:].copy()
-        for number in range(min(SINGLE_ROWS, len(body))):
+        # Channels that were not told apart by single rows are hardly told apart by a few more.
+        single = 0 if self._rows else min(SINGLE_ROWS, len(body))
+        for number in range(single):
             self._split(body[number : number + 1])
-        if len(body) > SINGLE_ROWS:
-            self._split(body[SINGLE_ROWS:])
+        if len(body) > single:
+            self._split(body[single:])
         self._rows += len(body)
         if self._rows >= ENOUGH:
             self._groups = [group for group in self._groups if len(group.values) >= DISTINCT]
@@ -186,22 +188,28 @@ def _by_value(group: _Group, body: Real) -> Iterator[_Group]:
 
 def _by_column(group: _Group, body: Real) -> Iterator[_Group]:
     """Split a group by several rows, in a time that grows with its channels, not with their pairs."""
+    held = body if len(group.channels) == body.shape[1] else body[:, group.channels]
+    if (held == held[:, :1]).all():  # as in what is dead as a whole
+        yield _Group(group.channels, _with_all(group.values, held[:, 0]))
+        return
     # Adding zero makes -0 a 0, which it is equal to.
-    columns = np.ascontiguousarray(body[:, group.channels].T) + body.dtype.type(0)
+    columns = np.ascontiguousarray(held.T) + body.dtype.type(0)
     parts: dict[bytes, list[int]] = defaultdict(list)
     for place, column in enumerate(columns):
         parts[column.tobytes()].append(place)
     for places in parts.values():
         if len(places) > 1:
-            values = group.values
-            if len(values) < DISTINCT:
-                values = _with(values, np.unique(columns[places[0]])[:DISTINCT].tolist())
-            yield _Group(group.channels[places], values)
+            yield _Group(group.channels[places], _with_all(group.values, columns[places[0]]))
 
 
 def _with(values: frozenset[float], others: Iterable[float]) -> frozenset[float]:
     """Return the union of two sets of numbers; more than `DISTINCT` of them are not kept."""
     return values if len(values) >= DISTINCT else frozenset(sorted(values.union(others))[:DISTINCT])
+
+
+def _with_all(values: frozenset[float], column: Real) -> frozenset[float]:
+    """Return the same of numbers and a channel; one that shows no more is not looked at."""
+    return values if len(values) >= DISTINCT else _with(values, np.unique(column)[:DISTINCT].tolist())
 
 
 def _both(groups: Sequence[_Group], others: Sequence[_Group]) -> Iterator[_Group]:

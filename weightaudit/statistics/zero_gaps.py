@@ -91,6 +91,9 @@ class LongestZerosFold:
     def _take(self, begin: int, end: int) -> None:
         if self._runs and self._runs[-1][1] == begin:
             begin = self._runs.pop()[0]
+        elif len(self._runs) > 1 and self._runs[-1][1] - self._runs[-1][0] < LEAST:
+            # Nothing joins a short run any more. The first one may still go on before the stretch.
+            self._runs.pop()
         self._runs.append((begin, end))
 
     def merge(self, other: Self) -> None:

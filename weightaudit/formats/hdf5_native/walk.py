@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.formats.hdf5_native.attributes import Attribute, Value, parse_attribute, read_value
+from weightaudit.formats.hdf5_native.attributes import Attribute, parse_attribute, read_value
 from weightaudit.formats.hdf5_native.datasets import storage
 from weightaudit.formats.hdf5_native.datatypes import parse_datatype
 from weightaudit.formats.hdf5_native.groups import read_links
@@ -76,7 +76,7 @@ class _Walk:
                 child = prefix + name.decode("utf-8", "surrogateescape")
                 if address in self._seen:
                     # By the second name Keras would find tensors that are not listed under it.
-                    raise LimitError(f"leads to a group a second time at {child}, as no saved model does")
+                    raise LimitError(f"leads to one group twice, at {child} too, as no saved model does")
                 header = read_header(self._reader, address)
                 if LINKS in header.messages:
                     self._enter(child, address, header, depth + 1)
@@ -114,7 +114,7 @@ class _Walk:
         }
         for name in _WANTED_LISTS:
             if name in attributes:
-                values[name] = _strings(read_value(attributes[name], self._heaps))
+                values[name] = self._texts(attributes, name)
             elif f"{name}0" in attributes:
                 values[name] = self._pieces(attributes, name)
         if values:
@@ -125,9 +125,22 @@ class _Walk:
         joined: list[str] = []
         piece = 0
         while f"{name}{piece}" in attributes:
-            joined += _strings(read_value(attributes[f"{name}{piece}"], self._heaps))
+            joined += self._texts(attributes, f"{name}{piece}")
             piece += 1
         return joined
+
+    def _texts(self, attributes: dict[str, Attribute], name: str) -> list[str]:
+        """Return an attribute that has to be text, or a list of it."""
+        attribute = attributes[name]
+        # h5py writes a list without items as one of numbers.
+        if attribute.space.elements == 0:
+            return []
+        value = read_value(attribute, self._heaps)
+        items = value if isinstance(value, list) else [value]
+        texts = [item for item in items if isinstance(item, str)]
+        if len(texts) != len(items):
+            raise DamagedError(f"its attribute {name} is not a list of text")
+        return texts
 
     def _add_dataset(self, path: str, address: int, header: Header) -> None:
         messages = header.messages
@@ -170,8 +183,3 @@ def _by_name(header: Header) -> dict[str, Attribute]:
     if len(attributes) != len(header.attributes):
         raise DamagedError("an object has two attributes of one name")
     return attributes
-
-
-def _strings(value: Value) -> list[str]:
-    """Return what of an attribute is text, as a list."""
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
