@@ -181,6 +181,23 @@ def test_3_what_cannot_be_read(run: CommandLine, folder: Path) -> None:
     assert f"{name}: not read: ckpt-1.data-00000-of-00001 is missing.\n" in deeper.out
 
 
+def test_damage_is_told(run: CommandLine, folder: Path) -> None:
+    """What does not match its checksum is shown with a word about it, and so is what a checkpoint lacks."""
+    path = folder / "healthy.keras"
+    raw = bytearray(path.read_bytes())
+    raw[raw.find(b"\x89HDF") + 2048] ^= 1
+    path.write_bytes(raw)
+    shown = run("inspect", path.name).out
+    assert "damaged: healthy.keras: model.weights.h5 does not match its CRC32" in shown
+    (data,) = (folder / "checkpoint").glob("*.data-*")
+    data.unlink()
+    damaged = [line for line in run("inspect", "checkpoint").out.splitlines() if line.startswith("damaged")]
+    assert len(damaged) == 1
+    assert damaged[0].startswith(
+        "damaged: ckpt-1.data-00000-of-00001 is missing: 15 tensors of the checkpoint"
+    )
+
+
 def test_versions_are_models(run: CommandLine) -> None:
     """A version is named by its address."""
     run("commit", "nan.keras", "-m", "kept")

@@ -12,7 +12,8 @@ import tempfile
 from functools import cache, partial
 from pathlib import Path
 
-from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, Maker, Pair
+from tests.faults.models import CHECKPOINT, CONTAINERS, DIRECTORY, FILE, Maker, Pair
+from tests.faults.reports import caching, noting, reporting
 from tests.faults.scenarios import HERE, Arm, Done, Scenario, command, content, known, look
 from weightaudit import open_checkpoint, repair_model
 from weightaudit.errors import WeightauditError
@@ -34,8 +35,7 @@ def repairing_in_place(model: Pair) -> Scenario:
 
     Where that is done already, but not cleared up, the mended version is put there once more.
     """
-    new = partial(_mended, model)
-    state = partial(_state_of_model, model._replace(new=new))
+    state = partial(_state_of_model, mended(model))
     options = ("--store", f"../{STORE}")
 
     def build(world: Path) -> None:
@@ -105,6 +105,11 @@ def _commit(model: Pair, make: Maker, store: Path) -> None:
             commit(create_store(store), opened, message="", author="")
 
 
+def mended(model: Pair) -> Pair:
+    """Return a pair whose new model is what the repair of the old one gives."""
+    return model._replace(new=partial(_mended, model))
+
+
 def _mended(model: Pair, folder: Path) -> None:
     """Make what the repair of a model gives."""
     model.old(folder)
@@ -159,14 +164,61 @@ def _damage(store: Store) -> str:
     return "; ".join(found)
 
 
+def copying(model: Pair) -> Scenario:
+    """Return the scenario of a mended model that is written beside the old one."""
+    place = Path(HERE, "out", model.name)
+
+    def build(world: Path) -> None:
+        (world / place.parent).mkdir(parents=True)
+        model.old(world / HERE)
+
+    def state(world: Path) -> str:
+        path = world / place
+        if not path.exists() and not path.with_name(f"{path.name}.index").exists():
+            return "old"
+        return "new" if _look(path) == _known_mended(mended(model))[1] else "neither"
+
+    act = command("repair", model.name, "--output", f"out/{model.name}", *MEND)
+    return Scenario(build, act, state, repeatable=False)
+
+
+def _look(path: Path) -> tuple[object, ...]:
+    try:
+        return look(path)
+    except WeightauditError as error:
+        return (str(error),)
+
+
 COMMANDS = {
     "repair a file in place": repairing_in_place(FILE),
     "repair a directory in place": repairing_in_place(DIRECTORY),
     "repair a checkpoint in place": repairing_in_place(CHECKPOINT),
     "repair into a store": repairing(CHECKPOINT),
+    "repair to a copy": copying(CHECKPOINT),
     "commit": committing(DIRECTORY),
     "restore a directory": restoring(DIRECTORY),
     "restore a checkpoint": restoring(CHECKPOINT),
     "prune": pruning(CHECKPOINT),
+    "check to a page": reporting(),
+    "write a baseline": noting(),
+    "keep in the cache": caching(),
 }
-"""All commands that write, by name."""
+"""Commands that write, by name: those that the test suite runs."""
+
+_VERBS = {
+    "repair in place": repairing_in_place,
+    "repair": repairing,
+    "repair to a copy": copying,
+    "commit": committing,
+    "restore": restoring,
+    "prune": pruning,
+}
+
+MATRIX = {
+    f"{verb}: {container}": make(model)
+    for verb, make in _VERBS.items()
+    for container, model in CONTAINERS.items()
+}
+"""Each of them with each container, for `python -m tests.faults`."""
+
+EVERY = COMMANDS | MATRIX

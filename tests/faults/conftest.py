@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import CHECKOUT, ForkServer
+from tests.faults.harness import ForkServer
+from tests.faults.models import CHECKOUT
 
 _INSIDE = "WEIGHTAUDIT_TEST_HAS_OWN_MOUNTS"
 

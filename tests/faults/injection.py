@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 from weightaudit.storage import renaming
 
-WRITES = frozenset({"write", "pwrite", "copy_file_range", "ioctl"})
+_COUNTING = frozenset({"write", "pwrite", "copy_file_range"})
+WRITES = _COUNTING | {"ioctl"}
 RENAMES = frozenset({"rename", "replace", "rename_flagged", "link"})
 NAMES = RENAMES | {"create", "mkdir", "rmdir", "unlink", "remove"}
 """Calls that change what names there are."""
@@ -37,22 +38,34 @@ _SHUTDOWN, _WITHOUT_LOG = 0x8004587D, 2
 """FS_IOC_SHUTDOWN, and its mode that loses what is not on the disk: what a power cut does."""
 
 
+FaultKind = Literal[
+    "none", "kill", "error", "terminate", "interrupt", "cut", "vanish", "forbid", "lie", "short"
+]
+
+AWAY = ".away"
+"""What is added to the name of a directory that vanishes."""
+
+_SIGNALS = {"terminate": signal.SIGTERM, "interrupt": signal.SIGINT}
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What goes wrong, and when.
 
     Attributes:
-        kind: ``kill`` this process, let the call fail with an ``error``, send this process the signal
-            to end, or ``cut`` the power of the disk.
+        kind: ``kill`` this process; let the call fail with an ``error``; send this process the signal
+            to ``terminate`` or to ``interrupt`` it; ``cut`` the power of the disk; let a directory
+            ``vanish``, which goes by another name then; ``forbid`` to write to one; let the write
+            ``lie``, and do nothing; or let every write be ``short``, and do half.
         at: Number of the call, from 0; it has not happened yet, but a write has happened by half.
         error: Number of the error.
-        disk: A path on the disk whose power is cut.
+        place: A path on the disk whose power is cut, or the directory.
     """
 
-    kind: Literal["none", "kill", "error", "terminate", "cut"] = "none"
+    kind: FaultKind = "none"
     at: int = -1
     error: int = 0
-    disk: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,9 @@ class Injector:
             self._inside = True
             try:
                 self.calls.append(_described(name, arguments))
+                is_lying = self._fault.kind == "lie" and len(self.calls) - 1 == self._fault.at
+                if (is_lying or self._fault.kind == "short") and name in _COUNTING:
+                    return _size(name, arguments) if is_lying else _half(name, function, arguments)
                 if len(self.calls) - 1 == self._fault.at:
                     self._fail(name, function, arguments)
             finally:
@@ -124,14 +140,18 @@ class Injector:
             if name == "close":
                 function(*arguments)  # a descriptor is closed even where closing it fails
             raise OSError(self._fault.error, os.strerror(self._fault.error), str(arguments[:1]))
-        if kind == "terminate":
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        with suppress(OSError):
-            _half(name, function, arguments)
-        if kind == "cut":
-            cut_power(self._fault.disk)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if kind in _SIGNALS:
+            os.kill(os.getpid(), _SIGNALS[kind])
+        elif kind == "vanish":
+            Path(self._fault.place).rename(self._fault.place + AWAY)
+        elif kind == "forbid":
+            Path(self._fault.place).chmod(0o500)
+        elif kind in {"kill", "cut"}:
+            with suppress(OSError):
+                _half(name, function, arguments)
+            if kind == "cut":
+                cut_power(self._fault.place)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def cut_power(disk: str) -> None:
@@ -141,14 +161,21 @@ def cut_power(disk: str) -> None:
     os.close(fd)
 
 
-def _half(name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Write half of what was to be written."""
+def _size(name: str, arguments: tuple[Any, ...]) -> int:
+    """Return how many bytes are to be written."""
+    return arguments[2] if name == "copy_file_range" else len(arguments[1])
+
+
+def _half(name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+    """Write half of what was to be written, at least one byte, and return how much that was."""
+    half = (_size(name, arguments) + 1) // 2 if name in _COUNTING else 0
     if name in {"write", "pwrite"}:
         fd, data, *place = arguments
-        function(fd, bytes(data)[: len(data) // 2], *place)
-    elif name == "copy_file_range":
-        source, target, count, *places = arguments
-        function(source, target, count // 2, *places)
+        return int(function(fd, bytes(data)[:half], *place))
+    if name == "copy_file_range":
+        source, target, _, *places = arguments
+        return int(function(source, target, half, *places))
+    return 0
 
 
 def _described(name: str, arguments: tuple[Any, ...]) -> Call:

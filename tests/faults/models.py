@@ -12,7 +12,8 @@ from weightaudit import open_checkpoint
 from weightaudit.catalog import Extent
 from weightaudit.source import LocalFile
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "models"
+CHECKOUT = Path(__file__).resolve().parents[2]
+FIXTURES = CHECKOUT / "fixtures" / "models"
 
 Maker = Callable[[Path], None]
 """Makes a model in a directory, under the name that it has in its scenario."""

@@ -10,16 +10,18 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import traceback
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.commands import COMMANDS
+from tests.faults.commands import EVERY
 from tests.faults.injection import Fault, Injector
-from tests.faults.scenarios import ENDLESS, SCENARIOS
+from tests.faults.scenarios import ENDLESS, SCENARIOS, Scenario
 from weightaudit.errors import WeightauditError
 from weightaudit.storage.termination import Terminated, terminable
 
@@ -53,14 +55,19 @@ def _answer(document: dict[str, Any]) -> None:
 
 def _run(request: dict[str, Any], writer: int) -> None:
     """Run a scenario, tell what came of it, and end."""
-    scenario = (SCENARIOS | ENDLESS | COMMANDS)[request["scenario"]]
+    scenario = (SCENARIOS | ENDLESS | EVERY)[request["scenario"]]
     injector = Injector(Fault(**request["fault"]))
+    if request["confines"]["user"] and request["scenario"] in EVERY:
+        _import_all(scenario, Path(request["world"]))
     _confine(**request["confines"])
     try:
-        with terminable():
+        # A command does that itself.
+        with terminable() if request["scenario"] not in EVERY else nullcontext():
             code, message = scenario.act(Path(request["world"]), injector.arm)
     except WeightauditError as error:
         code, message = error.exit_code, str(error)
+    except KeyboardInterrupt:
+        code, message = 130, ""
     except Terminated as end:
         code, message = end.exit_code, ""
     except BaseException:  # noqa: BLE001 - whatever it was, it should not have come out
@@ -70,6 +77,14 @@ def _run(request: dict[str, Any], writer: int) -> None:
     with os.fdopen(writer, "wb", closefd=False) as stream:
         stream.write(json.dumps({"code": code, "message": message, "calls": calls}).encode())
     os._exit(0)
+
+
+def _import_all(scenario: Scenario, world: Path) -> None:
+    """Run a scenario in another world, since who it is confined to be may not read Python's own files."""
+    other = world.with_name("import")
+    shutil.copytree(world, other)
+    scenario.act(other, lambda: None)
+    shutil.rmtree(other)
 
 
 def _confine(user: int, largest_file: int, *, stopped: bool) -> None:

@@ -73,7 +73,7 @@ def test_the_power_goes_off(has_own_mounts: Callable[[], bool], tmp_path: Path, 
             for step in (*steps, None):
                 trial.renew()
                 os.sync()
-                fault = Fault() if step is None else Fault("cut", step, disk=str(disk.path))
+                fault = Fault() if step is None else Fault("cut", step, place=str(disk.path))
                 outcome = server.run(scenario, trial.world, fault)
                 disk.cut_and_mount()
                 if step is None:

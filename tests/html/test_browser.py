@@ -304,3 +304,14 @@ def test_a_role_that_is_not_known_is_said_once(browser: Chromium, pages: Path, f
     text: str = browser.run("document.querySelector('.facts').textContent")
     assert "unknown" in text
     assert "known by unknown" not in text
+
+
+def test_parts_of_several_models_have_names_of_their_own(browser: Chromium, several: Path) -> None:
+    """Who hears the page can tell the maps and tables of two models apart."""
+    browser.open(several)
+    browser.call("Accessibility.enable")
+    nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+    for role in ("slider", "table", "group"):
+        names = [one["name"]["value"] for one in nodes if not one["ignored"] and one["role"]["value"] == role]
+        own = [name for name in names if name.endswith(".keras")]
+        assert len(own) == len(set(own)) == 2, (role, names)

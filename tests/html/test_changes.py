@@ -100,3 +100,13 @@ def test_pages_of_changes_are_the_same_every_time(compared: Comparison, mended: 
     """No clock and no chance is in them."""
     assert comparison_page(compared) == comparison_page(compared)
     assert repair_page(mended, view().names) == repair_page(mended, view().names)
+
+
+@pytest.mark.parametrize(("path", "is_told"), [("a <b>.keras", True), ("a\\b.keras", False)])
+def test_a_command_that_would_name_another_file_is_left_out(
+    mended: Repaired, path: str, is_told: bool
+) -> None:
+    """The command that undoes a repair is there to be copied, but not where the page cannot show its path."""
+    before = replace(mended.plan.before, path=path)
+    done = replace(mended, plan=replace(mended.plan, before=before), written=path, original="m@1")
+    assert ("weightaudit versions restore" in repair_page(done, view().names)) is is_told

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.html.pages import audited, measured, view
+from tests.html.pages import HOSTILE, audited, measured, view
 from weightaudit.html.audit import audit_page
-from weightaudit.report import Report, Suppressed
+from weightaudit.report import LeftOut, Report, Skipped, Suppressed
 from weightaudit.rule import Finding, Severity
 
 if TYPE_CHECKING:
@@ -43,6 +43,34 @@ def test_a_page_loads_nothing_and_handles_nothing_inline(name: str, request: pyt
         assert tag not in _LOADS
         assert not [each for each in attributes if each.startswith("on") or each in {"style", "src"}]
         assert (attributes.get("href") or "#").startswith("#")
+
+
+def test_no_field_of_a_report_is_markup(fixtures_dir: Path) -> None:
+    """Paths, containers, classes, messages, notes and reasons reach the page as text, half characters too."""
+    evil = "|".join((*HOSTILE, "\ud800", "\x00", "</style><style>*{display:none}", "-->", "]]>"))
+    (model,) = measured(fixtures_dir / "nan.keras").models
+    plain = _Elements(audit_page(Report([model]), view())).elements
+    finding = Finding("WA101", Severity.ERROR, model.tensors[0].name, evil)
+    tensors = [replace(info, layer=evil, layer_class=evil) for info in model.tensors]
+    bad = replace(
+        model,
+        path=evil,
+        container=evil,
+        tensors=tensors,
+        findings=[finding, Finding("WA101", Severity.ERROR, evil, evil)],
+        notes=[evil],
+        failure=evil,
+        skipped=[Skipped(evil, evil)],
+        suppressed=[Suppressed(finding, evil, evil)],
+    )
+    report = Report([bad], policy=evil, policy_findings=[finding], left_out=[LeftOut(evil, evil)])
+    text = audit_page(report, view())
+    text.encode("utf-8")
+    found = _Elements(text).elements
+    assert {tag for tag, _ in found} <= {tag for tag, _ in plain} | {"details", "summary"}
+    assert not [name for _, given in found for name in given if name.startswith("on")]
+    assert not [given for _, given in found if given.get("id") == "slipped"]
+    assert [tag for tag, _ in found if tag in {"script", "style"}] == ["style", "script", "script"]
 
 
 def test_the_policy_names_the_hashes_of_our_own_script_and_style(broken: Path) -> None:

@@ -145,7 +145,8 @@ def _shards(name: str) -> list[str]:
 
 
 def _sniff_directory(path: Path) -> Kind | None:
-    if any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")):
+    # Whatever has this name makes it one: a pipe or a link to nowhere is for its reader to refuse.
+    if any(os.path.lexists(path / name) for name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")):
         return Kind.SAVED_MODEL
     if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
         return Kind.KERAS_DIRECTORY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
@@ -34,13 +35,12 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
             f"{name} is {index.size} bytes long; at most {limits.max_metadata} are read (--max-metadata)."
         )
     placed = dict(_weight_map(name, parse_json(index.read(0, index.size), name, limits)))
-    shards = sorted({shard for shards in placed.values() for shard in shards})
+    groups = Counter(shard for where in placed.values() for shard in set(where))
     found: dict[str, Catalog] = {}
     defects: list[Defect] = []
-    for shard in shards:
+    for shard in sorted(groups):
         if not files.exists(shard):
-            groups = sum(shard in where for where in placed.values())
-            message = f"The shard {shard} is missing; {name} places weights of {groups} layers in it."
+            message = f"The shard {shard} is missing; {name} places weights of {groups[shard]} layers in it."
             defects.append(Defect(Flaw.MISSING_DATA, message))
             continue
         number = files.open(shard)

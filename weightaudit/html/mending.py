@@ -51,9 +51,16 @@ def repair_page(done: Repaired, names: Mapping[str, str]) -> str:
         before=count(plan.before.findings),
         after=None if done.after is None else count(done.after.findings),
         left=ordered(left),
-        undo=undo(done) if done.in_place else "",
+        undo=_undo(done),
         names=names,
     )
+
+
+def _undo(done: Repaired) -> str:
+    """Return the command that puts the original back, where it was replaced."""
+    text = undo(done) if done.in_place else ""
+    # A path that is not shown as it is would be another one in a shell.
+    return text if shown(text) == text else ""
 
 
 def _word(done: Repaired) -> str:

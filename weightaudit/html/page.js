@@ -63,7 +63,7 @@ function tensorTable(place, model, id) {
   const codes = unique(model.findings.map((one) => one[1]));
   const has = (values, title, key) => ({ title, options: pairs(values), matches: (row, value) => row[key] === value });
   return new Table(place, {
-    noun: "tensor", caption: "Tensors of the model", rows, columns: tensorColumns(),
+    noun: "tensor", caption: `Tensors of ${place.closest(".model").dataset.name}`, rows, columns: tensorColumns(),
     search: (row) => `${row.name} ${row.layerClass} ${row.role} ${row.dtype}`,
     detail: (row) => tensorPanel(row, rows),
     start: rows.some(worst) ? { column: 1, down: false } : null,
@@ -171,7 +171,7 @@ function map(plot, model, table, readout) {
   const enter = () => found[at][2].length && table.open(table.what.rows[found[at][2][0]]);
   const moves = { ArrowLeft: () => at - 1, ArrowRight: () => at + 1, ArrowDown: () => at - 1, ArrowUp: () => at + 1,
     PageDown: () => at - 10, PageUp: () => at + 10, Home: () => 0, End: () => found.length - 1 };
-  put(plot, { tabindex: 0, role: "slider", "aria-label": "Layer", "aria-valuemin": 1, "aria-valuemax": found.length, "aria-valuenow": 1,
+  put(plot, { tabindex: 0, role: "slider", "aria-label": `Layer of ${plot.closest(".model").dataset.name}`, "aria-valuemin": 1, "aria-valuemax": found.length, "aria-valuenow": 1,
     on: {
       pointermove: (event) => show(under(event)), click: (event) => { show(under(event)); enter(); }, focus: () => cursor.hidden && show(at),
       keydown: (event) => {

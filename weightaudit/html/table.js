@@ -24,7 +24,7 @@ class Table {
       on: { input: () => this.again() },
     });
     this.chosen = this.what.filters.map((filter) => this.filter(filter));
-    return el("div", { class: "tools" }, this.query, ...this.chosen.map((one) => one.element));
+    return el("div", { class: "tools", role: "group", "aria-label": this.what.caption }, this.query, ...this.chosen.map((one) => one.element));
   }
 
   filter(filter) {
@@ -119,7 +119,7 @@ class Table {
   }
 
   opener(row, title, isOpen) {
-    const attributes = { type: "button", class: "open", "aria-expanded": String(isOpen), on: { click: () => this.toggle(row) } };
+    const attributes = { type: "button", class: "open", "aria-expanded": String(isOpen), "aria-controls": isOpen ? `${this.name(row)}-detail` : null, on: { click: () => this.toggle(row) } };
     return el("button", attributes, title);
   }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from weightaudit.auditor import Means
+    from weightaudit.catalog import Defect
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
@@ -101,7 +102,9 @@ def look(
             means.progress(label, done, total)
 
     measure = means.engine.chosen(subjects).measure
-    measured = measure(checkpoint.files, subjects, (), workers=means.workers, progress=advance)
+    # What has one checksum for all tensors can be told to be damaged where all are read.
+    regions = checkpoint.regions if len(infos) == len(checkpoint) else ()
+    measured = measure(checkpoint.files, subjects, regions, workers=means.workers, progress=advance)
     checkpoint.check_unchanged()
     failures |= measured.failures
     return Inspection(
@@ -110,7 +113,7 @@ def look(
         tuple(_sight(info, measured.stats.get(info.name), failures.get(info.name, "")) for info in infos),
         len(checkpoint),
         checkpoint.notes,
-        tuple(f"{one.tensor}: {one.message}" if one.tensor else one.message for one in measured.defects),
+        tuple(map(_said, (*checkpoint.defects, *measured.defects))),
     )
 
 
@@ -127,6 +130,10 @@ def _subject(
         except ReadError as error:
             failures[info.name] = f"{error}."
     return None
+
+
+def _said(one: Defect) -> str:
+    return f"{one.tensor}: {one.message}" if one.tensor else one.message
 
 
 def _sight(info: TensorInfo, stats: Stats | None, failure: str) -> Sight:

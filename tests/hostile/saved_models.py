@@ -1,0 +1,113 @@
+"""SavedModels: protocol buffers that nest, lie about lengths, or promise what is not there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tests.formats.tensorflow_files import chunk, header, number, shape, varint, write_bundle
+from tests.hostile.bundles import DATA, tensor
+from tests.hostile.canary import weights
+from tests.hostile.case import Case, Make, found, read, refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAGS = chunk(1, chunk(4, b"serve"))
+
+
+def saved(graph: bytes, *, raw: bytes | None = None, variables: bool = True) -> Make:
+    """Return what writes a SavedModel around a MetaGraphDef, or with these bytes for saved_model.pb."""
+
+    def make(folder: Path) -> Path:
+        message = number(1, 1) + chunk(2, TAGS + graph) if raw is None else raw
+        (folder / "saved_model.pb").write_bytes(message)
+        if variables:
+            (folder / "variables").mkdir()
+            write_bundle(folder / "variables", [header(), tensor()], DATA, "variables")
+        return folder
+
+    return make
+
+
+def constant(name: bytes, value: bytes) -> bytes:
+    """Return a graph of one constant: a TensorProto under a name."""
+    return chunk(2, chunk(1, chunk(1, name) + chunk(2, b"Const") + chunk(5, chunk(1, b"value") + chunk(2, chunk(8, value)))))
+
+
+def tensor_proto(content: bytes, *sizes: int, dtype: int = 1) -> bytes:
+    """Return a TensorProto with raw bytes."""
+    return number(1, dtype) + chunk(2, shape(*sizes)) + chunk(4, content)
+
+
+def objects(*nodes: bytes) -> bytes:
+    """Return a SavedObjectGraph as a field of a MetaGraphDef."""
+    return chunk(7, b"".join(chunk(1, node) for node in nodes))
+
+
+def _deep(field: int, levels: int = 20_000) -> bytes:
+    message = b""
+    for _ in range(levels):
+        message = chunk(field, message)
+    return message
+
+
+def _longer() -> bytes:
+    return varint(2 << 3 | 2) + varint((1 << 63) - 1) + b"short"
+
+
+def _child(index: int) -> bytes:
+    """Return a node with a child that has this number."""
+    return chunk(1, number(1, index) + chunk(2, b"child"))
+
+
+def _linked(name: str, target: str) -> Make:
+    """Return what puts a symbolic link in place of a part of a sound SavedModel."""
+
+    def make(folder: Path) -> Path:
+        saved(b"")(folder)
+        (folder / name).unlink()
+        (folder / name).symlink_to(target)
+        return folder
+
+    return make
+
+
+def _pipe(folder: Path) -> Path:
+    saved(b"", raw=b"")(folder)
+    (folder / "saved_model.pb").unlink()
+    os.mkfifo(folder / "saved_model.pb")
+    return folder
+
+
+def _asset_outside() -> bytes:
+    """Name an asset by a path that leads out of the model."""
+    return chunk(6, chunk(2, b"../../../canary/secret.txt"))
+
+
+KERNEL = weights().tobytes()
+
+CASES: list[Case] = [
+    read("savedmodel: a sound one, as a control", saved(b"")),
+    read("savedmodel: a constant beside variables, as a control", saved(constant(b"c", tensor_proto(KERNEL, 16, 16)))),
+    read("savedmodel: an asset outside, which is not opened, as a control", saved(_asset_outside())),
+    refused("savedmodel: empty, without variables", saved(b"", raw=b"", variables=False), "nothing to audit|no tensor|damaged"),
+    refused("savedmodel: garbage", saved(b"", raw=b"\xff" * 64), "damaged"),
+    refused("savedmodel: a field longer than the file", saved(b"", raw=_longer()), "damaged"),
+    refused("savedmodel: a varint without end", saved(b"", raw=b"\x08" + b"\xff" * 64), "damaged"),
+    refused("savedmodel: objects that refer to none", saved(objects(_child(1 << 30))), "damaged|does not have"),
+    refused("savedmodel: objects that refer to -1", saved(objects(_child(-1))), "damaged|does not have"),
+    read("savedmodel: objects in a circle, as a control", saved(objects(_child(1), _child(0)))),
+    read("savedmodel: 20,000 nested messages, which are passed over, as a control", saved(chunk(2, _deep(2)))),
+    refused("savedmodel: 1,200,000 objects", saved(chunk(7, chunk(1, b"") * 1_200_000)), "--max-tensors"),
+    refused("savedmodel: 500,000 nodes", saved(chunk(2, chunk(1, b"") * 500_000)), "--max-tensors"),
+    refused("savedmodel: a constant with fewer bytes than it has room for", saved(constant(b"c", tensor_proto(KERNEL[:-4], 16, 16))), "damaged|bytes"),
+    refused("savedmodel: a constant of 2^62 numbers", saved(constant(b"c", tensor_proto(b"", 1 << 31, 1 << 31))), "damaged|bytes|not plausible"),
+    refused("savedmodel: a constant of type 999", saved(constant(b"c", tensor_proto(KERNEL, 16, 16, dtype=999))), "type"),
+    refused("savedmodel: as text", lambda folder: [(folder / "saved_model.pbtxt").write_text("x"), folder][1], "as text"),
+    refused("savedmodel: in pieces", lambda folder: [(folder / "saved_model.cpb").write_text("x"), folder][1], "in pieces"),
+    refused("savedmodel: saved_model.pb is a link to outside", _linked("saved_model.pb", "../canary/secret.txt"), "outside|out of"),
+    refused("savedmodel: saved_model.pb is a pipe", _pipe, "neither|not a|regular"),
+    refused("savedmodel: its shard is a link to outside", _linked("variables/variables.data-00000-of-00001", "../../canary/ckpt.data-00000-of-00001"), "leads outside"),
+    found("savedmodel: a constant of NaN", saved(constant(b"c", tensor_proto(b"\0\0\xc0\x7f" * 256, 16, 16))), "WA101"),
+]  # fmt: skip
