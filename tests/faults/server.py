@@ -28,6 +28,7 @@ from weightaudit.storage.termination import Terminated, terminable
 
 def main() -> None:
     """Serve until standard input ends."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored
     gc.freeze()  # so that a fork copies little
     for line in sys.stdin:
         _serve(json.loads(line))

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.harness import DONE, FAILED, Confines, ForkServer, Trial
 from tests.faults.scenarios import HERE, SCENARIOS
 from weightaudit.errors import WriteError
-from weightaudit.storage.publishing import require_space
+from weightaudit.storage.room import require_space
 
 NOBODY = 65534
 

@@ -1,4 +1,4 @@
-"""The same kills and errors at the real system calls: some of them, `python -m tests.faults --all` does all."""
+"""The same kills and errors at the real system calls; `python -m tests.faults --all` does all of them."""
 
 from __future__ import annotations
 

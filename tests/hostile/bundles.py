@@ -30,9 +30,11 @@ DATA = weights().tobytes()
 CRC = masked_crc(DATA)
 
 
-def tensor(name: str | bytes = NAME, **changed: int) -> Pair:
+def tensor(
+    name: str | bytes = NAME, *, dtype: int = 1, shard: int = 0, offset: int = 0, nbytes: int = len(DATA)
+) -> Pair:
     """Return the entry of a sound kernel, changed."""
-    return entry(name, (16, 16), nbytes=changed.pop("nbytes", len(DATA)), crc=CRC, **changed)
+    return entry(name, (16, 16), dtype=dtype, shard=shard, offset=offset, nbytes=nbytes, crc=CRC)
 
 
 def bundle(*pairs: Pair, data: bytes = DATA) -> Make:
@@ -120,7 +122,7 @@ def _ordered(value: int) -> bytes:
     return bytes([0x80 | value]) if value < 64 else bytes([0xC0 | value >> 8, value & 255])
 
 
-def _strings(data: bytes, count: int, crc: int | None = None) -> Make:
+def _strings(data: bytes, count: int) -> Make:
     """Return what writes a tensor of strings beside a sound kernel."""
     item = entry("words", (count,), dtype=7, offset=len(DATA), nbytes=len(data), crc=masked_crc(b"?"))
     return bundle(tensor(), item, data=DATA + data)
@@ -138,24 +140,62 @@ CASES: list[Case] = [
     refused("bundle: one byte", index(b"\0"), "cut off"),
     refused("bundle: half an index", index(_half(GOOD)), "cut off"),
     refused("bundle: another magic", index(GOOD[:-1] + b"\0"), "cut off"),
-    refused("bundle: a flipped bit in a block", index(bytes([GOOD[0] ^ 1]) + GOOD[1:]), "checksum of the block"),
-    refused("bundle: a block of 2^62 bytes", index(GOOD[:-48] + (varint(1 << 62) * 4).ljust(40, b"\0") + GOOD[-8:]), "does not fit"),
-    refused("bundle: a block of 2^64 - 5 bytes", index(GOOD[:-48] + (varint(0) + varint((1 << 64) - 5)).ljust(40, b"\0") + GOOD[-8:]), "does not fit"),
+    refused(
+        "bundle: a flipped bit in a block", index(bytes([GOOD[0] ^ 1]) + GOOD[1:]), "checksum of the block"
+    ),
+    refused(
+        "bundle: a block of 2^62 bytes",
+        index(GOOD[:-48] + (varint(1 << 62) * 4).ljust(40, b"\0") + GOOD[-8:]),
+        "does not fit",
+    ),
+    refused(
+        "bundle: a block of 2^64 - 5 bytes",
+        index(GOOD[:-48] + (varint(0) + varint((1 << 64) - 5)).ljust(40, b"\0") + GOOD[-8:]),
+        "does not fit",
+    ),
     refused("bundle: varints without end", index(GOOD[:-48] + b"\xff" * 40 + GOOD[-8:]), "damaged"),
-    refused("bundle: an index block that is a data block", index(GOOD[:-48] + (varint(0) + varint(8) + varint(0) + varint(8)).ljust(40, b"\0") + GOOD[-8:]), "damaged"),
-    refused("bundle: snappy of 4 GiB", index(_block(b"\xff\xff\xff\xff\x0f" + b"\0" * 20, kind=1)), "declares|damaged"),
-    refused("bundle: snappy that copies from before its beginning", index(_block(b"\x40\xfe\xff\xff" * 9, kind=1)), "damaged"),
+    refused(
+        "bundle: an index block that is a data block",
+        index(GOOD[:-48] + (varint(0) + varint(8) + varint(0) + varint(8)).ljust(40, b"\0") + GOOD[-8:]),
+        "damaged",
+    ),
+    refused(
+        "bundle: snappy of 4 GiB",
+        index(_block(b"\xff\xff\xff\xff\x0f" + b"\0" * 20, kind=1)),
+        "declares|damaged",
+    ),
+    refused(
+        "bundle: snappy that copies from before its beginning",
+        index(_block(b"\x40\xfe\xff\xff" * 9, kind=1)),
+        "damaged",
+    ),
     refused("bundle: an unknown compression", index(_block(block([header()]), kind=9)), "compression 9"),
     refused("bundle: 2^32 - 1 restarts", index(_block(block([header()])[:-4] + b"\xff" * 4)), "restart"),
-    refused("bundle: keys that share what is not there", index(_block(_raw((0, 0, 2, b"\x08\x01"), (90, 1, 0, b"a")))), "damaged"),
-    refused("bundle: lengths that wrap around 32 bits", index(_block(_raw((0, 0, 2, b"\x08\x01"), (0, (1 << 32) - 1, 9, b"a" * 9)))), "damaged"),
-    refused("bundle: keys out of order", index(_block(block([header(), tensor("b"), tensor("a")]))), "out of order"),
-    refused("bundle: a key twice", index(_block(block([header(), tensor("a"), tensor("a")]))), "out of order"),
+    refused(
+        "bundle: keys that share what is not there",
+        index(_block(_raw((0, 0, 2, b"\x08\x01"), (90, 1, 0, b"a")))),
+        "damaged",
+    ),
+    refused(
+        "bundle: lengths that wrap around 32 bits",
+        index(_block(_raw((0, 0, 2, b"\x08\x01"), (0, (1 << 32) - 1, 9, b"a" * 9)))),
+        "damaged",
+    ),
+    refused(
+        "bundle: keys out of order",
+        index(_block(block([header(), tensor("b"), tensor("a")]))),
+        "out of order",
+    ),
+    refused(
+        "bundle: a key twice", index(_block(block([header(), tensor("a"), tensor("a")]))), "out of order"
+    ),
     refused("bundle: no header", index(_block(block([tensor()]))), "header"),
     refused("bundle: no shards", bundle(header(0), tensor()), "0 shards"),
     refused("bundle: -1 shards", bundle(header(-1), tensor()), "shards"),
     refused("bundle: 2^31 - 1 shards", bundle(header((1 << 31) - 1), tensor()), "shards"),
-    refused("bundle: 90,000 shards that are not there", bundle(header(90_000), tensor(shard=89_999)), "is missing"),
+    refused(
+        "bundle: 90,000 shards that are not there", bundle(header(90_000), tensor(shard=89_999)), "is missing"
+    ),
     refused("bundle: shard 7 of one", bundle(tensor(shard=7)), "shard 7"),
     refused("bundle: shard -1", bundle(tensor(shard=-1)), "shard"),
     refused("bundle: an offset beyond the end", bundle(tensor(offset=1 << 40)), "too short"),
@@ -179,15 +219,29 @@ CASES: list[Case] = [
     refused("bundle: slices that overlap", _slices((0, 256), (200, 256)), "damaged"),
     refused("bundle: slices stored shorter than they are", _slices((0, 256), (256, 256), 1), "damaged"),
     refused("bundle: slices outside their tensor", _slices((0, 256), (400, 256)), "damaged"),
-    refused("bundle: slices of no tensor", bundle(entry(b"\0a\0\1\1\1\x80\x81", (1,), nbytes=4)), "no tensor lists"),
-    found("bundle: strings with a wrong checksum", _strings(b"\1\1" + masked_crc(b"\1\0\0\0\1\0\0\0") + b"ab", 2), "WA110"),
+    refused(
+        "bundle: slices of no tensor",
+        bundle(entry(b"\0a\0\1\1\1\x80\x81", (1,), nbytes=4)),
+        "no tensor lists",
+    ),
+    found(
+        "bundle: strings with a wrong checksum",
+        _strings(b"\1\1" + masked_crc(b"\1\0\0\0\1\0\0\0") + b"ab", 2),
+        "WA110",
+    ),
     found("bundle: strings longer than they are", _strings(b"\xff\xff\xff\x7f" + bytes(9), 1), "WA110"),
     refused("bundle: 2^40 strings", _strings(bytes(64), 1 << 40), "strings"),
     refused("bundle: a shard that is a link to outside", _replaced("link"), "leads outside|missing"),
     refused("bundle: a shard that is a pipe", _replaced("pipe"), "not a regular file"),
     refused("bundle: a shard that is a device", _replaced("device"), "leads outside|not a regular file"),
     refused("bundle: a shard that is a folder", _replaced("folder"), "not a regular file"),
-    refused("bundle: a shard that is a link to itself", _replaced("circle"), "missing|cannot be opened|leads"),
+    refused(
+        "bundle: a shard that is a link to itself", _replaced("circle"), "missing|cannot be opened|leads"
+    ),
     read("bundle: a state file that names another model, as a control", _state_file),
-    refused("bundle: 150,000 tensors", bundle(*(entry(f"v{n:06}", (1,), nbytes=4) for n in range(150_000))), "--max-tensors"),
-]  # fmt: skip
+    refused(
+        "bundle: 150,000 tensors",
+        bundle(*(entry(f"v{n:06}", (1,), nbytes=4) for n in range(150_000))),
+        "--max-tensors",
+    ),
+]

@@ -17,6 +17,9 @@ Make = Callable[[Path], Path]
 class Outcome(StrEnum):
     """What has to come of an input, with its exit codes."""
 
+    UNKNOWN = "unknown"
+    """Nothing of that name: one sentence, and exit code 2."""
+
     REFUSED = "refused"
     """One sentence, and exit code 3."""
 

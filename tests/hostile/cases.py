@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.hostile import hdf5_bytes, hdf5_links, hdf5_sizes
+from tests.hostile import (
+    bundles,
+    documents,
+    hdf5_bytes,
+    hdf5_links,
+    hdf5_sizes,
+    places,
+    saved_models,
+    zips,
+)
 from tests.hostile.case import Case
 
-CASES: tuple[Case, ...] = (*hdf5_links.CASES, *hdf5_sizes.CASES, *hdf5_bytes.CASES)
+_MODULES = (hdf5_links, hdf5_sizes, hdf5_bytes, zips, bundles, saved_models, documents, places)
+CASES: tuple[Case, ...] = tuple(case for module in _MODULES for case in module.CASES)

@@ -31,7 +31,10 @@ def bytes_of(content: bytes) -> Make:
     return make
 
 
-def damaged(change: Callable[[bytearray], None], make: Make = model(lambda _: None)) -> Make:
+SOUND = model(lambda _: None)
+
+
+def damaged(change: Callable[[bytearray], None], make: Make = SOUND) -> Make:
     """Return what makes a file and changes its bytes."""
 
     def made(folder: Path) -> Path:
@@ -185,9 +188,11 @@ CASES: list[Case] = [
     found("hdf5: two tensors that overlap", damaged(_same_place(512), model(_two)), "WA114"),
     found("hdf5: two chunks of the same bytes", damaged(_one_tile_twice, model(_tiles)), "WA114"),
     refused("hdf5: a string heap without end", damaged(_circle_of_strings, model(_attributes)), "--timeout"),
-    refused("hdf5: a header that goes on in itself", damaged(_continued_in_itself), "damaged|not readable|breaks"),
+    refused(
+        "hdf5: a header that goes on in itself", damaged(_continued_in_itself), "damaged|not readable|breaks"
+    ),
     refused("hdf5: a B-tree node that leads to itself", damaged(_child_is_parent), "damaged"),
     read("hdf5: behind a block of the user's, as a control", _user_block(b"#!/bin/sh\nexit\n")),
     refused("hdf5: a zip archive in the block of the user's", _user_block(b"PK\3\4" + bytes(100)), "zip"),
     found("hdf5: another file in the block of the user's, with NaN", _file_in_block, "WA101"),
-]  # fmt: skip
+]

@@ -117,8 +117,11 @@ CASES: list[Case] = [
     read("hdf5: sound weights in new structures, as a control", model(_nothing, libver="latest")),
     refused("hdf5: values in a file outside", model(_external_storage), "data of .* in another file"),
     refused("hdf5: values in /proc", model(_external_in_chunks), "data of .* in another file"),
-    refused("hdf5: values in a file outside, new structures",
-            model(_external_storage, libver="latest"), "data of .* in another file"),
+    refused(
+        "hdf5: values in a file outside, new structures",
+        model(_external_storage, libver="latest"),
+        "data of .* in another file",
+    ),
     refused("hdf5: external link to a dataset", model(_external_link), "holds a external link|an external"),
     refused("hdf5: external link to a layer", model(_external_group), "holds an? external link"),
     refused("hdf5: external link in place of all layers", model(_external_layers), "holds an? external link"),
@@ -127,10 +130,13 @@ CASES: list[Case] = [
     refused("hdf5: soft links in a circle", model(_soft_circle), "holds a soft link"),
     refused("hdf5: virtual dataset of a file outside", model(_virtual), "from other datasets"),
     refused("hdf5: group that holds its parent", model(_own_parent), "one group twice"),
-    refused("hdf5: group that holds its parent, new structures",
-            model(_own_parent, libver="latest"), "one group twice"),
+    refused(
+        "hdf5: group that holds its parent, new structures",
+        model(_own_parent, libver="latest"),
+        "one group twice",
+    ),
     refused("hdf5: a billion paths", model(_billion_paths), "one group twice"),
     refused("hdf5: 30,000 names for one dataset", model(_many_names), "names the same tensors"),
     refused("hdf5: a kernel that is a moving variance too", model(_second_group_name), "one group twice"),
     refused("hdf5: hard link whose name is a path", _path_as_name, "whose name is a path"),
-]  # fmt: skip
+]

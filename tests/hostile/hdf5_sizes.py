@@ -15,12 +15,13 @@ from tests.hostile.case import Case, found, read, refused
 from tests.hostile.hdf5_links import KERNEL, model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MIB = 1 << 20
 
 
-def _late(shape: tuple[int, ...], count: int = 1) -> object:
+def _late(shape: tuple[int, ...], count: int = 1) -> Callable[[h5py.File], object]:
     """Return a change that declares datasets and writes none of their values."""
 
     def change(file: h5py.File) -> None:
@@ -170,6 +171,12 @@ CASES: list[Case] = [
     refused("hdf5: a reference for an attribute", model(_reference_attribute), "not a list of text"),
     refused("hdf5: a filter of a plugin", _unheard_of_filter, "HDF5 filter 32015"),
     refused("hdf5: 200,000 tensors", _million_objects, "--max-tensors"),
-    refused("hdf5: more tensors than the user wants", model(_late((4,), 20)), "--max-tensors", "--max-tensors", "9"),
+    refused(
+        "hdf5: more tensors than the user wants",
+        model(_late((4,), 20)),
+        "--max-tensors",
+        "--max-tensors",
+        "9",
+    ),
     refused("hdf5: more names than the user wants", model(_deep), "--max-metadata", "--max-metadata", "99"),
-]  # fmt: skip
+]

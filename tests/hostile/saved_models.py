@@ -30,9 +30,19 @@ def saved(graph: bytes, *, raw: bytes | None = None, variables: bool = True) -> 
     return make
 
 
-def constant(name: bytes, value: bytes) -> bytes:
+def constant(name: bytes, value: bytes, dtype: int = 1) -> bytes:
     """Return a graph of one constant: a TensorProto under a name."""
-    return chunk(2, chunk(1, chunk(1, name) + chunk(2, b"Const") + chunk(5, chunk(1, b"value") + chunk(2, chunk(8, value)))))
+    kind = chunk(5, chunk(1, b"dtype") + chunk(2, number(6, dtype)))
+    return chunk(
+        2,
+        chunk(
+            1,
+            chunk(1, name)
+            + chunk(2, b"Const")
+            + kind
+            + chunk(5, chunk(1, b"value") + chunk(2, chunk(8, value))),
+        ),
+    )
 
 
 def tensor_proto(content: bytes, *sizes: int, dtype: int = 1) -> bytes:
@@ -77,7 +87,17 @@ def _pipe(folder: Path) -> Path:
     saved(b"", raw=b"")(folder)
     (folder / "saved_model.pb").unlink()
     os.mkfifo(folder / "saved_model.pb")
-    return folder
+    return folder / "saved_model.pb"
+
+
+def _other_form(name: str) -> Make:
+    """Return what writes a SavedModel in a form that is not read."""
+
+    def make(folder: Path) -> Path:
+        (folder / name).write_text("x")
+        return folder
+
+    return make
 
 
 def _asset_outside() -> bytes:
@@ -89,25 +109,59 @@ KERNEL = weights().tobytes()
 
 CASES: list[Case] = [
     read("savedmodel: a sound one, as a control", saved(b"")),
-    read("savedmodel: a constant beside variables, as a control", saved(constant(b"c", tensor_proto(KERNEL, 16, 16)))),
+    read(
+        "savedmodel: a constant beside variables, as a control",
+        saved(constant(b"c", tensor_proto(KERNEL, 16, 16))),
+    ),
     read("savedmodel: an asset outside, which is not opened, as a control", saved(_asset_outside())),
-    refused("savedmodel: empty, without variables", saved(b"", raw=b"", variables=False), "nothing to audit|no tensor|damaged"),
+    refused(
+        "savedmodel: empty, without variables",
+        saved(b"", raw=b"", variables=False),
+        "nothing to audit|no tensor|damaged",
+    ),
     refused("savedmodel: garbage", saved(b"", raw=b"\xff" * 64), "damaged"),
     refused("savedmodel: a field longer than the file", saved(b"", raw=_longer()), "damaged"),
     refused("savedmodel: a varint without end", saved(b"", raw=b"\x08" + b"\xff" * 64), "damaged"),
-    refused("savedmodel: objects that refer to none", saved(objects(_child(1 << 30))), "damaged|does not have"),
+    refused(
+        "savedmodel: objects that refer to none", saved(objects(_child(1 << 30))), "damaged|does not have"
+    ),
     refused("savedmodel: objects that refer to -1", saved(objects(_child(-1))), "damaged|does not have"),
     read("savedmodel: objects in a circle, as a control", saved(objects(_child(1), _child(0)))),
-    read("savedmodel: 20,000 nested messages, which are passed over, as a control", saved(chunk(2, _deep(2)))),
+    read(
+        "savedmodel: 20,000 nested messages, which are passed over, as a control", saved(chunk(2, _deep(2)))
+    ),
     refused("savedmodel: 1,200,000 objects", saved(chunk(7, chunk(1, b"") * 1_200_000)), "--max-tensors"),
     refused("savedmodel: 500,000 nodes", saved(chunk(2, chunk(1, b"") * 500_000)), "--max-tensors"),
-    refused("savedmodel: a constant with fewer bytes than it has room for", saved(constant(b"c", tensor_proto(KERNEL[:-4], 16, 16))), "damaged|bytes"),
-    refused("savedmodel: a constant of 2^62 numbers", saved(constant(b"c", tensor_proto(b"", 1 << 31, 1 << 31))), "damaged|bytes|not plausible"),
-    refused("savedmodel: a constant of type 999", saved(constant(b"c", tensor_proto(KERNEL, 16, 16, dtype=999))), "type"),
-    refused("savedmodel: as text", lambda folder: [(folder / "saved_model.pbtxt").write_text("x"), folder][1], "as text"),
-    refused("savedmodel: in pieces", lambda folder: [(folder / "saved_model.cpb").write_text("x"), folder][1], "in pieces"),
-    refused("savedmodel: saved_model.pb is a link to outside", _linked("saved_model.pb", "../canary/secret.txt"), "outside|out of"),
-    refused("savedmodel: saved_model.pb is a pipe", _pipe, "neither|not a|regular"),
-    refused("savedmodel: its shard is a link to outside", _linked("variables/variables.data-00000-of-00001", "../../canary/ckpt.data-00000-of-00001"), "leads outside"),
-    found("savedmodel: a constant of NaN", saved(constant(b"c", tensor_proto(b"\0\0\xc0\x7f" * 256, 16, 16))), "WA101"),
-]  # fmt: skip
+    refused(
+        "savedmodel: a constant with fewer bytes than it has room for",
+        saved(constant(b"c", tensor_proto(KERNEL[:-4], 16, 16))),
+        "damaged|bytes",
+    ),
+    refused(
+        "savedmodel: a constant of 2^62 numbers",
+        saved(constant(b"c", tensor_proto(b"", 1 << 31, 1 << 31) + chunk(5, b"\0\0\x80\x3f"))),
+        "plausible",
+    ),
+    read(
+        "savedmodel: a constant of type 999, which no reader takes for numbers, as a control",
+        saved(constant(b"c", tensor_proto(KERNEL, 16, 16, dtype=999), 999)),
+    ),
+    refused("savedmodel: as text", _other_form("saved_model.pbtxt"), "as text"),
+    refused("savedmodel: in pieces", _other_form("saved_model.cpb"), "in pieces"),
+    refused(
+        "savedmodel: saved_model.pb is a link to outside",
+        _linked("saved_model.pb", "../canary/secret.txt"),
+        "outside|out of",
+    ),
+    refused("savedmodel: saved_model.pb is a pipe", _pipe, "not a regular file|neither"),
+    refused(
+        "savedmodel: its shard is a link to outside",
+        _linked("variables/variables.data-00000-of-00001", "../../canary/ckpt.data-00000-of-00001"),
+        "leads outside",
+    ),
+    found(
+        "savedmodel: a constant of NaN",
+        saved(constant(b"c", tensor_proto(b"\0\0\xc0\x7f" * 256, 16, 16))),
+        "WA101",
+    ),
+]

@@ -34,7 +34,7 @@ class Watch:
             raise OSError(ctypes.get_errno(), f"{folder} cannot be watched")
 
     def touched(self) -> list[str]:
-        """Return the sorted names of the files that were touched since the last call; empty for the folder."""
+        """Return the sorted names of what was touched since the last call; that of the folder is empty."""
         names: set[str] = set()
         try:
             while raw := os.read(self._fd, 1 << 16):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import warnings
 import zipfile
@@ -107,7 +108,9 @@ def _bomb(which: str, mebibytes: int) -> bytes:
     start = struct.unpack_from("<L", whole, end + 16)[0]
     fields = struct.pack("<5H3L2H", 20, 0, 8, 0, 33, crc, len(packed), size, len(which), 0)
     local = b"PK\3\4" + fields + which.encode() + packed
-    record = b"PK\1\2" + struct.pack("<H", 20) + fields + struct.pack("<3H2L", 0, 0, 0, 0, start) + which.encode()
+    record = (
+        b"PK\1\2" + struct.pack("<H", 20) + fields + struct.pack("<3H2L", 0, 0, 0, 0, start) + which.encode()
+    )
     directory = whole[start:end] + record
     tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 3, 3, len(directory), start + len(local), 0)
     return whole[:start] + local + directory + tail
@@ -120,8 +123,10 @@ def _one_for_all(count: int = 1000) -> bytes:
     end = raw.rindex(b"PK\5\6")
     record = raw[start:end]
     directory = b"".join(record.replace(b"a" * 8, b"%08d" % number) for number in range(count))
-    return raw[:start] + directory + struct.pack(
-        "<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), start, 0
+    return (
+        raw[:start]
+        + directory
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), start, 0)
     )
 
 
@@ -164,9 +169,10 @@ def _link(name: str) -> bytes:
     with zipfile.ZipFile(raw, "w") as made:
         for part, data in members():
             info = zipfile.ZipInfo(part)
-            if part == name:
-                info.create_system, info.external_attr, data = 3, 0xA1FF << 16, b"../canary/secret.h5"
-            made.writestr(info, data)
+            is_link = part == name
+            if is_link:
+                info.create_system, info.external_attr = 3, 0xA1FF << 16
+            made.writestr(info, b"../canary/secret.h5" if is_link else data)
     return raw.getvalue()
 
 
@@ -201,17 +207,12 @@ def _external() -> bytes:
     return raw.getvalue()
 
 
-def _unpacked(link: bool) -> Make:
-    """Return what writes a model as a directory, its weights a symbolic link or a pipe."""
+def _unpacked(put: Callable[[Path], None]) -> Make:
+    """Return what writes a model as a directory, with something else in place of its weights."""
 
     def make(folder: Path) -> Path:
-        import os
-
         (folder / "config.json").write_text(json.dumps(CONFIG))
-        if link:
-            (folder / WEIGHTS).symlink_to("../canary/secret.h5")
-        else:
-            os.mkfifo(folder / WEIGHTS)
+        put(folder / WEIGHTS)
         return folder
 
     return make
@@ -220,41 +221,111 @@ def _unpacked(link: bool) -> Make:
 CASES: list[Case] = [
     read("zip: a sound archive, as a control", archive(lambda: pack(members()))),
     read("zip: a deflated archive, as a control", archive(lambda: pack(members(), zipfile.ZIP_DEFLATED))),
-    refused("zip: a configuration of 1 GiB of spaces", archive(lambda: _bomb("config.json", 1024)), "--max-metadata"),
-    refused("zip: a configuration of 200 MiB of spaces", archive(lambda: _bomb("config.json", 200)), "not plausible"),
+    refused(
+        "zip: a configuration of 1 GiB of spaces",
+        archive(lambda: _bomb("config.json", 1024)),
+        "--max-metadata",
+    ),
+    refused(
+        "zip: a configuration of 200 MiB of spaces",
+        archive(lambda: _bomb("config.json", 200)),
+        "not plausible",
+    ),
     refused("zip: weights of 1.5 GiB of spaces", archive(lambda: _bomb(WEIGHTS, 1536)), "plausible"),
     refused("zip: weights of 200 MiB of spaces", archive(lambda: _bomb(WEIGHTS, 200)), "not|HDF5"),
     refused("zip: one member under 1,000 names", archive(_one_for_all), "contradicts"),
-    refused("zip: 20,000 members", archive(lambda: pack((str(n), b"") for n in range(20_000))), "20000 members"),
-    refused("zip: two configurations", archive(lambda: pack([*members(), ("config.json", b"{}")])), "two members"),
-    refused("zip: two sets of weights", archive(lambda: pack([(WEIGHTS, _nan()), *members()])), "two members"),
-    refused("zip: names that differ in case", archive(lambda: pack([*members(), ("Config.JSON", b"{}")])), "two members"),
+    refused(
+        "zip: 20,000 members", archive(lambda: pack((str(n), b"") for n in range(20_000))), "20000 members"
+    ),
+    refused(
+        "zip: two configurations", archive(lambda: pack([*members(), ("config.json", b"{}")])), "two members"
+    ),
+    refused(
+        "zip: two sets of weights", archive(lambda: pack([(WEIGHTS, _nan()), *members()])), "two members"
+    ),
+    refused(
+        "zip: names that differ in case",
+        archive(lambda: pack([*members(), ("Config.JSON", b"{}")])),
+        "two members",
+    ),
     refused("zip: another name in the local header", _changed(_local(30, b"M")), "contradicts"),
     refused("zip: another size in the local header", _changed(_local(22, b"\5\0\0\0")), "contradicts"),
     refused("zip: another method in the local header", _changed(_local(8, b"\x08\0")), "contradicts"),
-    refused("zip: a wrong size in the directory", _changed(lambda raw: central(raw, 1, 24, b"\5")), "two sizes|contradicts"),
+    refused(
+        "zip: a wrong size in the directory",
+        _changed(lambda raw: central(raw, 1, 24, b"\5")),
+        "two sizes|contradicts",
+    ),
     found("zip: a changed weight", _changed(_stale_crc), "WA11\\d"),
     refused("zip: encrypted weights", _changed(lambda raw: central(raw, 2, 8, b"\1\0")), "encrypted"),
     refused("zip: an unknown method", _changed(lambda raw: central(raw, 2, 10, b"\x63\0")), "zip method 99"),
-    refused("zip: a member that begins beyond the end", _changed(lambda raw: central(raw, 2, 42, b"\xff\xff\xff\x7f")), "truncated"),
-    refused("zip: a member that begins in another", _changed(lambda raw: central(raw, 2, 42, b"\x10\0\0\0")), "contradicts|truncated"),
+    refused(
+        "zip: a member that begins beyond the end",
+        _changed(lambda raw: central(raw, 2, 42, b"\xff\xff\xff\x7f")),
+        "truncated",
+    ),
+    refused(
+        "zip: a member that begins in another",
+        _changed(lambda raw: central(raw, 2, 42, b"\x10\0\0\0")),
+        "contradicts|truncated",
+    ),
     refused("zip: zip64 fields that are not there", _changed(_zip64_lie), "zip64"),
-    refused("zip: a second directory in zip64", _changed(_second_directory), "where it says|two zip directories|zip64"),
-    refused("zip: a second archive in the comment", _changed(_second_zip_in_comment), "after its zip directory|where it says"),
-    refused("zip: bytes before the archive", _changed(lambda raw: b"PK\3\4" + bytes(96) + raw), "where it says"),
-    refused("zip: bytes behind the archive", _changed(lambda raw: raw + bytes(10)), "after its zip directory"),
+    refused(
+        "zip: a second directory in zip64",
+        _changed(_second_directory),
+        "where it says|two zip directories|zip64",
+    ),
+    refused(
+        "zip: a second archive in the comment",
+        _changed(_second_zip_in_comment),
+        "after its zip directory|where it says",
+    ),
+    refused(
+        "zip: bytes before the archive", _changed(lambda raw: b"PK\3\4" + bytes(96) + raw), "where it says"
+    ),
+    refused(
+        "zip: bytes behind the archive", _changed(lambda raw: raw + bytes(10)), "after its zip directory"
+    ),
     refused("zip: cut off", _changed(lambda raw: raw[:-30]), "directory is missing"),
     refused("zip: nothing but the magic", _changed(lambda _: b"PK\3\4"), "directory is missing"),
-    refused("zip: ../ in a name", archive(lambda: pack([*members(), ("../../canary/x", b"")])), "leads elsewhere"),
+    refused(
+        "zip: ../ in a name", archive(lambda: pack([*members(), ("../../canary/x", b"")])), "leads elsewhere"
+    ),
     refused("zip: an absolute name", archive(lambda: pack([*members(), ("/etc/x", b"")])), "leads elsewhere"),
-    refused("zip: a drive and backslashes in a name", archive(lambda: pack([*members(), ("C:\\x", b"")])), "leads elsewhere"),
+    refused(
+        "zip: a drive and backslashes in a name",
+        archive(lambda: pack([*members(), ("C:\\x", b"")])),
+        "leads elsewhere",
+    ),
     refused("zip: weights that are a symbolic link", archive(lambda: _link(WEIGHTS)), "not HDF5|not audited"),
-    refused("zip: weights with an external link", archive(lambda: pack(members(weights=_external()))), "external link"),
-    refused("zip: weights in NumPy form", archive(lambda: pack([*members()[:2], ("model.weights.npz", b"\x80")])), "NumPy form"),
+    refused(
+        "zip: weights with an external link",
+        archive(lambda: pack(members(weights=_external()))),
+        "external link",
+    ),
+    refused(
+        "zip: weights in NumPy form",
+        archive(lambda: pack([*members()[:2], ("model.weights.npz", b"\x80")])),
+        "NumPy form",
+    ),
     refused("zip: no weights", archive(lambda: pack(members()[:2])), "no model"),
-    refused("zip: an archive behind HDF5", archive(lambda: hdf5() + _shifted(pack(members(weights=_nan())), len(hdf5()))), "at once"),
-    refused("zip: an archive behind HDF5, called .h5", archive(lambda: hdf5() + pack(members(weights=_nan())), "m.h5"), "at once"),
+    refused(
+        "zip: an archive behind HDF5",
+        archive(lambda: hdf5() + _shifted(pack(members(weights=_nan())), len(hdf5()))),
+        "at once",
+    ),
+    refused(
+        "zip: an archive behind HDF5, called .h5",
+        archive(lambda: hdf5() + pack(members(weights=_nan())), "m.h5"),
+        "at once",
+    ),
     refused("zip: an archive around HDF5, called .h5", archive(_hdf5_inside, "m.h5"), "at once"),
-    refused("zip: a directory whose weights are a link to outside", _unpacked(link=True), "leads out of the directory"),
-    refused("zip: a directory whose weights are a pipe", _unpacked(link=False), "neither a file nor a directory"),
-]  # fmt: skip
+    refused(
+        "zip: a directory whose weights are a link to outside",
+        _unpacked(lambda path: path.symlink_to("../canary/secret.h5")),
+        "leads out of the directory",
+    ),
+    refused(
+        "zip: a directory whose weights are a pipe", _unpacked(os.mkfifo), "neither a file nor a directory"
+    ),
+]

@@ -104,7 +104,7 @@ def test_pages_of_changes_are_the_same_every_time(compared: Comparison, mended: 
 
 @pytest.mark.parametrize(("path", "is_told"), [("a <b>.keras", True), ("a\\b.keras", False)])
 def test_a_command_that_would_name_another_file_is_left_out(
-    mended: Repaired, path: str, is_told: bool
+    mended: Repaired, path: str, *, is_told: bool
 ) -> None:
     """The command that undoes a repair is there to be copied, but not where the page cannot show its path."""
     before = replace(mended.plan.before, path=path)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import weightaudit
+from weightaudit import Measured, Severity
 from weightaudit.policy import Policy
+from weightaudit.testing import measure, tensor_info
+from weightaudit_rules.isolated_value import IsolatedValue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,3 +158,43 @@ def test_findings_are_the_same_in_stretches(path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(scanning, "RUN_BYTES", 1024)
     monkeypatch.setattr(scanning, "THROUGH_BYTES", 65536)
     assert found_in(path, copied, emptied) == at_once
+
+
+def _told(*biases: NDArray[np.float32]) -> list[str]:
+    """Return the biases of a model that the rule for isolated values names."""
+    infos = [tensor_info(one, name=f"c{place}/bias", role="bias") for place, one in enumerate(biases)]
+    rule = IsolatedValue()
+    stats = {info.name: measure(one, rule.needs(info), info) for info, one in zip(infos, biases, strict=True)}
+    return [finding.tensor or "" for finding in rule.check_model(Measured(infos, stats, ()))]
+
+
+def _bias(place: int, value: float, seed: int) -> NDArray[np.float32]:
+    values = np.random.default_rng(seed).normal(0, 0.01, 32).astype(np.float32)
+    values[place] = value
+    return values
+
+
+def test_a_value_that_several_layers_learned_in_one_place_is_no_fault() -> None:
+    """Two biases with one value in one place are how the model was trained; another place or value is not."""
+    assert _told(_bias(12, -0.44, 1), _bias(12, -0.443, 2)) == []
+    assert _told(_bias(12, -0.44, 1), _bias(13, -0.443, 2)) == ["c0/bias", "c1/bias"]
+    assert _told(_bias(12, -0.44, 1), _bias(12, 0.44, 2)) == ["c0/bias", "c1/bias"]
+
+
+def test_a_small_gap_or_a_small_tensor_is_only_a_note() -> None:
+    """Twice the next value is a warning among thousands, a note among hundreds; eight times always is one."""
+    rule, rng = IsolatedValue(), np.random.default_rng(3)
+
+    def severity(shape: tuple[int, int], factor: float) -> Severity:
+        values = rng.uniform(-1, 1, shape).astype(np.float32)
+        values[1, 2] = factor
+        info = tensor_info(values, role="kernel")
+        (found,) = rule.check_model(
+            Measured([info], {info.name: measure(values, rule.needs(info), info)}, ())
+        )
+        return found.severity
+
+    assert severity((64, 64), 2.5) is Severity.WARNING
+    assert severity((16, 16), 2.5) is Severity.NOTE
+    assert severity((64, 64), 1.7) is Severity.NOTE
+    assert severity((16, 16), 9.0) is Severity.WARNING

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, OTHER_SHARDS, SHARDS, Pair
-from tests.faults.scenarios import PAIRS, checkpoint, content, files_of, known, listing, look, staged
+from tests.faults.scenarios import PAIRS, content, files_of, known, listing, look, staged
 from weightaudit import open_checkpoint
 from weightaudit.errors import WriteError
 from weightaudit.formats import Kind

@@ -146,7 +146,7 @@ def _shards(name: str) -> list[str]:
 
 def _sniff_directory(path: Path) -> Kind | None:
     # Whatever has this name makes it one: a pipe or a link to nowhere is for its reader to refuse.
-    if any(os.path.lexists(path / name) for name in ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")):
+    if any(os.path.lexists(path / f"saved_model.{suffix}") for suffix in ("pb", "pbtxt", "cpb")):
         return Kind.SAVED_MODEL
     if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
         return Kind.KERAS_DIRECTORY

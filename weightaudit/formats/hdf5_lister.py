@@ -188,7 +188,7 @@ class Lister:
 
     def texts(self, path: str, group: Any, name: str) -> list[str]:
         value = self.attribute(path, group, name)
-        items = cast("list[Any]", value) if isinstance(value, list) else [value]
+        items: list[Any] = value if isinstance(value, list) else [value]
         if not all(isinstance(item, str) for item in items):
             raise RefusedError(f"is damaged: its attribute {name} is not a list of text")
         return items

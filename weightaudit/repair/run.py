@@ -19,8 +19,8 @@ from weightaudit.repair.engines import Engine, NumpyEngine
 from weightaudit.repair.planning import Orders, Plan, make_plan
 from weightaudit.repair.proving import prove, write_mended
 from weightaudit.report import ExitCode, ModelReport
-from weightaudit.storage.publishing import require_space
 from weightaudit.storage.replacing import publish_model, replace_model
+from weightaudit.storage.room import require_space
 from weightaudit.storage.staging import Staging
 from weightaudit.versions.committing import commit
 from weightaudit.versions.layout import default_store, enclosing_model, enclosing_store, is_there

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weightaudit.errors import ReadError
 from weightaudit.storage.failures import writing
 from weightaudit.storage.renaming import NO_LINKS
+from weightaudit.storage.room import require_space
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,13 +79,14 @@ def clone_file(source_fd: int, target: Path, mode: int = 0o600) -> None:
 
     Raises:
         ReadError: The source became shorter while it was copied.
-        WriteError: The new file cannot be made; what was begun is removed.
+        WriteError: The new file cannot be made, or there is no room for it; what was begun is removed.
     """
     with writing(f"{target.name} cannot be written"):
         target_fd = create(target, mode)
         try:
             size = os.fstat(source_fd).st_size
             if not _share(source_fd, target_fd):
+                require_space(target.parent, size)
                 copy_range(source_fd, 0, size, target_fd, 0)
         except BaseException:
             with suppress(OSError):

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from weightaudit.errors import WriteError
 from weightaudit.storage.copying import create, write_at
 from weightaudit.storage.staging import belonging
 from weightaudit.storage.syncing import sync_directory, sync_fd
@@ -69,9 +70,13 @@ class Journal:
         """Write the record, durably.
 
         Raises:
-            OSError: It cannot be written.
+            WriteError: There is something else in its place.
+        OSError: It cannot be written.
         """
-        fd = create(self._path, _MODE)
+        try:
+            fd = create(self._path, _MODE)
+        except FileExistsError:
+            raise WriteError(f"{self._path} is in the way and is no record; move it away.") from None
         try:
             self._marks = tuple(marks)
             write_at(fd, json.dumps(self._marks).encode(), 0)

@@ -72,9 +72,9 @@ def replace_model(staged: ModelFiles, destination: ModelFiles, opened: Files | N
         with writing(f"{destination.path.name} cannot be replaced"):
             seen = _Seen(destination, opened)
         if destination.is_directory:
-            replace_directory(staged.path, destination.path, seen.check)
+            replace_directory(staged.path, destination.path, seen.check_at)
         elif _is_one_file(staged) and _is_one_file(destination):
-            replace_file(staged.path, destination.path, seen.check)
+            replace_file(staged.path, destination.path, seen.check_at)
         else:
             with writing(f"{destination.path.name} cannot be replaced"):
                 replace_several(staged, destination, seen.check)
@@ -112,8 +112,18 @@ class _Seen:
             if self._now() != self._identities:
                 raise self._changed
 
-    def _now(self) -> dict[str, _Identity]:
-        root = self._model.root
+    def check_at(self, place: Path) -> None:
+        """Raise WriteError if the model, of one file or a directory, is not that which is at a path now."""
+        with writing(f"{self._model.path.name} cannot be replaced"):
+            if self._model.is_directory:
+                found = self._now(place)
+            else:
+                found = dict.fromkeys(self._model.names, _identity(place.stat()))
+            if found != self._identities:
+                raise self._changed
+
+    def _now(self, root: Path | None = None) -> dict[str, _Identity]:
+        root = root or self._model.root
         names = set(self._model.names)
         if self._model.is_directory:
             walk = os.walk(root)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.errors import WriteError
 from weightaudit.source import LocalFile
-from weightaudit.storage.attributes import keep_attributes
+from weightaudit.storage.attributes import keep_attributes, keep_times
 from weightaudit.storage.copying import create, link_or_copy, write_at
 from weightaudit.storage.failures import reason, writing
 from weightaudit.storage.journal import Journal, Mark, mark
@@ -199,6 +199,7 @@ class _Move:
             keep_attributes(self.path, commit.main)
             for source, name in commit.data.items():
                 keep_attributes(self._root / name if name in self._old else self.path, source)
+                keep_times(self._root / name, source)
 
     def _marks(self, commits: Iterable[_Commit]) -> Iterator[Mark]:
         for commit in commits:

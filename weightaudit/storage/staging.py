@@ -27,6 +27,7 @@ _LONGEST = 180
 """Bytes of a name that are kept in the name of something that belongs to it; file systems allow 255."""
 
 _DAY = 86400.0
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Staging(AbstractContextManager["Staging"]):
@@ -82,7 +83,7 @@ class Staging(AbstractContextManager["Staging"]):
             (self._parent / name).mkdir(0o700)
             self.path, self._made = self._parent / name, True
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._fd = os.open(self.path, _DIRECTORY)
             if lock(self._fd) is not False and os.path.samestat(os.fstat(self._fd), self.path.stat()):
                 return True
         except FileNotFoundError:
@@ -128,7 +129,7 @@ def sweep(directory: Path, name: str) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a directory with everything in it, read-only parts as well; what resists is left."""
     for attempt in (Path.rmdir, _remove_all, _make_writable, _remove_all):
-        with suppress(OSError):
+        with suppress(OSError, RecursionError):  # deeper than Python goes is nothing of ours
             attempt(path)
         if not os.path.lexists(path):
             return
@@ -139,12 +140,32 @@ def _remove_all(path: Path) -> None:
 
 
 def _make_writable(path: Path) -> None:
-    """Let the user of this process list and change a directory, and all that are in it."""
-    path.chmod(0o700)
-    for folder, names, _ in os.walk(path):
-        for inner in (Path(folder, name) for name in names):
-            if not inner.is_symlink():
-                inner.chmod(0o700)
+    """Let the user of this process list and change a directory, and all that are in it.
+
+    Directories are opened one in another and never through a link, also not through one that somebody
+    puts there meanwhile.
+
+    Raises:
+        OSError: The directory itself is not there, or belongs to another user.
+    """
+    fd = os.open(path, _DIRECTORY)
+    try:
+        _make_all_writable(fd)
+    finally:
+        os.close(fd)
+
+
+def _make_all_writable(fd: int) -> None:
+    os.fchmod(fd, 0o700)
+    with os.scandir(fd) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in names:
+        with suppress(OSError):
+            inner = os.open(name, _DIRECTORY, dir_fd=fd)
+            try:
+                _make_all_writable(inner)
+            finally:
+                os.close(inner)
 
 
 def _prefix(name: str) -> str:
@@ -157,7 +178,7 @@ def _prefix(name: str) -> str:
 
 def _remove_forgotten(path: Path, process: int) -> None:
     """Remove a staging directory if nobody is using it."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(path, _DIRECTORY)
     try:
         status = os.fstat(fd)
         free = lock(fd)

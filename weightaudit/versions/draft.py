@@ -132,7 +132,8 @@ class Draft:
         if not is_proved:
             record = replace(record, tensors=self._tensors(record, staged))
         self._write(record)
-        publish(self.path, self.store.root / self.name / str(self.number))
+        place = self.store.root / self.name / str(self.number)
+        publish(self.path, place, f"{self.name}@{self.number}")
         return Version(self.store.root, self.name, self.number, record)
 
     def _refuse_strangers(self, staged: ModelFiles) -> None:

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.errors import StoreError
+from weightaudit.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from weightaudit.writing.files import ModelFiles
@@ -53,8 +53,15 @@ def enclosing_model(path: Path) -> Path | None:
 
 
 def default_store(files: ModelFiles) -> Path:
-    """Return the store of a model for which nobody named one: beside it, or the one that it lies in."""
+    """Return the store of a model for which nobody named one: beside it, or the one that it lies in.
+
+    Raises:
+        UsageError: A link that leads to no store is in its place.
+    """
     beside = (files.root.parent if files.is_directory else files.root) / DEFAULT_STORE
+    if beside.is_symlink() and not is_store(beside):
+        # A link that came with a model from elsewhere must not choose where versions go.
+        raise UsageError(f"{beside} is a link to what is no version store; name the place with --store.")
     return enclosing_store(files.root) or beside
 
 

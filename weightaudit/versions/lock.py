@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
@@ -45,8 +46,7 @@ def locked(folder: Path, wait: float = WAIT) -> Generator[None]:
         _acquire(fd, folder, wait)
         _sign(fd)
         yield
-        with suppress(OSError):
-            os.ftruncate(fd, 0)
+        _unsign(fd)
     finally:
         # Whether the note about the holder reached the disk says nothing about what was done.
         with suppress(OSError):
@@ -75,8 +75,21 @@ def _sign(fd: int) -> None:
     """Leave word of who holds the lock. It is for people only, so a full disk does not matter."""
     note = {"pid": os.getpid(), "host": socket.gethostname(), "since": current_time()}
     with suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(note).encode(), 0)
+        if _is_own(fd):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps(note).encode(), 0)
+
+
+def _unsign(fd: int) -> None:
+    with suppress(OSError):
+        if _is_own(fd):
+            os.ftruncate(fd, 0)
+
+
+def _is_own(fd: int) -> bool:
+    """Say whether the file is a lock only: as another name of somebody's file it must stay as it is."""
+    status = os.fstat(fd)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _holder(fd: int) -> str:

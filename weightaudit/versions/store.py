@@ -242,7 +242,7 @@ def create_store(path: Path) -> Store:
     if not is_free and not is_there(marker):  # another process may have made it just now
         raise UsageError(f"{path} has other content and is no version store; name an empty directory.")
     # Processes that do this at once write the same.
-    save_bytes(json_text({"layout": LAYOUT}).encode(), marker)
+    save_bytes(json_text({"layout": LAYOUT}).encode(), marker, follow_link=False)
     return open_store(path)
 
 

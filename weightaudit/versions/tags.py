@@ -62,4 +62,4 @@ def write_tags(folder: Path, tags: dict[str, int]) -> None:
     Raises:
         WriteError: They cannot be written; the old ones are untouched.
     """
-    save_bytes(json_text(dict(sorted(tags.items()))).encode(), folder / TAGS)
+    save_bytes(json_text(dict(sorted(tags.items()))).encode(), folder / TAGS, follow_link=False)

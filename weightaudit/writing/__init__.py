@@ -45,7 +45,8 @@ def write_model(
         name: The main name of the copy: of its file, the prefix of a checkpoint, or the index
             of Keras weight shards. By default that of the model; for a directory it means nothing.
         record: What is embedded where the format has room for it: a member of a ``.keras`` archive,
-            a file in ``assets.extra`` of a SavedModel. An earlier one is replaced; None leaves it.
+            a file in ``assets.extra`` of a SavedModel. An earlier one is replaced, a file of the user's
+            own that has its name is not; None leaves both.
         reuse: Files known to have the same bytes as a file of the model, by its name below the
             root. A file that does not change becomes a hard link to them where that is possible,
             unless they are the model's own files.

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Tiles
 from weightaudit.checksums import crc32, deflater
+from weightaudit.errors import ReadError
 from weightaudit.formats.hdf5 import Hdf5Data
 from weightaudit.formats.keras_archive import WEIGHTS
-from weightaudit.formats.zip_archive import STORED, Member, find_directory, list_members
+from weightaudit.formats.zip_archive import STORED, Member, find_directory, list_members, read_member
+from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.storage.failures import writing
 from weightaudit.writing import zip_headers
+from weightaudit.writing.embedding import NAME, is_record
 from weightaudit.writing.hdf5 import patch_hdf5
 from weightaudit.writing.target import Patched, Target
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from weightaudit.writing.edits import Place
     from weightaudit.writing.output import Output
 
-RECORD = "weightaudit.json"
+RECORD = NAME
 """The member that says what was done to a model; Keras passes over members that it does not know."""
 
 _PIECE = 1 << 20
@@ -70,7 +73,8 @@ def write_archive(output: Output, name: str, places: Sequence[Place], record: by
         output: Where the copy is made.
         name: Name of the archive.
         places: What changes in its weights.
-        record: Content of the member `RECORD`; None leaves that as it is.
+        record: Content of the member `RECORD`; None leaves that as it is. One of that name that is none of
+            our records is left, too: it is the user's.
 
     Raises:
         ReadError: The archive is damaged, or changed meanwhile.
@@ -81,6 +85,8 @@ def write_archive(output: Output, name: str, places: Sequence[Place], record: by
     _, _, directory = find_directory(source)
     ordered = sorted(members.values(), key=lambda member: member.header)
     written: dict[str, Member] = {}
+    if any(_is_record(member.name) and not _is_ours(source, member) for member in ordered):
+        record = None
     with output.create(name) as target:
         archive = _Archive(source, target)
         archive.keep(0, ordered[0].header)
@@ -102,6 +108,13 @@ def write_archive(output: Output, name: str, places: Sequence[Place], record: by
 
 def _is_record(name: str) -> bool:
     return unicodedata.normalize("NFC", name).casefold() == RECORD
+
+
+def _is_ours(source: LocalFile, member: Member) -> bool:
+    try:
+        return is_record(read_member(source, member, DEFAULT_LIMITS))
+    except ReadError:
+        return False
 
 
 def _add_directory(archive: _Archive, members: Sequence[Member]) -> None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from weightaudit.errors import ReadError
 from weightaudit.formats.protobuf import Message, signed
+from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.writing.bundle import refuse_version_1, write_bundle
+from weightaudit.writing.embedding import NAME, is_record
 from weightaudit.writing.farmhash import fingerprint64
 from weightaudit.writing.messages import VARINT, with_field
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 PREFIX = "variables/variables"
 FINGERPRINT = "fingerprint.pb"
-RECORD = "assets.extra/weightaudit.json"
+RECORD = f"assets.extra/{NAME}"
 """Where a SavedModel has room for what others add, which TensorFlow does not read."""
 
 _HASH = 5 << 3 | VARINT
@@ -36,7 +38,8 @@ def write_saved_model(output: Output, places: Sequence[Place], record: bytes | N
     Args:
         output: Where the copy is made.
         places: What changes.
-        record: Content of the file `RECORD`; None leaves that as it is.
+        record: Content of the file `RECORD`; None leaves that as it is. One of that name that is none of
+            our records is left, too: it is the user's.
 
     Raises:
         ReadError: The model is damaged, or changed meanwhile.
@@ -48,10 +51,17 @@ def write_saved_model(output: Output, places: Sequence[Place], record: bytes | N
             _write_fingerprint(output, index)
     else:
         refuse_version_1(PREFIX, places)
-    if record is not None:
+    if record is not None and not _is_taken(output):
         output.folder(RECORD.rpartition("/")[0])
         with output.create(RECORD) as target:
             target.write(0, record)
+
+
+def _is_taken(output: Output) -> bool:
+    if not output.has(RECORD):
+        return False
+    with output.files.borrow(RECORD) as source:
+        return not is_record(source.read(0, min(source.size, DEFAULT_LIMITS.max_metadata)))
 
 
 def _write_fingerprint(output: Output, index: bytes) -> None:
