@@ -251,10 +251,13 @@ def test_a_pipe_that_is_named_is_not_called_missing() -> None:
 
 
 def test_a_pipe_is_never_opened() -> None:
-    """A FIFO would block for ever; a walk passes over it."""
+    """A FIFO would block for ever; a walk passes over it, unless it is called like a model."""
     place("m/a.h5", HDF5)
-    os.mkfifo("m/pipe.h5")
+    os.mkfifo("m/pipe")
     assert labels("m") == ["m/a.h5"]
+    os.mkfifo("m/pipe.h5")
+    with pytest.raises(ReadError, match=r"m/pipe\.h5 is called like a model"):
+        discover(["m"])
 
 
 def test_what_a_search_leaves_out() -> None:

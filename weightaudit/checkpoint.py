@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 
+_MOST_ALIASES = 1000
+"""Tensors that are named because they share bytes with others; the rest is counted."""
+
+
 class Checkpoint:
     """An open saved model. Use it as a context manager, or call `close`.
 
@@ -250,10 +254,11 @@ def _aliases(tensors: Sequence[tuple[TensorInfo, Entry]], files: Files) -> Itera
     for file, offset, nbytes, name in extents:
         if file == last and offset < end and name not in named:
             named.add(name)
-            other = owner if owner != name else "another part of itself"
-            message = (
-                f"It shares bytes of {files[file].label} with {other}; a change of one changes the other."
-            )
-            yield Defect(Flaw.ALIAS, message, name)
+            if len(named) <= _MOST_ALIASES:
+                label, other = files[file].label, owner if owner != name else "another part of itself"
+                message = f"It shares bytes of {label} with {other}; a change of one changes the other."
+                yield Defect(Flaw.ALIAS, message, name)
         if file != last or offset + nbytes > end:
             end, owner, last = offset + nbytes, name, file
+    if len(named) > _MOST_ALIASES:
+        yield Defect(Flaw.ALIAS, f"{len(named) - _MOST_ALIASES} further tensors share bytes with others.")

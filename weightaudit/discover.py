@@ -243,6 +243,8 @@ def _files(root: Path, passed: _Passed) -> Iterator[Path]:
                 _check_link(path, inside)
             elif stat.S_ISREG(mode):
                 yield path
+            elif _is_promising(path):
+                raise ReadError(f"{path} is called like a model, and is neither a file nor a directory.")
             else:
                 passed[path] = "neither a file nor a directory"
 
@@ -256,10 +258,14 @@ def _refuse(error: OSError) -> None:
     raise ReadError(f"{error.filename} cannot be listed: {error.strerror}.") from error
 
 
+def _is_promising(path: Path) -> bool:
+    """Say whether something is called like a model, so that passing over it would miss one."""
+    return path.suffix in {*_MODEL_SUFFIXES, ".index"} or path.name in _SAVED_MODEL_FILES
+
+
 def _check_link(path: Path, inside: Path) -> None:
     """Pass over a link, unless a model would be missed: one inside is met under its own name."""
-    promising = path.suffix in {*_MODEL_SUFFIXES, ".index"} or path.name in _SAVED_MODEL_FILES
-    if promising and not Path(os.path.realpath(path)).is_relative_to(inside):
+    if _is_promising(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
         raise ReadError(
             f"{path} is a link that leads out of the directory and is not followed; name its target."
         )

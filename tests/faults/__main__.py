@@ -60,9 +60,10 @@ def _count(
 
 
 def _some(faults: list[object], most: int) -> Iterator[object]:
-    """Return so many of them, evenly spread."""
+    """Return so many of them, evenly spread, the first and the last among them."""
     count = min(most, len(faults)) if most else len(faults)
-    yield from (faults[number * len(faults) // count] for number in range(count))
+    gaps = max(1, count - 1)
+    yield from (faults[number * (len(faults) - 1) // gaps] for number in range(count))
 
 
 def _say(*lines: str) -> None:

@@ -74,7 +74,7 @@ class Confines:
     Attributes:
         user: Number of the user that it becomes, if this one is root; 0 for none.
         largest_file: Bytes that it may write to one file; 0 for any number.
-        stopped: Whether it stops before it begins, until it is told to go on.
+        stopped: Whether it stops when faults may begin, until it is told to go on.
     """
 
     user: int = 0
@@ -240,17 +240,17 @@ class Trial:
         assert state == ("new" if outcome.code == DONE or said_new else "old"), f"{story}: {state}"
         assert said_new or left == self._names[state], f"{story}: {left ^ self._names[state]}"
 
-    def assert_next_run_succeeds(self) -> None:
+    def assert_next_run_succeeds(self, confines: Confines | None = None) -> None:
         """Assert that another run, in whatever world the last one left, makes it new and clears up."""
         if self.is_clean():
             return  # as any run finds it
         refuses = self.state() == "new" and not self._scenario.repeatable
-        outcome = self._server.run(self.name, self.world)
+        outcome = self._server.run(self.name, self.world, confines=confines)
         assert outcome.code in ({FAILED, REFUSED} if refuses else {DONE}), outcome.message
         assert self.state() == "new"
         left = names(self.world) ^ self._names["new"]
-        # What refuses to replace a model does not look into the record of how that got there.
-        assert not left or (refuses and all(name.endswith(RECORD) for name in left)), left
+        # What refuses to replace a model does not look for what is left of how that got there.
+        assert not left or (refuses and all(RECORD in name or SUFFIX in name for name in left)), left
 
 
 def names(world: Path) -> frozenset[str]:

@@ -60,11 +60,18 @@ def _run(request: dict[str, Any], writer: int) -> None:
     injector = Injector(Fault(**request["fault"]))
     if request["confines"]["user"] and request["scenario"] in EVERY:
         _import_all(scenario, Path(request["world"]))
+    is_stopped = request["confines"].pop("stopped")
     _confine(**request["confines"])
+
+    def arm() -> None:
+        injector.arm()
+        if is_stopped:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
     try:
         # A command does that itself.
         with terminable() if request["scenario"] not in EVERY else nullcontext():
-            code, message = scenario.act(Path(request["world"]), injector.arm)
+            code, message = scenario.act(Path(request["world"]), arm)
     except WeightauditError as error:
         code, message = error.exit_code, str(error)
     except KeyboardInterrupt:
@@ -88,15 +95,13 @@ def _import_all(scenario: Scenario, world: Path) -> None:
     shutil.rmtree(other)
 
 
-def _confine(user: int, largest_file: int, *, stopped: bool) -> None:
+def _confine(user: int, largest_file: int) -> None:
     """Take rights away from this process."""
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     if user and os.geteuid() == 0:
         os.setegid(user)
         os.seteuid(user)
-    if stopped:
-        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ _DISKS = {
 }
 """Megabytes, options of mkfs, options of mount."""
 
+SCENARIOS = ("publish a file", "replace a directory", "replace a checkpoint", "commit", "prune")
+
 _SHARED = 20 * _MEGABYTE
 
 
@@ -67,7 +69,7 @@ def test_the_power_goes_off(has_own_mounts: Callable[[], bool], tmp_path: Path, 
     disk = Disk(kind, tmp_path)
     states = set()
     with ForkServer() as server:
-        for scenario in ("publish a file", "replace a directory", "replace a checkpoint"):
+        for scenario in SCENARIOS:
             trial = Trial(server, scenario, disk.path / scenario)
             steps = [number for number, call in enumerate(trial.calls) if call.name in RENAMES | {"fsync"}]
             for step in (*steps, None):

@@ -23,7 +23,7 @@ CHANGING = (
 """System calls that change a file system; between two of them the disk stays as it is."""
 
 _LINE = re.compile(r"^(\w+)\((.*)$", re.MULTILINE)
-_NOT_FILES = re.compile(r"[0-9]+<(?:pipe|socket|/dev/)|[12]<")
+_NOT_FILES = re.compile(r"[0-9]+<(?:pipe|socket|/dev/(?!shm))|[12]<")
 """Descriptors of no file, and of the standard streams."""
 
 

@@ -112,6 +112,11 @@ def _lies(server: ForkServer, trial: Trial) -> Iterable[Fault]:
     return _moments("lie", _WRITES)(server, trial) if ":" in trial.name else ()
 
 
+def _forbidden(server: ForkServer, trial: Trial) -> Iterable[Fault]:
+    """Return the moments at which a directory can be forbidden; what the cache has is not in it."""
+    return _moments("forbid", CHANGES)(server, trial) if "cache" not in trial.name else ()
+
+
 def _short(_: ForkServer, _trial: Trial) -> Iterable[Fault]:
     """Return the one fault that makes every write short."""
     return [Fault("short")]
@@ -142,7 +147,7 @@ def _without_place(server: ForkServer, trial: Trial, fault: Fault) -> str:
     assert outcome.code == FAILED or trial.state() == "new", outcome
     assert outcome.code == DONE or outcome.message.strip().endswith("."), outcome
     state = trial.state()
-    trial.assert_next_run_succeeds()
+    trial.assert_next_run_succeeds(Confines(user=user))
     return state
 
 
@@ -162,7 +167,7 @@ WAYS = {
     "short": Way(_short, _in_process),
     "lie": Way(_lies, _in_process),
     "vanish": Way(_moments("vanish", CHANGES), _without_place),
-    "forbid": Way(_moments("forbid", CHANGES), _without_place),
+    "forbid": Way(_forbidden, _without_place),
 }
 """All ways, by name.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 import h5py
@@ -64,7 +63,7 @@ def test_what_is_led_to_too_often(tmp_path: Path, make: Callable[[Writer], int])
     path = tmp_path / "x.h5"
     writer = Writer()
     writer.save(path, make(writer))
-    with pytest.raises(LimitError, match="leads to the same structures too often|names the same tensors"):
+    with pytest.raises(LimitError, match=r"leads to the same structures too often|names the same tensors"):
         ours(path)
 
 

@@ -151,7 +151,7 @@ CASES: list[Case] = [
     refused(
         "bundle: a block of 2^64 - 5 bytes",
         index(GOOD[:-48] + (varint(0) + varint((1 << 64) - 5)).ljust(40, b"\0") + GOOD[-8:]),
-        "does not fit",
+        "does not fit|checksum of the block",
     ),
     refused("bundle: varints without end", index(GOOD[:-48] + b"\xff" * 40 + GOOD[-8:]), "damaged"),
     refused(
@@ -212,6 +212,11 @@ CASES: list[Case] = [
     found("bundle: bytes in the other order", bundle(header(order=1), tensor()), "WA\\d+"),
     found("bundle: a changed weight", bundle(tensor(), data=DATA[:9] + b"?" + DATA[10:]), "WA110"),
     found("bundle: two tensors of the same bytes", bundle(tensor("a"), tensor("b")), "WA114"),
+    found(
+        "bundle: 20,000 tensors of the same bytes",
+        bundle(*(entry(f"v{place:05}", (1,), nbytes=4, crc=masked_crc(DATA[:4])) for place in range(20_000))),
+        "18999 further tensors share bytes",
+    ),
     refused("bundle: a shard cut short", bundle(tensor(), data=DATA[:-1]), "too short"),
     refused("bundle: a name that is not text", bundle(tensor(b"\xff\xfe")), "damaged|not"),
     refused("bundle: an entry that is no message", bundle((NAME.encode(), b"\xff\xff\xff")), "damaged"),

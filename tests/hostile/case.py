@@ -26,6 +26,9 @@ class Outcome(StrEnum):
     FOUND = "found"
     """Audited, with a finding that names the fault: exit code 1 or, where it is a warning, 0."""
 
+    EITHER = "either"
+    """Refused or audited whole, by the moment: exit code 3 or 0."""
+
     READ = "read"
     """Strange and sound: audited whole, without findings, exit code 0. These are controls."""
 

@@ -32,7 +32,13 @@ _ROOT = Path(__file__).parents[2]
 _UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ufeff]")
 """What could command a terminal or hide text in one."""
 
-_EXITS = {Outcome.UNKNOWN: {2}, Outcome.REFUSED: {3}, Outcome.FOUND: {0, 1}, Outcome.READ: {0}}
+_EXITS = {
+    Outcome.EITHER: {0, 3},
+    Outcome.UNKNOWN: {2},
+    Outcome.REFUSED: {3},
+    Outcome.FOUND: {0, 1},
+    Outcome.READ: {0},
+}
 
 
 @dataclass(frozen=True, slots=True)

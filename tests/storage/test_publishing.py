@@ -230,12 +230,48 @@ def test_what_is_checked_last_stops_it(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("old")
     (tmp_path / "staged").write_text("new")
 
-    def check() -> None:
+    def check(_: Path) -> None:
         raise WriteError("It changed.")
 
     with pytest.raises(WriteError, match=r"^It changed\.$"):
         replace_file(tmp_path / "staged", tmp_path / "old", check)
     assert (tmp_path / "old").read_text() == "old"
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_what_is_put_there_in_the_last_moment_goes_back(tmp_path: Path, kind: str) -> None:
+    """A model that another program puts there between the last look and the rename is not lost."""
+    place, staged, other = (tmp_path / name for name in ("place", "staged", "other"))
+    for path in (place, staged, other):
+        path.mkdir() if kind == "directory" else path.touch()
+    old = place.stat()
+
+    def check(path: Path) -> None:
+        if not os.path.samestat(path.stat(), old):
+            raise WriteError("It changed.")
+        if other.exists():  # the first look is right, and what it saw is gone at once
+            place.rename(tmp_path / "before")
+            other.rename(place)
+
+    last = other.stat()
+    with pytest.raises(WriteError, match=r"^It changed\.$"):
+        (replace_directory if kind == "directory" else replace_file)(staged, place, check)
+    assert os.path.samestat(place.stat(), last)
+    assert listing(tmp_path) == ["before", "place", "staged"]
+
+
+def test_a_file_system_that_swaps_no_names_replaces_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two names cannot be swapped, what is checked before the rename is all that can be."""
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "staged").write_text("new")
+    asked: list[Path] = []
+    monkeypatch.setattr(renaming, "rename_flagged", failing(errno.EINVAL))
+    replace_file(tmp_path / "staged", tmp_path / "old", asked.append)
+    assert (tmp_path / "old").read_text() == "new"
+    assert asked == [tmp_path / "old"]
+    assert listing(tmp_path) == ["old"]
 
 
 def test_a_disk_that_fails_at_the_very_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

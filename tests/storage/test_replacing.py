@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, OTHER_SHARDS, SHARDS, Pair
+from tests.faults.models import CHECKPOINT, DIRECTORY, FILE, OTHER_SHARDS, SHARDS, Pair, checkpoint
 from tests.faults.scenarios import PAIRS, content, files_of, known, listing, look, staged
 from weightaudit import open_checkpoint
 from weightaudit.errors import WriteError
@@ -368,3 +368,34 @@ def test_names_that_cannot_be_given_at_the_end(
         replace_model(staged(files_of(source / pair.name), staging.path), files_of(here / pair.name))
     assert content(here / pair.name) == content(source / pair.name)
     assert listing(here) == listing(source)
+
+
+def test_times_and_attributes_of_what_stays(here: Path, source: Path) -> None:
+    """A file with the same content keeps its time, one with other content does not; attributes stay."""
+
+    def aged(folder: Path) -> None:
+        DIRECTORY.old(folder)
+        for path in (folder / "m").rglob("*"):
+            os.utime(path, ns=(1, 2))
+        try:
+            os.setxattr(folder / "m" / "saved_model.pb", "user.origin", b"somewhere")
+        except (AttributeError, OSError):
+            pytest.skip("needs a file system with extended attributes")
+
+    replaced(DIRECTORY._replace(old=aged), source, here)
+    new = here / "m"
+    assert (new / "saved_model.pb").stat().st_mtime_ns == 2
+    assert (new / "variables" / "variables.index").stat().st_mtime_ns > 2
+    assert (new / "assets" / "words.txt").stat().st_mtime_ns > 2
+    assert os.getxattr(new / "saved_model.pb", "user.origin") == b"somewhere"
+
+
+def test_a_shard_that_stays_keeps_its_time(here: Path, source: Path) -> None:
+    """Of a model of several files, those that do not change look as they did."""
+
+    def aged(folder: Path) -> None:
+        CHECKPOINT.old(folder)
+        os.utime(folder / "m.data-00000-of-00001", ns=(1, 2))
+
+    replaced(Pair("m", aged, CHECKPOINT.old), source, here)
+    assert (here / "m.data-00000-of-00001").stat().st_mtime_ns == 2

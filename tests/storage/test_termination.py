@@ -119,7 +119,7 @@ def test_the_command_line_ends_as_shells_report_it(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from weightaudit.storage.staging import Staging\n"
         "from weightaudit.storage.termination import terminable\n"
-        "def app():\n"
+        "def app(prog_name):\n"
         f"    with terminable(), Staging(Path({str(tmp_path / 'm')!r})):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "program.application = lambda arguments: app\n"

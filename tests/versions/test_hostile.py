@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,15 +14,16 @@ from tests.versions.conftest import Bench, places
 from weightaudit import UsageError
 from weightaudit.cli import application
 from weightaudit.errors import ReadError, StoreError
+from weightaudit.storage.staging import SUFFIX
 from weightaudit.versions.address import locate, locate_models
-from weightaudit.versions.layout import MARKER, RECORD
+from weightaudit.versions.layout import DEFAULT_STORE, LOCK, MARKER, RECORD, TAGS
 from weightaudit.versions.store import create_store, open_store
 from weightaudit.versions.survey import survey
 from weightaudit.versions.verifying import verify, verify_number
 from weightaudit.versions.version import refuse_links
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -212,3 +214,83 @@ def test_ambiguous_addresses(bench: Bench, sources: dict[str, Path]) -> None:
     assert locate("a@latest", store).version().address == "a@1"
     with pytest.raises(UsageError, match=r"Name the model; the store .* has a, a@1"):
         locate("@1", store)
+
+
+def test_links_in_the_place_of_what_is_written(
+    prepared: Bench, tmp_path: Path, sources: dict[str, Path]
+) -> None:
+    """A lock, a list of tags, a marker or a version that leads elsewhere writes nothing there."""
+    from weightaudit.versions.tagging import tag
+
+    folder, version = prepared.store.root / "healthy.keras", prepared.store.get("healthy.keras")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    write: dict[str, Callable[[], object]] = {
+        LOCK: lambda: tag(version, "good"),
+        TAGS: lambda: tag(version, "good"),
+        MARKER: lambda: create_store(folder.parent),
+    }
+    for place in (folder / LOCK, folder / TAGS, folder.parent / MARKER):
+        kept = place.read_bytes() if place.exists() else b""
+        for target in (precious, tmp_path / "nowhere"):
+            place.unlink(missing_ok=True)
+            place.symlink_to(target)
+            with pytest.raises(StoreError):
+                write[place.name]()
+        place.unlink()
+        if kept:
+            place.write_bytes(kept)
+    (folder / "2").symlink_to(tmp_path)
+    prepared.put(sources["keras"], always=True)
+    assert prepared.store.get("healthy.keras", 3).directory.is_dir()
+    assert precious.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_lock_that_is_another_name_of_a_file(prepared: Bench, tmp_path: Path) -> None:
+    """A lock that shares its content with a user's file is locked, and nothing is written to it."""
+    from weightaudit.versions.tagging import tag
+
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    lock = prepared.store.root / "healthy.keras" / LOCK
+    lock.unlink()
+    os.link(precious, lock)
+    tag(prepared.store.get("healthy.keras"), "good")
+    assert precious.read_text() == "precious"
+    assert prepared.store.tags("healthy.keras") == {"good": 1}
+
+
+def test_a_link_in_the_place_of_the_store(tmp_path: Path, sources: dict[str, Path]) -> None:
+    """A link that comes with a model chooses no place for versions; one that leads to a store is one."""
+    from weightaudit import open_checkpoint
+    from weightaudit.versions.layout import default_store
+    from weightaudit.writing.files import model_files
+
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    (here / "m.keras").write_bytes(sources["keras"].read_bytes())
+    (here / DEFAULT_STORE).symlink_to(elsewhere)
+    with open_checkpoint(here / "m.keras") as model:
+        with pytest.raises(UsageError, match="is a link to what is no version store"):
+            default_store(model_files(model))
+        assert places(elsewhere) == []
+        create_store(elsewhere)
+        assert default_store(model_files(model)) == here / DEFAULT_STORE
+
+
+def test_a_leftover_that_is_too_deep(prepared: Bench, sources: dict[str, Path]) -> None:
+    """A directory that somebody calls like one of ours, with thousands in each other, stops nobody."""
+    leftover = prepared.store.root / "healthy.keras" / f".2.1.{'0' * 16}{SUFFIX}"
+    deep = os.open(prepared.store.root / "healthy.keras", os.O_RDONLY)
+    name = leftover.name
+    for _ in range(3000):
+        os.mkdir(name, dir_fd=deep)
+        inner = os.open(name, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep, name = inner, "d"
+    os.close(deep)
+    prepared.put(sources["keras"], always=True)
+    assert prepared.store.numbers("healthy.keras") == [1, 2]
+    subprocess.run(["rm", "-rf", leftover], check=True)  # noqa: S607 - pytest would not get to its end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,3 +88,9 @@ def stored_at(checkpoint: Checkpoint, name: str) -> set[int]:
             assert isinstance(extent, Extent)
             places.update(range(extent.offset, extent.offset + extent.nbytes))
     return places
+
+
+def record_of(message: str) -> bytes:
+    """Return what is taken for a record of ours, with a message in it."""
+    fields = ("format", "model", "version", "container", "tensors", "changes")
+    return json.dumps({**dict.fromkeys(fields), "message": message}).encode()

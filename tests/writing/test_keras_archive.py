@@ -17,6 +17,7 @@ from tests.writing.rewriting import (
     numbers,
     other_bytes,
     random_values,
+    record_of,
     rewrite,
     stored_at,
 )
@@ -143,16 +144,27 @@ def test_a_record_replaces_an_earlier_one(tmp_path: Path) -> None:
     """A second record takes the place of the first, wherever that is, and without one the first stays."""
     path = _archive(tmp_path / "m.keras", np.zeros((4, 4)))
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("WeightAudit.json", "the first")
+        archive.writestr("WeightAudit.json", record_of("the first"))
         archive.writestr("last.txt", "behind it")
     kept = rewrite(path, tmp_path / "kept", {TENSOR: np.ones((4, 4))}).path
-    assert _contents(kept)["WeightAudit.json"] == b"the first"
-    first = rewrite(path, tmp_path / "first", {}, record=b"the second").path
+    assert _contents(kept)["WeightAudit.json"] == record_of("the first")
+    first = rewrite(path, tmp_path / "first", {}, record=record_of("the second")).path
     expected = {name: data for name, data in _contents(path).items() if name != "WeightAudit.json"}
-    assert _contents(first) == {**expected, RECORD: b"the second"}
-    second = rewrite(first, tmp_path / "second", {}, record=b"the third, longer one").path
-    assert _contents(second) == {**expected, RECORD: b"the third, longer one"}
+    assert _contents(first) == {**expected, RECORD: record_of("the second")}
+    second = rewrite(first, tmp_path / "second", {}, record=record_of("the third, longer one")).path
+    assert _contents(second) == {**expected, RECORD: record_of("the third, longer one")}
     assert rewrite(second, tmp_path / "third", {}).path.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("name", [RECORD, "WeightAudit.json"])
+def test_a_member_of_the_users_own_is_no_record(tmp_path: Path, name: str) -> None:
+    """What somebody else keeps under the name of a record stays, and no record is written then."""
+    path = _archive(tmp_path / "m.keras", np.zeros((4, 4)))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, '{"notes": "my own"}')
+    copy = rewrite(path, tmp_path / "copy", {TENSOR: np.ones((4, 4))}, record=record_of("new")).path
+    assert list(_contents(copy)) == list(_contents(path))
+    assert _contents(copy)[name] == b'{"notes": "my own"}'
 
 
 class _Pipe(io.RawIOBase):
@@ -235,13 +247,13 @@ def test_sizes_of_64_bits_where_32_do_not_hold_them(
     prepare(path)
     monkeypatch.setattr(zip_headers, "LIMIT", 100)
     values = {TENSOR: np.random.default_rng(6).normal(size=(64, 64))}
-    copy = rewrite(path, tmp_path / "copy", values, record=b"x" * 200).path
+    copy = rewrite(path, tmp_path / "copy", values, record=record_of("x" * 200)).path
     assert b"PK\x06\x06" in copy.read_bytes()
     assert_only_changed(path, copy, values)
-    assert _contents(copy)[RECORD] == b"x" * 200
-    again = rewrite(copy, tmp_path / "again", {TENSOR: np.zeros((64, 64))}, record=b"short").path
+    assert _contents(copy)[RECORD] == record_of("x" * 200)
+    again = rewrite(copy, tmp_path / "again", {TENSOR: np.zeros((64, 64))}, record=record_of("short")).path
     assert_only_changed(path, again, {})
-    assert _contents(again)[RECORD] == b"short"
+    assert _contents(again)[RECORD] == record_of("short")
 
 
 def test_a_header_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

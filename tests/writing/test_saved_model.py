@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.formats.tensorflow_oracle import tensorflow
-from tests.writing.rewriting import assert_only_changed, edit, numbers, random_values, rewrite
+from tests.writing.rewriting import assert_only_changed, edit, numbers, random_values, record_of, rewrite
 from weightaudit.checkpoint import open_checkpoint
 from weightaudit.errors import WriteError
 from weightaudit.writing import Edit, write_model
@@ -155,14 +155,25 @@ def test_copies_that_differ_are_refused(tmp_path: Path, fixtures_dir: Path) -> N
         rewrite(path, tmp_path / "copy", values)
 
 
+def test_a_file_of_the_users_own_is_no_record(tmp_path: Path, fixtures_dir: Path) -> None:
+    """What somebody else keeps under the name of a record stays, and no record is written then."""
+    path = tmp_path / "model"
+    shutil.copytree(fixtures_dir / "exported", path)
+    (path / "assets.extra").mkdir()
+    for content in (b"my own notes", b'{"model": "x"}', b"[" * 100_000):
+        (path / "assets.extra" / "weightaudit.json").write_bytes(content)
+        copy = rewrite(path, tmp_path / f"copy{len(content)}", {}, record=record_of("new")).path
+        assert _contents(copy) == _contents(path)
+
+
 def test_a_record_alone_and_again(tmp_path: Path, fixtures_dir: Path) -> None:
     """Without new values everything is the same, a record is added once, and replaced the next time."""
     path = fixtures_dir / "exported"
-    first = rewrite(path, tmp_path / "first", {}, record=b"one").path
-    second = rewrite(first, tmp_path / "second", {}, record=b"two").path
+    first = rewrite(path, tmp_path / "first", {}, record=record_of("one")).path
+    second = rewrite(first, tmp_path / "second", {}, record=record_of("two")).path
     third = rewrite(second, tmp_path / "third", {}).path
-    for folder, record in ((first, b"one"), (second, b"two"), (third, b"two")):
-        assert _contents(folder) == {**_contents(path), "assets.extra/weightaudit.json": record}
+    for folder, record in ((first, "one"), (second, "two"), (third, "two")):
+        assert _contents(folder) == {**_contents(path), "assets.extra/weightaudit.json": record_of(record)}
 
 
 def test_unchanged_files_are_shared(tmp_path: Path) -> None:

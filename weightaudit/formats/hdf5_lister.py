@@ -22,7 +22,7 @@ import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -187,8 +187,8 @@ class Lister:
         return joined if piece else None
 
     def texts(self, path: str, group: Any, name: str) -> list[str]:
-        value = self.attribute(path, group, name)
-        items: list[Any] = value if isinstance(value, list) else [value]
+        value: Any = self.attribute(path, group, name)
+        items: list[Any] = [value] if isinstance(value, str) or value is None else value
         if not all(isinstance(item, str) for item in items):
             raise RefusedError(f"is damaged: its attribute {name} is not a list of text")
         return items

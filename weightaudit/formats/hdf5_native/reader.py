@@ -88,7 +88,9 @@ class Reader:
         """Return the `nbytes` from `address` on; raises what `at` raises."""
         self.check(address, nbytes)
         if nbytes > self._largest:
-            raise LimitError(f"has a structure of {nbytes} bytes, where {self._largest} are the limit")
+            raise LimitError(
+                f"has a structure of {nbytes} bytes, where {self._largest} are the limit (--max-metadata)"
+            )
         self.check_time()
         return self._read(self.origin + address, nbytes)
 
