@@ -14,6 +14,7 @@ from tests.faults.harness import DONE, FAILED, Confines, ForkServer, Trial
 from tests.faults.scenarios import HERE, SCENARIOS
 from weightaudit.errors import WriteError
 from weightaudit.storage.room import require_space
+from weightaudit.storage.staging import SUFFIX
 
 NOBODY = 65534
 
@@ -55,6 +56,8 @@ def test_a_full_disk(has_own_mounts: Callable[[], bool], tmp_path: Path) -> None
             "replace a directory",
             "replace a checkpoint",
             "replace shards",
+            "commit",
+            "repair a file in place",
         ):
             folder = tmp_path / scenario
             folder.mkdir()
@@ -68,7 +71,8 @@ def test_a_full_disk(has_own_mounts: Callable[[], bool], tmp_path: Path) -> None
                 trial.assert_next_run_succeeds()
                 codes.add(outcome.code)
                 if outcome.code == FAILED:
-                    assert "No space left on device; free some space" in outcome.message
+                    assert "; free some space, or choose" in outcome.message
+                    assert SUFFIX not in outcome.message
             shutil.rmtree(folder)
     assert codes == {DONE, FAILED}
 

@@ -14,7 +14,7 @@ from tests.faults.tracing import SystemCall, can_attach, system_calls, under_str
 if not can_attach():
     pytest.skip("needs strace, and the right to attach it to a process", allow_module_level=True)
 
-KILLS = 3
+KILLS = 2
 """How many are killed of each command on each container, evenly spread over its calls."""
 
 

@@ -12,7 +12,7 @@ from tests.faults.harness import DONE, FAILED, ForkServer, Trial
 from tests.faults.tracing import can_attach
 from tests.faults.ways import WAYS
 
-MOST = 3
+MOST = 2
 """Moments of each command and way, spread over those that there are."""
 
 TRACED = {"kill", "space", "error"}

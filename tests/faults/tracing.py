@@ -22,6 +22,9 @@ CHANGING = (
 )
 """System calls that change a file system; between two of them the disk stays as it is."""
 
+_ONLY = {"openat": "O_CREAT", "ioctl": "CLONE"}
+"""What is in the arguments of those calls of a name that change something, where others do not."""
+
 _LINE = re.compile(r"^(\w+)\((.*)$", re.MULTILINE)
 _NOT_FILES = re.compile(r"[0-9]+<(?:pipe|socket|/dev/(?!shm))|[12]<")
 """Descriptors of no file, and of the standard streams."""
@@ -42,15 +45,16 @@ class SystemCall(NamedTuple):
 def system_calls(server: ForkServer, trial: Trial, log: Path) -> list[SystemCall]:
     """Return the calls with which a run changes files, in their order.
 
-    An ``openat`` is one if it makes a file, a ``write`` if it does not go to a pipe or to a standard stream.
+    An ``openat`` is one if it makes a file, an ``ioctl`` if it shares blocks, a ``write`` if it does not go
+    to a pipe or to a standard stream.
     """
     under_strace(server, trial, log, "--decode-fds=path")
     count: Counter[str] = Counter()
     found: list[SystemCall] = []
     for name, arguments in _LINE.findall(log.read_text(errors="replace")):
         count[name] += 1
-        is_looking = name == "openat" and "O_CREAT" not in arguments
-        if not is_looking and not _NOT_FILES.match(arguments):
+        wanted = _ONLY.get(name, "")
+        if wanted in arguments and not _NOT_FILES.match(arguments):
             found.append(SystemCall(name, count[name]))
     return found
 

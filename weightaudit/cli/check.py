@@ -136,6 +136,8 @@ def check(
     """
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other.")
+    if reference == "":
+        raise UsageError("--reference is empty; name a model, or leave it out.")
     if not category:
         raise UsageError("--sarif-category is empty; name a category, or leave it out.")
     from weightaudit.cli.outputs import check_outputs, chosen_outputs

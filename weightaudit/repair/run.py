@@ -19,6 +19,7 @@ from weightaudit.repair.engines import Engine, NumpyEngine
 from weightaudit.repair.planning import Orders, Plan, make_plan
 from weightaudit.repair.proving import prove, write_mended
 from weightaudit.report import ExitCode, ModelReport
+from weightaudit.storage.failures import writing
 from weightaudit.storage.replacing import publish_model, replace_model
 from weightaudit.storage.room import require_space
 from weightaudit.storage.staging import Staging
@@ -173,6 +174,8 @@ def repair(path: Path, label: str, orders: Orders, context: Context, destination
         open_checkpoint(path, limits=context.limits) as checkpoint,
     ):
         output = None if destination.output is None else _free_path(destination.output, checkpoint)
+        if output is not None:  # a plan may take minutes
+            _require_room(checkpoint, output.parent)
         plan = _plan(checkpoint, label, orders, context)
         # A copy is made in any case: whoever asked for one goes on with it.
         if not plan.targets and output is None:
@@ -242,10 +245,10 @@ def _free_path(output: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _to_output(checkpoint: Checkpoint, done: Repaired, context: Context, output: Path) -> Repaired:
-    _require_room(checkpoint, output.parent)
     with Staging(output) as staging:
         into = staging.path / "model"
-        into.mkdir()
+        with writing(f"{output.name} cannot be written"):
+            into.mkdir()
         staged = write_mended(checkpoint, done.plan, into, context.engine, name=output.name)
         after, _ = prove(checkpoint, done.plan, staged, context.rules, context.limits, detail=context.detail)
         publish_model(staged, output)

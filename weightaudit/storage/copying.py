@@ -86,7 +86,7 @@ def clone_file(source_fd: int, target: Path, mode: int = 0o600) -> None:
         try:
             size = os.fstat(source_fd).st_size
             if not _share(source_fd, target_fd):
-                require_space(target.parent, size)
+                require_space(target.parent, size, target.name)
                 copy_range(source_fd, 0, size, target_fd, 0)
         except BaseException:
             with suppress(OSError):
