@@ -15,7 +15,7 @@ from weightaudit.cli import application
 from weightaudit.cli.output import say
 from weightaudit.errors import WeightauditError
 from weightaudit.report import ExitCode
-from weightaudit.storage.termination import Terminated
+from weightaudit.storage.termination import Terminated, terminable
 
 NAME = "weightaudit"
 
@@ -49,7 +49,8 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        application(sys.argv[1:])(prog_name=NAME)
+        with terminable():
+            application(sys.argv[1:])(prog_name=NAME)
     except SystemExit as exit_:
         return int(exit_.code or 0) if _is_completing() else _exit_code(exit_)
     except KeyboardInterrupt:
