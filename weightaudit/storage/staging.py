@@ -131,8 +131,19 @@ def remove_tree(path: Path) -> None:
     for attempt in (Path.rmdir, _remove_all, _make_writable, _remove_all):
         with suppress(OSError, RecursionError):  # deeper than Python goes is nothing of ours
             attempt(path)
-        if not os.path.lexists(path):
+        if _is_gone(path):
             return
+
+
+def _is_gone(path: Path) -> bool:
+    """Say whether there is nothing at a path; `os.path.lexists` would take any error for that."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _remove_all(path: Path) -> None:
