@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.cli.test_check import assert_one_sentence
+from tests.cli.sentences import assert_one_sentence
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine

@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from math import inf, isfinite, nan
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.kernels.reference import HALVES, HIGHEST, TYPES, at_level, expected, raw_of, using
 from weightaudit.dtypes import decode, itemsize
-from weightaudit.kernels import CHUNK_BYTES, NO_OUTLINE, SUMMED_TYPES, Native, native
+from weightaudit.kernels import NO_OUTLINE, native
 
 if native is None:
     pytest.skip("the kernels were not compiled", allow_module_level=True)
-
-TYPES = sorted(SUMMED_TYPES)
-HALVES = {"float16": 0x7C00, "bfloat16": 0x7F80}
-"""Codes of infinity: those above are NaN, and the sign is the highest bit."""
-HIGHEST = 9
-"""More than there are levels: the highest of this CPU."""
-CRC = {"crc32": zlib.crc32, "crc32c": lambda data, value: google_crc32c.extend(value, data)}
-
-
-def raw_of(dtype: str, count: int, seed: int) -> bytes:
-    """Make elements of a type with any bits but those of NaN and Inf, of moderate size."""
-    values = np.random.default_rng(seed).standard_normal(count).astype(np.float32)
-    if dtype == "bfloat16":
-        return (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
-    return values.astype(dtype).tobytes()
-
-
-def expected(values: NDArray[Any]) -> tuple[float, ...]:
-    """Return the sums as float64 numpy has them."""
-    wide = values.astype(np.float64)
-    least = float(np.abs(wide).min(initial=inf))
-    return float(wide.sum()), float((wide * wide).sum()), wide.min(initial=inf), wide.max(initial=-inf), least
-
-
-@contextmanager
-def using(level: int) -> Iterator[Native]:
-    """Compute sums with the instructions of a level, or a lower one where this CPU has no others."""
-    assert native is not None
-    try:
-        assert native.use_level(level) <= level
-        yield native
-    finally:
-        native.use_level(HIGHEST)
-
-
-def at_level(level: int, raw: bytes | memoryview, dtype: str) -> tuple[float, ...]:
-    """Sum up elements with the instructions of one level."""
-    with using(level) as kernels:
-        return kernels.summarize(raw, dtype)
 
 
 @settings(deadline=None)
@@ -233,92 +189,6 @@ def test_no_bad_value_hides(dtype: str, bad: float, level: int) -> None:
         assert at_level(level, raw.tobytes(), dtype)[1] == inf
 
 
-@settings(deadline=None)
-@given(kind=st.sampled_from(sorted(CRC)), data=st.binary(max_size=3000), value=st.integers(0, 2**32 - 1))
-def test_checksums_equal_the_libraries(kind: str, data: bytes, value: int) -> None:
-    """CRC-32 and CRC-32C are those of zlib and google-crc32c, from any value on."""
-    assert native is not None
-    assert native.checksum(kind, data, value) == CRC[kind](data, value)
-
-
-@pytest.mark.parametrize("size", [255, 256, 511, 512, 513, 1023, 4096, 100_003])
-@pytest.mark.parametrize("kind", sorted(CRC))
-def test_checksums_of_long_data(kind: str, size: int) -> None:
-    """The folding of long data agrees with the tables around the lengths where one takes over."""
-    assert native is not None
-    data = np.random.default_rng(size).bytes(size)
-    assert native.checksum(kind, data, 7) == CRC[kind](data, 7)
-
-
-@pytest.mark.parametrize("room", [64, 4096, 1 << 20, 3 << 20])
-@pytest.mark.parametrize("dtype", TYPES)
-def test_a_scan_is_the_sum_of_its_parts(dtype: str, room: int, tmp_path: Path) -> None:
-    """What is read through a small buffer has the checksum and sums of the whole, and an end is told."""
-    assert native is not None
-    raw = raw_of(dtype, 300_000, 3)
-    path = tmp_path / "numbers"
-    path.write_bytes(b"head" + raw)
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        buffer = memoryview(bytearray(room))
-        count, value, _, *sums = native.scan(fd, 4, len(raw), buffer, dtype, "crc32", 0, NO_OUTLINE)
-        assert (count, value) == (len(raw), zlib.crc32(raw))
-        want = native.summarize(raw, dtype)
-        assert tuple(sums[2:5]) == want[2:5]
-        assert np.allclose(sums[:2], want[:2], rtol=1e-12)
-        beyond = len(raw) + itemsize(dtype)
-        small = memoryview(bytearray(64))
-        assert native.scan(fd, 4, beyond, small, dtype, "", 0, NO_OUTLINE)[0] == len(raw)
-    finally:
-        os.close(fd)
-
-
-@settings(deadline=None)
-@given(
-    dtype=st.sampled_from(TYPES),
-    kind=st.sampled_from(sorted(CRC)),
-    count=st.one_of(st.integers(0, 1500), st.integers(130_000, 140_000)),
-    seed=st.integers(0, 99),
-    offset=st.integers(0, 65),
-    value=st.integers(0, 2**32 - 1),
-)
-def test_checksums_do_not_change_sums(
-    *, dtype: str, kind: str, count: int, seed: int, offset: int, value: int
-) -> None:
-    """A scan that also checksums has the right checksum, and the sums of one that does not."""
-    assert native is not None
-    raw = raw_of(dtype, count, seed)
-    room = memoryview(bytearray(1 << 19))
-    with TemporaryFile() as file:
-        file.write(bytes(offset) + raw)
-        file.flush()
-        arguments = (file.fileno(), offset, len(raw), room, dtype)
-        with using(0) as kernels:
-            _, _, _, *plain = kernels.scan(*arguments, "", 0, NO_OUTLINE)
-        got, checksum, _, *sums = native.scan(*arguments, kind, value, NO_OUTLINE)
-    assert (got, checksum) == (len(raw), CRC[kind](raw, value))
-    assert struct.pack("7d", *sums) == struct.pack("7d", *plain)
-
-
-@pytest.mark.parametrize("dtype", TYPES)
-def test_an_outline_has_the_sums_of_each_chunk(dtype: str, tmp_path: Path) -> None:
-    """Each row tells what summing up its chunk alone does; no row is written where there is no room."""
-    assert native is not None
-    raw = raw_of(dtype, 300_000, 3)
-    path = tmp_path / "numbers"
-    path.write_bytes(raw)
-    chunks = [raw[first : first + CHUNK_BYTES] for first in range(0, len(raw), CHUNK_BYTES)]
-    rows = np.full((len(chunks), 7), -9.0)
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        room = memoryview(bytearray(CHUNK_BYTES))
-        native.scan(fd, 0, len(raw), room, dtype, "", 0, rows[:-1].data.cast("B"))
-    finally:
-        os.close(fd)
-    assert [tuple(row) for row in rows[:-1].tolist()] == [native.summarize(one, dtype) for one in chunks[:-1]]
-    assert (rows[-1] == -9).all()
-
-
 @settings(deadline=None, max_examples=60)
 @given(
     place=st.integers(0, 9000),
@@ -401,27 +271,3 @@ def test_largest_are_found(*, dtype: str, count: int, seed: int, few: bool) -> N
     values = (draw.integers(-3, 4, count) if few else draw.normal(size=count)).astype(dtype)
     want = np.argsort(-np.abs(values), kind="stable")[:9]
     assert native.largest(values, values.itemsize) == want.tolist()
-
-
-def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
-    """Unknown types and checksums, pieces of elements and unfit buffers are errors, not crashes."""
-    assert native is not None
-    fd = os.open(tmp_path, os.O_RDONLY)
-    room = memoryview(bytearray(64))
-    try:
-        with pytest.raises(OSError, match="directory"):
-            native.scan(fd, 0, 64, room, "float32", "", 0, NO_OUTLINE)
-        for nbytes, dtype, kind in ((64, "int8", ""), (63, "float32", ""), (64, "", "md5"), (-1, "", "")):
-            with pytest.raises(ValueError, match=r"\w"):
-                native.scan(fd, 0, nbytes, room, dtype, kind, 0, NO_OUTLINE)
-        with pytest.raises(ValueError, match="buffer of 60"):
-            native.scan(fd, 0, 120, room[:60], "float32", "", 0, NO_OUTLINE)
-        with pytest.raises(ValueError, match="no elements"):
-            native.summarize(bytes(5), "float32")
-        for data, itemsize_ in ((bytes(8), 2), (bytes(6), 4)):
-            with pytest.raises(ValueError, match="no elements"):
-                native.largest(np.frombuffer(data, np.uint8), itemsize_)
-        with pytest.raises(ValueError, match="no checksum"):
-            native.checksum("md5", b"", 0)
-    finally:
-        os.close(fd)

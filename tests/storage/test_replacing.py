@@ -28,20 +28,6 @@ from weightaudit.writing.files import ModelFiles, model_files
 every_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=[each.split()[-1] for each in PAIRS])
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """The directory that the old model is in."""
-    (tmp_path / "here").mkdir()
-    return tmp_path / "here"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """The directory that the new model comes from."""
-    (tmp_path / "source").mkdir()
-    return tmp_path / "source"
-
-
 def replaced(pair: Pair, source: Path, here: Path, change: Callable[[], None] = lambda: None) -> None:
     """Put the new model in the place of the old, open one; something may change it before."""
     pair.old(here)
@@ -216,42 +202,6 @@ def test_modes_of_several_files_are_kept(here: Path, source: Path, pair: Pair) -
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in here.iterdir()}
     main = main_file(new.kind, pair.name)
     assert modes == {name: 0o604 if name in old and name != main else 0o640 for name in modes}
-
-
-def test_a_checkpoint_gets_another_prefix(here: Path, source: Path) -> None:
-    """The files of a checkpoint are named after where it is put."""
-    CHECKPOINT.new(source)
-    with Staging(here / "best") as staging:
-        publish_model(staged(files_of(source / "m"), staging.path), here / "best")
-    assert listing(here) == ["best.data-00000-of-00001", "best.index"]
-    assert look(here / "best") == known("m", CHECKPOINT.new)[1]
-
-
-def test_shards_keep_the_name_that_they_were_written_with(here: Path, source: Path) -> None:
-    """The index of Keras shards holds their names, so another one is refused."""
-    SHARDS.new(source)
-    with Staging(here / "best.weights.json") as staging:
-        new = staged(files_of(source / SHARDS.name), staging.path)
-        with pytest.raises(WriteError, match=r"cannot be called best\.weights\.json"):
-            publish_model(new, here / "best.weights.json")
-    assert listing(here) == []
-
-
-@pytest.mark.parametrize("pair", [CHECKPOINT, SHARDS], ids=["checkpoint", "shards"])
-@pytest.mark.parametrize("taken", ["main", "data"])
-def test_names_that_are_taken(here: Path, source: Path, pair: Pair, taken: str) -> None:
-    """If any of several names is taken, by a file of a stranger too, no file is put down."""
-    pair.new(source)
-    files = files_of(source / pair.name)
-    main = main_file(files.kind, files.main)
-    name = main if taken == "main" else next(name for name in files.names if name != main)
-    (here / name).write_text("mine")
-    with Staging(here / pair.name) as staging:
-        new = staged(files, staging.path)
-        with pytest.raises(WriteError, match="exists already" if taken == "main" else "is in the way"):
-            publish_model(new, here / pair.name)
-    assert listing(here) == [name]
-    assert (here / name).read_text() == "mine"
 
 
 def test_a_stale_shard_is_not_overwritten(here: Path, source: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.zoo import containers, models
 from tests.zoo.comparing import Tally, compare
 from tests.zoo.live import Answer, answers, fill, recording
+from tests.zoo.quantized import QUANTIZED
 from weightaudit.checkpoint import open_checkpoint
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def is_buildable(generation: str, case: str) -> bool:
 
 def cases(generation: str) -> dict[str, models.Build]:
     """Return the models that a generation of Keras builds, by name."""
-    return {**models.BOTH, **(models.KERAS3 if generation == "keras" else models.LEGACY)}
+    only = {**models.KERAS3, **QUANTIZED} if generation == "keras" else models.LEGACY
+    return {**models.BOTH, **only}
 
 
 def saves(generation: str) -> dict[str, containers.Save]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 Build = Callable[[Any], Any]
 """From the ``keras`` or ``tf_keras`` module to a built model."""
 
@@ -18,7 +16,9 @@ LEGACY: dict[str, Build] = {}
 """Models of layers that only tf_keras has."""
 
 
-def _in(table: dict[str, Build]) -> Callable[[Build], Build]:
+def registered_in(table: dict[str, Build]) -> Callable[[Build], Build]:
+    """Return a decorator that puts a model's builder into a table, by its name."""
+
     def register(build: Build) -> Build:
         table[build.__name__] = build
         return build
@@ -26,7 +26,7 @@ def _in(table: dict[str, Build]) -> Callable[[Build], Build]:
     return register
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def convolutions(keras: Any) -> Any:
     """Plain convolutions and dense layers, each with something declared."""
     layers, rules = keras.layers, keras.constraints
@@ -44,7 +44,7 @@ def convolutions(keras: Any) -> Any:
     return keras.Model([rows, image, volume], out)
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def separable(keras: Any) -> Any:
     """Depthwise, separable and transposed convolutions."""
     layers, rules = keras.layers, keras.constraints
@@ -62,7 +62,7 @@ def separable(keras: Any) -> Any:
     return keras.Model([rows, image, volume], layers.Concatenate()([layers.Flatten()(end) for end in ends]))
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def normalizations(keras: Any) -> Any:
     """Every normalization with and without its optional variables."""
     layers = keras.layers
@@ -83,7 +83,7 @@ def normalizations(keras: Any) -> Any:
     return keras.Model(image, x)
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def recurrent(keras: Any) -> Any:
     """Recurrent layers, their wrappers, and embeddings."""
     layers, rules = keras.layers, keras.constraints
@@ -104,7 +104,7 @@ def recurrent(keras: Any) -> Any:
     return keras.Model([words, clips], [x, y])
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def attention(keras: Any) -> Any:
     """Attention layers and their projections."""
     layers = keras.layers
@@ -119,7 +119,7 @@ def attention(keras: Any) -> Any:
     return keras.Model(x, layers.AdditiveAttention(use_scale=False)([x, z]))
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def spectral(keras: Any) -> Any:
     """Spectral normalization around a dense layer and around a convolution."""
     layers = keras.layers
@@ -129,7 +129,7 @@ def spectral(keras: Any) -> Any:
     return keras.Model(image, x)
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def nested(keras: Any) -> Any:
     """Models in models: functional, sequential and shared ones."""
     layers = keras.layers
@@ -143,7 +143,7 @@ def nested(keras: Any) -> Any:
     return keras.Model([left, right], late(head(both)), name="outer")
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def frozen(keras: Any) -> Any:
     """A frozen layer, and a frozen model with a batch normalization."""
     layers = keras.layers
@@ -153,7 +153,7 @@ def frozen(keras: Any) -> Any:
     return keras.Sequential([keras.Input((3,)), stem, base, layers.Dense(2, name="top")])
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def unnamed_input(keras: Any) -> Any:
     """A sequential model whose first call tells the shape."""
     layers = keras.layers
@@ -191,7 +191,7 @@ def _scaled(keras: Any) -> Any:
     return Scaled
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def custom(keras: Any) -> Any:
     """Layers of a user, beside built-in ones, in a functional model."""
     scaled = _scaled(keras)
@@ -200,7 +200,7 @@ def custom(keras: Any) -> Any:
     return keras.Model(x, keras.layers.Dense(2, kernel_constraint="non_neg")(y))
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def subclassed(keras: Any) -> Any:
     """A subclassed model that holds layers by attributes, lists, nested lists and dicts."""
     layers = keras.layers
@@ -226,7 +226,7 @@ def subclassed(keras: Any) -> Any:
     return model
 
 
-@_in(BOTH)
+@registered_in(BOTH)
 def seeds(keras: Any) -> Any:
     """Layers with random state between layers with weights."""
     layers = keras.layers
@@ -300,7 +300,7 @@ for _policy in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float
     BOTH[f"policy_{_policy}"] = _with_policy(_policy)
 
 
-@_in(KERAS3)
+@registered_in(KERAS3)
 def only_keras3(keras: Any) -> Any:
     """Layers that came with Keras 3."""
     layers = keras.layers
@@ -311,7 +311,7 @@ def only_keras3(keras: Any) -> Any:
     return keras.Model(x, layers.Dense(8)(y * 2 + 1))
 
 
-@_in(KERAS3)
+@registered_in(KERAS3)
 def clips(keras: Any) -> Any:
     """Convolutional recurrent layers of other ranks, and a bidirectional one."""
     layers = keras.layers
@@ -320,7 +320,7 @@ def clips(keras: Any) -> Any:
     return keras.Model([rows, volumes], [x, layers.ConvLSTM3D(2, 2)(volumes)])
 
 
-@_in(KERAS3)
+@registered_in(KERAS3)
 def adapted(keras: Any) -> Any:
     """Layers with low-rank adapters."""
     layers = keras.layers
@@ -332,7 +332,7 @@ def adapted(keras: Any) -> Any:
     return model
 
 
-@_in(KERAS3)
+@registered_in(KERAS3)
 def tied(keras: Any) -> Any:
     """An embedding that is its own output layer, once tied and once not."""
     layers = keras.layers
@@ -343,7 +343,7 @@ def tied(keras: Any) -> Any:
     return keras.Model(words, [embedding(x, reverse=True), other(x, reverse=True)])
 
 
-@_in(KERAS3)
+@registered_in(KERAS3)
 def seeded_augmentation(keras: Any) -> Any:
     """Random augmentation layers before a convolution."""
     layers = keras.layers
@@ -351,90 +351,7 @@ def seeded_augmentation(keras: Any) -> Any:
     return keras.Model(x, layers.Conv2D(2, 3)(layers.RandomRotation(0.1)(layers.RandomFlip()(x))))
 
 
-def _quantized(mode: str) -> Build:
-    def build(keras: Any) -> Any:
-        layers = keras.layers
-        words = keras.Input((6,), dtype="int32")
-        x = layers.Embedding(11, 8)(words)
-        x = layers.EinsumDense("abc,cd->abd", output_shape=(None, 8), bias_axes="d")(x)
-        x = layers.MultiHeadAttention(2, 4)(x, x)
-        model = keras.Model(words, layers.Dense(4, use_bias=False)(layers.Dense(8)(x)))
-        model.quantize(mode)
-        return model
-
-    return build
-
-
-for _mode in ("int8", "int4", "float8"):
-    KERAS3[f"quantized_{_mode}"] = _quantized(_mode)
-
-
-def _untied(keras: Any) -> Any:
-    layers = keras.layers
-    words = keras.Input((6,), dtype="int32")
-    embedding = layers.ReversibleEmbedding(11, 8, tie_weights=False)
-    x = layers.Embedding(11, 7)(words)
-    x = layers.EinsumDense("abc,cde->abde", output_shape=(None, 3, 5), bias_axes="de")(x)
-    x = layers.EinsumDense("abde,def->abf", output_shape=(None, 8))(x)
-    return keras.Model(words, embedding(layers.Add()([x, embedding(words)]), reverse=True))
-
-
-@_in(KERAS3)
-def quantized_untied(keras: Any) -> Any:
-    """An embedding with an output matrix of its own, and two kernels of three axes, in int8."""
-    model = _untied(keras)
-    model.quantize("int8")
-    return model
-
-
-@_in(KERAS3)
-def quantized_groups(keras: Any) -> Any:
-    """The same in int4, in groups of three."""
-    return _in_blocks(keras, 3)
-
-
-@_in(KERAS3)
-def quantized_channels(keras: Any) -> Any:
-    """The same in int4, with one scale per channel."""
-    return _in_blocks(keras, -1)
-
-
-def _in_blocks(keras: Any, size: int) -> Any:
-    model = _untied(keras)
-    model.quantize(config=keras.quantizers.Int4QuantizationConfig(block_size=size))
-    return model
-
-
-def calibrated(keras: Any, mode: str, **options: Any) -> Any:
-    """Return a model that is quantized with sample data: ``gptq`` or ``awq``.
-
-    Keras quantizes layers in blocks only; others lose their kernels when the model is saved.
-    """
-    layers = keras.layers
-    words, inside = keras.Input((6,), dtype="int32"), keras.Input((6, 8))
-    embedding = layers.Embedding(11, 8)
-    x = layers.Dense(9)(inside)
-    x = layers.EinsumDense("abc,cde->abde", output_shape=(None, 3, 5), bias_axes="de")(x)
-    x = layers.EinsumDense("abde,def->abf", output_shape=(None, 16))(x)
-    x = layers.MultiHeadAttention(2, 3)(x, x)
-    block = keras.Model(inside, layers.Dense(8, use_bias=False)(x), name="block")
-    model = keras.Model(words, block(embedding(words)))
-    structure = {"pre_block_layers": [embedding], "sequential_blocks": [block]}
-    # Given in the configuration instead, the layers would be saved with it, without end.
-    model.get_quantization_layer_structure = lambda _: structure
-    kind = {"gptq": keras.quantizers.GPTQConfig, "awq": keras.quantizers.AWQConfig}[mode]
-    samples = np.arange(220).reshape(20, 11) % 11
-    usual = {"dataset": samples, "tokenizer": lambda text: text, "num_samples": 4, "sequence_length": 6}
-    model.quantize(mode, config=kind(**{**usual, **options}))
-    return model
-
-
-KERAS3["quantized_gptq"] = lambda keras: calibrated(keras, "gptq", group_size=4, activation_order=True)
-KERAS3["quantized_gptq_bytes"] = lambda keras: calibrated(keras, "gptq", weight_bits=8, group_size=-1)
-KERAS3["quantized_awq"] = lambda keras: calibrated(keras, "awq", group_size=4)
-
-
-@_in(LEGACY)
+@registered_in(LEGACY)
 def only_legacy(keras: Any) -> Any:
     """Layers that Keras 3 dropped."""
     layers = keras.layers

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.zoo import containers, models
+from tests.zoo import containers
 from tests.zoo.live import path_of
+from tests.zoo.quantized import QUANTIZED
 from weightaudit.checkpoint import open_checkpoint
 from weightaudit.tensor import TensorInfo
 
@@ -34,7 +35,7 @@ def saved(case: str, suffix: str, folder: Path) -> tuple[dict[str, NDArray[Any]]
     with warnings.catch_warnings():
         # Keras warns that layers without weights cannot be quantized, and uses NumPy's old protocol.
         warnings.simplefilter("ignore")
-        model = models.KERAS3[case](keras)
+        model = QUANTIZED[case](keras)
         return dict(weights_of(model)), containers.KERAS3[suffix](model, folder)
 
 

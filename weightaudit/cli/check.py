@@ -12,7 +12,9 @@ from weightaudit.cli.options import (
     MAX_METADATA,
     MAX_TENSORS,
     TIMEOUT,
+    ConfigOption,
     EngineName,
+    EngineOption,
     FailOn,
     Ignore,
     MaxMetadata,
@@ -30,6 +32,8 @@ from weightaudit.limits import Limits
 
 if TYPE_CHECKING:
     from weightaudit.policy import Policy
+    from weightaudit.profiling import Profile
+    from weightaudit.report import Report
 
 Paths = Annotated[
     list[str],
@@ -46,9 +50,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what decid
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show statistics of every tensor.")]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Read all weights, whatever earlier checks measured; keep nothing.")
-]
-EngineOption = Annotated[
-    EngineName, typer.Option("--engine", help="Who computes statistics.", show_default=True)
 ]
 ReferenceOption = Annotated[
     str | None,
@@ -70,15 +71,6 @@ Jobs = Annotated[
 ]
 ProfileOption = Annotated[bool, typer.Option("--profile", help="Say on stderr where the time went.")]
 
-ConfigOption = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="The model's configuration, for weights without one: a config.json, or a whole model.",
-    ),
-]
-
 BaselineOption = Annotated[
     str | None,
     typer.Option(
@@ -88,8 +80,6 @@ BaselineOption = Annotated[
 ShowSuppressed = Annotated[
     bool, typer.Option("--show-suppressed", help="Show what the policy or the baseline suppresses, too.")
 ]
-
-
 Category = Annotated[
     str,
     typer.Option(
@@ -134,12 +124,7 @@ def check(
     was audited and nothing fails; 1 findings that fail; 2 wrong usage or policy; 3 not everything
     could be audited.
     """
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose contradict each other.")
-    if reference == "":
-        raise UsageError("--reference is empty; name a model, or leave it out.")
-    if not category:
-        raise UsageError("--sarif-category is empty; name a category, or leave it out.")
+    _refuse(quiet=quiet, verbose=verbose, reference=reference, category=category)
     from weightaudit.cli.outputs import check_outputs, chosen_outputs
     from weightaudit.cli.standard_input import searched
 
@@ -150,13 +135,12 @@ def check(
     limits = Limits(max_tensors=max_tensors, max_metadata=max_metadata, timeout=timeout)
     from weightaudit.auditor import Means, audit_targets, referring
     from weightaudit.cli.cache import store
-    from weightaudit.cli.output import write_stderr
     from weightaudit.cli.presentation import present_report
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.cli.selection import known_findings
     from weightaudit.engine.choice import Engine, sees_gpu
     from weightaudit.portrait import Detail
-    from weightaudit.profiling import Profile, table, timed
+    from weightaudit.profiling import Profile, timed
     from weightaudit.registry import configure
     from weightaudit.render.view import view_of
 
@@ -196,9 +180,27 @@ def check(
     )
     present_report(report, outputs, view, color=not no_color)
     if costs is not None:
-        audited = sum(model.coverage.nbytes for model in report.models)
-        write_stderr("\n".join([*table(costs, audited), ""]))
+        _tell(costs, report)
     raise typer.Exit(report.exit_code)
+
+
+def _refuse(*, quiet: bool, verbose: bool, reference: str | None, category: str) -> None:
+    """Raise UsageError for options that make no sense together, or at all."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other.")
+    if reference == "":
+        raise UsageError("--reference is empty; name a model, or leave it out.")
+    if not category:
+        raise UsageError("--sarif-category is empty; name a category, or leave it out.")
+
+
+def _tell(costs: "Profile", report: "Report") -> None:
+    """Say on stderr where the time went."""
+    from weightaudit.cli.output import write_stderr
+    from weightaudit.profiling import table
+
+    audited = sum(model.coverage.nbytes for model in report.models)
+    write_stderr("\n".join([*table(costs, audited), ""]))
 
 
 def _read_beside(

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weightaudit.cli import completing
-from weightaudit.cli.check import ConfigOption, EngineOption
 from weightaudit.cli.options import (
     MAX_METADATA,
     MAX_TENSORS,
     TIMEOUT,
+    ConfigOption,
     EngineName,
+    EngineOption,
+    LayerClasses,
     MaxMetadata,
     MaxTensors,
     NoColor,
     NoProgress,
     OutputFile,
+    Roles,
     Timeout,
 )
 from weightaudit.cli.outputs import Formats, Output, present
@@ -54,14 +57,6 @@ Tensors = Annotated[
 Tree = Annotated[bool, typer.Option("--tree", help="Show layers, not tensors.")]
 Sort = Annotated[
     Order | None, typer.Option("--sort", help="Order of the tensors.  [default: as in the model]")
-]
-Roles = Annotated[
-    list[str] | None,
-    typer.Option("--role", metavar="ROLES", help="Only tensors with these roles, such as kernel,bias."),
-]
-LayerClasses = Annotated[
-    list[str] | None,
-    typer.Option("--layer-class", metavar="GLOBS", help="Only tensors of these layer classes."),
 ]
 WeightsOnly = Annotated[
     bool, typer.Option("--weights-only", help="Leave out optimizer states, metrics, counters and seeds.")

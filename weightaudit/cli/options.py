@@ -53,6 +53,25 @@ Ignore = Annotated[
         autocompletion=completing.rules,
     ),
 ]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option("--role", metavar="ROLES", help="Only tensors with these roles, such as kernel,bias."),
+]
+LayerClasses = Annotated[
+    list[str] | None,
+    typer.Option("--layer-class", metavar="GLOBS", help="Only tensors of these layer classes."),
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The model's configuration, for weights without one: a config.json, or a whole model.",
+    ),
+]
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="Who computes statistics.", show_default=True)
+]
 OutputFile = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there, not to stdout.")
 ]

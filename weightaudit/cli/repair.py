@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weightaudit.cli.options import FailOn, Ignore, NoProgress, Select
+from weightaudit.cli.options import FailOn, Ignore, LayerClasses, NoProgress, Roles, Select
 from weightaudit.cli.outputs import Formats
 from weightaudit.cli.selection import Modules, PolicyFile, adjusted, load, split
 from weightaudit.errors import UsageError
@@ -50,14 +50,6 @@ On = Annotated[
         help="Tensors for the --project at the same place, separated by commas; one --on is for all.  "
         "[default: kernels, embeddings]",
     ),
-]
-Roles = Annotated[
-    list[str] | None,
-    typer.Option("--role", metavar="ROLES", help="Only tensors with these roles, such as kernel,bias."),
-]
-LayerClasses = Annotated[
-    list[str] | None,
-    typer.Option("--layer-class", metavar="GLOBS", help="Only tensors of these layer classes."),
 ]
 First = Annotated[bool, typer.Option("--first", help="Only the first layer that has such tensors.")]
 Donor = Annotated[
