@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from weightaudit.versions.version import Version
 
 
@@ -33,11 +34,12 @@ def find_model(text: str) -> Model:
         StoreError: There is no such version.
         UnsupportedFormatError: A directory holds no saved model.
     """
-    if "@" in text and not Path(text).exists():
-        from weightaudit.versions.address import locate
+    if "@" in text:
+        from weightaudit.versions.address import find_version
 
-        version = locate(text, None).version()
-        return Model(version.path, version.address, _digest(version))
+        version = find_version(text)
+        if version is not None:
+            return Model(version.path, version.address, _digest(version))
     from weightaudit.discover import search
 
     targets = search([text]).targets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENAMETOOLONG
 from functools import cache
 from glob import glob, has_magic
@@ -92,23 +92,25 @@ def search(paths: Sequence[str]) -> Search:
     store is left out, unless its own name or that of something in it is in the path.
 
     Args:
-        paths: Files, directories, checkpoint prefixes and globs; ``**`` matches directories.
+        paths: Files, directories, checkpoint prefixes, versions such as ``model.keras@3``, and globs;
+            ``**`` matches directories.
 
     Raises:
         UsageError: A path does not exist or a glob matches nothing.
+        StoreError: There is no such version.
         UnsupportedFormatError: A directory or a glob has no saved model.
         ReadError: A directory cannot be listed, or names a model that cannot be looked at.
     """
     found: dict[str, Target] = {}
     passed: _Passed = {}
     for text in paths:
-        for path, explicit in _resolve(text, passed):
-            key = os.path.realpath(path)
+        for target in _resolve(text, passed):
+            key = os.path.realpath(target.path)
             known = found.get(key)
             if known is None:
-                found[key] = Target(path, label_of(path), explicit)
-            elif explicit and not known.explicit:
-                found[key] = Target(known.path, known.label, explicit=True)
+                found[key] = target
+            elif target.explicit and not known.explicit:
+                found[key] = replace(known, explicit=True)
     wholes = {Path(key) for key in found}
     left_out = (
         LeftOut(label_of(path), reason)
@@ -141,10 +143,20 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def _resolve(text: str, passed: _Passed) -> list[tuple[Path, bool]]:
+def _resolve(text: str, passed: _Passed) -> list[Target]:
     if not text:
         # Path("") would be the working directory: a variable that is not set must not audit that.
         raise UsageError("A path is empty; give a file, a directory, a checkpoint prefix or a glob.")
+    if "@" in text:
+        from weightaudit.versions.address import find_version
+
+        version = find_version(text)
+        if version is not None:
+            return [Target(version.path, version.address, explicit=True)]
+    return [Target(path, label_of(path), explicit) for path, explicit in _on_disk(text, passed)]
+
+
+def _on_disk(text: str, passed: _Passed) -> list[tuple[Path, bool]]:
     path = Path(text)
     if _is_directory(path):
         own: _Passed = {}
@@ -158,7 +170,9 @@ def _resolve(text: str, passed: _Passed) -> list[tuple[Path, bool]]:
         return [(model, True)]
     if has_magic(text):
         return _matching(text, passed)
-    raise UsageError(f"{text} does not exist; give a file, a directory, a checkpoint prefix or a glob.")
+    raise UsageError(
+        f"{text} does not exist; give a file, a directory, a checkpoint prefix, a version or a glob."
+    )
 
 
 def _is_directory(path: Path) -> bool:

@@ -82,13 +82,13 @@ def test_commit_says_what_it_made(cli: CommandLine, model: Path) -> None:
     """The version is one line on stdout; that it was there already is said on stderr."""
     first = cli("commit", "models/m.keras", "-m", "first\nand more", "--author", "Ada")
     assert (first.code, first.err) == (0, "")
-    assert first.out.startswith("m.keras@1: 20")
+    assert first.out.startswith("models/m.keras@1: 20")
     assert first.out.endswith(", 40.4 kB, by Ada: first\n")
     assert (model.parent / ".weightaudit" / "m.keras" / "1" / "m.keras").read_bytes() == model.read_bytes()
     again = cli("commit", "models/m.keras", "-m", "again")
     assert (again.code, again.out) == (0, first.out)
-    assert "m.keras@1 has these very files already" in again.err
-    assert cli("commit", "models", "-m", "x", "--always").out.startswith("m.keras@2: ")
+    assert "models/m.keras@1 has these very files already" in again.err
+    assert cli("commit", "models", "-m", "x", "--always").out.startswith("models/m.keras@2: ")
 
 
 def test_commit_as_json(cli: CommandLine, model: Path) -> None:
@@ -134,15 +134,42 @@ def test_list(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     cli("commit", fixtures_dir / "exported", "-m", "exported", "--store", "models/.weightaudit")
     cli("versions", "tag", "models/m.keras@1", "production")
     lines = cli(*LIST, "--store", "models/.weightaudit").out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["exported@1", "m.keras@1", "m.keras@2"]
+    assert [line.partition(":")[0] for line in lines] == [
+        "models/exported@1",
+        "models/m.keras@1",
+        "models/m.keras@2",
+    ]
     assert lines[1].endswith(", tagged production: first")
     assert lines[2].endswith(", 29.9 kB, from 1, by Ada: with NaN")
     assert cli(*LIST, "models/m.keras").out.splitlines() == lines[1:]
     assert cli(*LIST, "models/").out.splitlines() == lines
     found = documents(cli(*LIST, "models/m.keras", "--format", "json").out)
-    assert [one["address"] for one in found] == ["m.keras@1", "m.keras@2"]
+    assert [one["address"] for one in found] == ["models/m.keras@1", "models/m.keras@2"]
     assert found[0]["tags"] == ["production"]
     assert (found[1]["parent"], found[1]["parent_is_there"], found[1]["bytes"]) == (1, True, 29925)
+
+
+def test_a_checkpoint_by_its_directory(cli: CommandLine, fixtures_dir: Path) -> None:
+    """What is committed by the name of its directory is found by that name, and every address can be used."""
+    shutil.copytree(fixtures_dir / "checkpoint", cli.cwd / "run")
+    made = cli("commit", "run", "-m", "first")
+    address = made.out.partition(": ")[0]
+    assert address == "run/ckpt-1@1", made
+    assert cli(*LIST, "run").out == made.out
+    for text in (address, "run@1", "run@latest", "run/@1"):
+        assert cli("versions", "verify", text).out == f"{address}: intact\n"
+        assert cli("check", text).out.startswith(f"{address}: 14 of 14 tensors"), text
+
+
+def test_a_version_is_a_model_to_check(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
+    """A check takes versions beside files, and says which one is not there."""
+    two(cli, model, fixtures_dir)
+    done = cli("check", "models/m.keras@1", "models/m.keras@2", "models/m.keras")
+    assert done.code == 1
+    assert "models/m.keras@2: dense/hidden/kernel: error WA101" in done.out
+    assert "in 3 models" in done.out
+    assert "There is no version m.keras@7" in cli("check", "models/m.keras@7").err
+    assert "nowhere/m.keras@7 does not exist" in cli("check", "nowhere/m.keras@7").err
 
 
 def test_list_on_a_terminal(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
@@ -185,7 +212,7 @@ def test_show(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     """One line per fact of a version; the whole record for programs."""
     two(cli, model, fixtures_dir)
     shown = cli("versions", "show", "models/m.keras@2").out
-    assert all(line.startswith("m.keras@2: ") for line in shown.splitlines())
+    assert all(line.startswith("models/m.keras@2: ") for line in shown.splitlines())
     for fact in (
         "path: models/.weightaudit/m.keras/2/m.keras",
         "container: Keras archive",
@@ -194,7 +221,7 @@ def test_show(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
         "file m.keras: 29925 bytes, sha256 ",
         "tensors: 14, of which 0 were changed",
     ):
-        assert f"m.keras@2: {fact}" in shown
+        assert f"models/m.keras@2: {fact}" in shown
     document = documents(cli("versions", "show", "models/@1", "--format", "json").out)
     jsonschema.Draft202012Validator(schema()).validate(document["record"])
     assert len(document["record"]["tensors"]) == 28
@@ -204,9 +231,9 @@ def test_a_removed_parent_is_told(cli: CommandLine, model: Path, fixtures_dir: P
     """After pruning, list and show say that the parent is gone."""
     two(cli, model, fixtures_dir)
     tried = cli("versions", "prune", "models/m.keras", "--keep", "1", "--dry-run")
-    assert (tried.code, tried.out) == (0, "m.keras@1: would be removed\n")
+    assert (tried.code, tried.out) == (0, "models/m.keras@1: would be removed\n")
     done = cli("versions", "prune", "models/m.keras", "--keep", "1")
-    assert (done.code, done.out) == (0, "m.keras@1: removed\n")
+    assert (done.code, done.out) == (0, "models/m.keras@1: removed\n")
     again = cli("versions", "prune", "models/m.keras", "--keep", "1")
     assert (again.code, again.out, again.err) == (0, "", "weightaudit: there is nothing to remove.\n")
     assert ", from 1 (removed), by Ada" in cli(*LIST, "models/").out
@@ -221,15 +248,15 @@ def test_verify(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     two(cli, model, fixtures_dir)
     store = ("--store", "models/.weightaudit")
     good = cli("versions", "verify", *store)
-    assert (good.code, good.out) == (0, "m.keras@1: intact\nm.keras@2: intact\n")
+    assert (good.code, good.out) == (0, "models/m.keras@1: intact\nmodels/m.keras@2: intact\n")
     path = model.parent / ".weightaudit" / "m.keras" / "2" / "m.keras"
     name, offset = kernel(path)
     flip(path, offset)
     bad = cli("versions", "verify", *store)
     assert bad.code == 3
     assert bad.out.splitlines()[1:] == [
-        "m.keras@2: file m.keras differs",
-        f"m.keras@2: tensor {name} differs",
+        "models/m.keras@2: file m.keras differs",
+        f"models/m.keras@2: tensor {name} differs",
     ]
     assert cli("versions", "verify", "m.keras@1", *store).code == 0
     one, other = documents(cli("versions", "verify", "@1", "m.keras", *store, "--format", "json").out)
@@ -244,9 +271,9 @@ def test_a_damaged_record(cli: CommandLine, model: Path, fixtures_dir: Path) -> 
     listed = cli(*LIST, "models/")
     assert listed.code == 3
     assert listed.out.splitlines()[0].startswith(
-        "m.keras@1: damaged: The record weightaudit.json of m.keras@1"
+        "models/m.keras@1: damaged: The record weightaudit.json of m.keras@1"
     )
-    assert listed.out.splitlines()[1].startswith("m.keras@2: 20")
+    assert listed.out.splitlines()[1].startswith("models/m.keras@2: 20")
     assert documents(cli(*LIST, "models/", "--format", "json").out)[0]["damage"]
     for command in (("show",), ("restore",), ("tag",)):
         rest = {"restore": ("x.keras",), "tag": ("t",)}.get(command[0], ())
@@ -260,13 +287,13 @@ def test_restore(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     """A version replaces what is there, which becomes a version if it is none yet."""
     two(cli, model, fixtures_dir)
     done = cli("versions", "restore", "models/m.keras@1", "models/m.keras")
-    assert (done.code, done.out) == (0, "m.keras@1: restored to models/m.keras\n")
-    assert done.err == "weightaudit: what was there is m.keras@2.\n"
+    assert (done.code, done.out) == (0, "models/m.keras@1: restored to models/m.keras\n")
+    assert done.err == "weightaudit: what was there is models/m.keras@2.\n"
     assert model.read_bytes() == (fixtures_dir / "healthy.keras").read_bytes()
     flip(model, kernel(model)[1])
     before = model.read_bytes()
     third = cli("versions", "restore", "models/@2", "models/m.keras", "--author", "Grace")
-    assert (third.code, third.err) == (0, "weightaudit: what was there is m.keras@3.\n")
+    assert (third.code, third.err) == (0, "weightaudit: what was there is models/m.keras@3.\n")
     assert model.read_bytes() == (fixtures_dir / "nan.keras").read_bytes()
     assert (
         cli(*LIST, "models/")
@@ -282,16 +309,19 @@ def test_restore(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
 def test_tags(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     """A tag is given, moved on request, taken away, and keeps its version from being pruned."""
     two(cli, model, fixtures_dir)
-    assert cli("versions", "tag", "models/@1", "prod").out == "m.keras@1: tagged prod\n"
-    assert cli("versions", "show", "models/m.keras@prod").out.startswith("m.keras@1: ")
+    assert cli("versions", "tag", "models/@1", "prod").out == "models/m.keras@1: tagged prod\n"
+    assert cli("versions", "show", "models/m.keras@prod").out.startswith("models/m.keras@1: ")
     taken = cli("versions", "tag", "models/@2", "prod")
     assert taken.code == 2
     assert "m.keras@1 has the tag prod" in taken.err
     assert cli("versions", "prune", "models/m.keras", "--version", "1").code == 2
     assert cli("versions", "tag", "models/@2", "prod", "--move").code == 0
-    assert cli("versions", "tag", "models/", "prod", "--delete").out == "m.keras@2: no longer tagged prod\n"
+    assert (
+        cli("versions", "tag", "models/", "prod", "--delete").out
+        == "models/m.keras@2: no longer tagged prod\n"
+    )
     assert cli("versions", "tag", "models/", "prod", "--delete").code == 3
-    assert cli("versions", "prune", "models/m.keras", "--version", "1").out == "m.keras@1: removed\n"
+    assert cli("versions", "prune", "models/m.keras", "--version", "1").out == "models/m.keras@1: removed\n"
 
 
 def test_diff(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
@@ -311,7 +341,7 @@ def test_diff(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     assert documents(same.out)
     no_parent = cli("versions", "diff", "@1", *store)
     assert no_parent.code == 2
-    assert "m.keras@1 has no parent" in no_parent.err
+    assert "models/m.keras@1 has no parent" in no_parent.err
 
 
 @pytest.mark.parametrize(

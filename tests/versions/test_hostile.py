@@ -182,7 +182,7 @@ def test_addresses(prepared: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root.parent)
     beside = f"{root.name}/"
     for text in (f"{beside}{name}@1", f"{beside}{name}", f"{beside}@latest", f"{beside}{name}@", beside):
-        assert locate(text, None).version().address == f"{name}@1"
+        assert locate(text, None).version().address == f"{beside}{name}@1"
     monkeypatch.chdir(root)
     for text in (f"{name}@1", "@1", ""):
         for store in (None, str(root / ".weightaudit")):

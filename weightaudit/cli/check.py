@@ -39,7 +39,7 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH...",
-        help="Models, checkpoint prefixes, directories or quoted globs; - for one on standard input.",
+        help="Models, checkpoint prefixes, versions, directories or quoted globs; - for standard input.",
     ),
 ]
 Level = Annotated[

@@ -25,7 +25,7 @@ versions = typer.Typer(
     help="Show, verify and restore versions.\n\n`weightaudit commit` and `weightaudit repair` make them.",
     epilog=(
         "ADDRESS is NAME@3, NAME@TAG or NAME for the newest version; @3 where the store has one model; "
-        "DIR/NAME@3 for the default store in DIR."
+        "DIR/NAME@3, or DIR@3, for the default store in DIR."
     ),
 )
 
@@ -139,6 +139,7 @@ def verify(
     from weightaudit.render.versions import verified_json, verified_text
     from weightaudit.versions.address import locate, locate_models
     from weightaudit.versions.verifying import verify_number
+    from weightaudit.versions.version import address_of
 
     if addresses:
         chosen = [
@@ -148,7 +149,10 @@ def verify(
     else:
         home, names = locate_models(None, store)
         chosen = [(home, name, number) for name in names for number in home.numbers(name)]
-    results = {f"{name}@{number}": verify_number(home, name, number) for home, name, number in chosen}
+    results = {
+        address_of(home.root, name, number): verify_number(home, name, number)
+        for home, name, number in chosen
+    }
     _write(output_format, verified_text(results), verified_json(results))
     raise typer.Exit(3 if any(results.values()) else 0)
 
@@ -198,12 +202,14 @@ def tag(
     from weightaudit.versions.address import locate
     from weightaudit.versions.tagging import tag as tag_version
     from weightaudit.versions.tagging import untag
+    from weightaudit.versions.version import address_of
 
     found = locate(address, store)
     if delete:
         with terminable():
             number = untag(found.store, found.name, name)
-        write_stdout(f"{printable(found.name)}@{number}: no longer tagged {printable(name)}\n")
+        gone = address_of(found.store.root, found.name, number)
+        write_stdout(f"{printable(gone)}: no longer tagged {printable(name)}\n")
         return
     version = found.version()
     with terminable():
@@ -233,6 +239,7 @@ def prune(
     from weightaudit.storage.termination import terminable
     from weightaudit.versions.address import locate_models, only
     from weightaudit.versions.pruning import prune as prune_versions
+    from weightaudit.versions.version import address_of
 
     home, names = locate_models(name, store)
     model = only(home, names)
@@ -242,7 +249,7 @@ def prune(
     with terminable():
         gone = prune_versions(home, model, keep=keep, older_than=age, numbers=version or (), dry_run=dry_run)
     what = "would be removed" if dry_run else "removed"
-    write_stdout("".join(f"{printable(model)}@{number}: {what}\n" for number in gone))
+    write_stdout("".join(f"{printable(address_of(home.root, model, number))}: {what}\n" for number in gone))
     if not gone:
         say("there is nothing to remove.")
 

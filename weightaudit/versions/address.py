@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.errors import UsageError
-from weightaudit.versions.layout import DEFAULT_STORE, LATEST
+from weightaudit.versions.layout import DEFAULT_STORE, LATEST, is_store, is_there
 from weightaudit.versions.store import open_store
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ def locate(text: str, store: str | None) -> Address:
     Args:
         text: ``NAME@VERSION``, where VERSION is a number, a tag or ``latest``, which is also meant
             without it; NAME may be left out where the store has one model. ``DIR/NAME@VERSION`` is a
-            version in the default store of DIR.
+            version in the default store of DIR, and ``DIR@VERSION`` one of the only model there.
         store: Directory of the store; None for the default one.
 
     Raises:
         UsageError: It can mean more than one version, or has a directory where a store is named too.
         StoreError: There is no such store.
     """
-    found, rest = _split(text, store)
+    found, rest = _opened(text, store)
     models = found.models()
     name, at, which = rest.rpartition("@")
     if not at or (rest in models and name not in models):
@@ -72,7 +73,7 @@ def locate_models(text: str | None, store: str | None) -> tuple[Store, list[str]
         UsageError: It has a directory where a store is named too.
         StoreError: There is no such store, or no such model in it.
     """
-    found, name = _split(text or "", store)
+    found, name = _opened(text or "", store)
     return found, [found.folder(name).name] if name else found.models()
 
 
@@ -88,11 +89,37 @@ def only(store: Store, models: Sequence[str]) -> str:
     return models[0]
 
 
-def _split(text: str, store: str | None) -> tuple[Store, str]:
-    """Return the store that is meant, and the text without its directory."""
-    directory, slash, rest = text.rpartition("/")
-    if store == "":
+def find_version(text: str) -> Version | None:
+    """Return the version in a default store that an address stands for, None for what is no address.
+
+    Raises:
+        StoreError: There is such a store, but no such version in it.
+        UsageError: The address can mean more than one version.
+    """
+    if "@" not in text or os.path.lexists(text) or not is_store(_split(text)[0]):
+        return None
+    return locate(text, None).version()
+
+
+def _opened(text: str, store: str | None) -> tuple[Store, str]:
+    """Open the store that is meant; return the text without its directory, too."""
+    if store is None:
+        place, rest = _split(text)
+        return open_store(place), rest
+    if not store:
         raise UsageError("--store is empty; name a directory.")
-    if slash and store is not None:
+    if "/" in text:
         raise UsageError(f"{text} has a directory, and --store names the store already.")
-    return open_store(Path(directory + slash, DEFAULT_STORE) if store is None else Path(store)), rest
+    return open_store(Path(store)), text
+
+
+def _split(text: str) -> tuple[Path, str]:
+    """Return the default store that is meant, and the text without its directory."""
+    directory, slash, rest = text.rpartition("/")
+    place = Path(directory + slash)
+    name, at, which = rest.rpartition("@") if "@" in rest else (rest, "", "")
+    # A checkpoint is named by the directory that it is in, too, and that is where its versions are.
+    inside = place / name / DEFAULT_STORE
+    if name and is_store(inside) and not is_there(place / DEFAULT_STORE / name):
+        return inside, at + which
+    return place / DEFAULT_STORE, rest

@@ -114,7 +114,7 @@ def _save(version: Version, current: Checkpoint, author: str, wait: float) -> Ve
         renamed = _renaming(known.record, current.main)
         if renamed is not None and holds(known, stored, renamed):
             return known
-    message = f"what was there before {version.address} was restored"
+    message = f"what was there before {version.name}@{version.number} was restored"
     return commit(store, current, message=message, author=author, name=version.name, wait=wait).version
 
 

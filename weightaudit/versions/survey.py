@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.errors import StoreError
+from weightaudit.versions.version import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +18,7 @@ class Entry(NamedTuple):
     """A version as a list shows it.
 
     Attributes:
-        address: What a user calls it, such as ``model.keras@3``.
+        address: What a user calls it, see `weightaudit.versions.version.address_of`.
         version: The version; None if its record is damaged.
         damage: Why it cannot be used; None if its record can be read.
         tags: Its tags, sorted.
@@ -52,9 +53,8 @@ def survey_one(store: Store, name: str, number: int) -> Entry:
         StoreError: The file of tags is damaged.
     """
     tags = tuple(sorted(tag for tag, tagged in store.tags(name).items() if tagged == number))
-    address = f"{name}@{number}"
     try:
         version = store.get(name, number)
     except StoreError as error:
-        return Entry(address, None, str(error), tags, parent_is_there=False)
-    return Entry(address, version, None, tags, version.record.parent in store.numbers(name))
+        return Entry(address_of(store.root, name, number), None, str(error), tags, parent_is_there=False)
+    return Entry(version.address, version, None, tags, version.record.parent in store.numbers(name))

@@ -10,9 +10,23 @@ from pathlib import Path
 from weightaudit.errors import ReadError, StoreError
 from weightaudit.formats import Kind
 from weightaudit.source import LocalFile
-from weightaudit.versions.layout import RECORD, version_number
+from weightaudit.versions.layout import DEFAULT_STORE, RECORD, version_number
 from weightaudit.versions.record import Record, StoredFile
 from weightaudit.versions.record_json import read_record
+
+
+def address_of(store: Path, name: str, number: int) -> str:
+    """Return what a user calls a version: ``model.keras@3``, after the directory of a default store.
+
+    Args:
+        store: Root of the store; a directory is told relative to the working one, which itself is
+            not told. One of another name than the default has to be named anyway.
+        name: Name of the model.
+        number: Number of the version.
+    """
+    short = f"{name}@{number}"
+    place = os.path.relpath(store.parent) if store.name == DEFAULT_STORE else os.curdir
+    return short if place == os.curdir else Path(place, short).as_posix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +57,8 @@ class Version:
 
     @property
     def address(self) -> str:
-        """What a user calls it, such as ``model.keras@3``."""
-        return f"{self.name}@{self.number}"
+        """What a user calls it, see `address_of`."""
+        return address_of(self.store, self.name, self.number)
 
     @property
     def size(self) -> int:
