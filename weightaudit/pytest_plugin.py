@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from weightaudit.baseline import Baseline
     from weightaudit.discover import Target
     from weightaudit.policy import Policy
     from weightaudit.registry import RuleSet
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--weightaudit`` and ``--weightaudit-policy``."""
+    """Add ``--weightaudit``, ``--weightaudit-policy`` and ``--weightaudit-baseline``."""
     group = parser.getgroup("weightaudit", "weights of saved models")
     group.addoption(
         "--weightaudit",
@@ -35,6 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--weightaudit-policy",
         metavar="FILE",
         help="policy of these tests and of the fixture, not the nearest one upward of the root directory",
+    )
+    group.addoption(
+        "--weightaudit-baseline",
+        metavar="FILE",
+        help="findings that are known to these tests, which fail them only if they became worse",
     )
 
 
@@ -81,7 +87,7 @@ def _models(session: pytest.Session, places: Sequence[str]) -> Iterator[pytest.I
     try:
         targets = discover([str(session.config.invocation_params.dir / place) for place in places])
         policy = _policy(session.config)
-        run = _Run(targets, configure(load_registry(policy.plugins), policy))
+        run = _Run(targets, configure(load_registry(policy.plugins), policy), _baseline(session.config))
     except WeightauditError as error:
         raise pytest.UsageError(f"--weightaudit: {error}") from error
     for target in targets:
@@ -109,11 +115,13 @@ class _Run:
     Attributes:
         targets: The models.
         rules: What judges them.
-        reports: What was found, by model.
+        known: The findings that are known; None for none.
+        reports: What was found, by model, also of what is known.
     """
 
     targets: Sequence[Target]
     rules: RuleSet
+    known: Baseline | None
     reports: dict[Target, Report] = field(default_factory=dict["Target", "Report"])
 
     @property
@@ -121,8 +129,18 @@ class _Run:
         """Whether a test of one model is not the whole run."""
         return len(self.targets) > 1
 
-    def report(self, target: Target) -> Report:
-        """Return the audit of one model, which is done once."""
+    def decided(self, targets: Sequence[Target]) -> Report:
+        """Return the audit of some of the models, each of which is audited once, as `check` decides it."""
+        from weightaudit.deciding import decided
+        from weightaudit.report import Report
+
+        done = [self._report(target) for target in targets]
+        models = tuple(model for one in done for model in one.models)
+        left_out = tuple(skipped for one in done for skipped in one.left_out)
+        whole = Report(models, self.rules.policy.fail_on, left_out)
+        return decided(whole, self.rules, self.known)
+
+    def _report(self, target: Target) -> Report:
         from weightaudit.auditor import audit_targets
 
         if target not in self.reports:
@@ -160,7 +178,7 @@ class ModelItem(_Item):
         Raises:
             AssertionError: The audit failed, or could not be completed.
         """
-        report = self.run.report(self.targets[0])
+        report = self.run.decided(self.targets)
         if not self.run.is_of_several:
             report.assert_ok()
         elif not report.models:
@@ -179,15 +197,20 @@ class RunItem(_Item):
         Raises:
             AssertionError: Nothing was a model, or a finding about the policy fails the gate.
         """
-        from weightaudit.deciding import decided
-        from weightaudit.report import Report
-
-        models = [model for one in self.targets for model in self.run.report(one).models]
-        whole = decided(Report(models, self.run.rules.policy.fail_on), self.run.rules)
+        whole = self.run.decided(self.targets)
         # Those that fail have done so in tests of their own.
-        passed = [replace(one, findings=()) for one in whole.models if one.is_complete]
-        if passed or not models:
+        passed = tuple(replace(one, findings=()) for one in whole.models if one.is_complete)
+        if passed or not whole.models:
             replace(whole, models=passed).assert_ok()
+
+
+def _baseline(config: pytest.Config) -> Baseline | None:
+    from pathlib import Path
+
+    from weightaudit.baseline import read_baseline
+
+    named: str | None = config.getoption("--weightaudit-baseline")
+    return None if named is None else read_baseline(Path(config.invocation_params.dir, named))
 
 
 def _policy(config: pytest.Config) -> Policy:

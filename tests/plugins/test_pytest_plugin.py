@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -26,8 +27,13 @@ def project(tmp_path: Path, fixtures_dir: Path) -> Path:
 
 def run(project: Path, *arguments: str) -> tuple[int, str]:
     """Run pytest in a project, and return its exit code and output."""
+    return run_module(project, "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *arguments)
+
+
+def run_module(project: Path, name: str, *arguments: str) -> tuple[int, str]:
+    """Run a module in a project, and return its exit code and output."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *arguments],
+        [sys.executable, "-m", name, *arguments],
         cwd=project,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTEST_ADDOPTS": ""},
         capture_output=True,
@@ -66,6 +72,22 @@ def test_the_policy_of_the_project_is_in_force(project: Path) -> None:
     (project / "other.toml").write_text("")
     assert run(project, "--weightaudit", "nan.keras")[0] == 0
     assert run(project, "--weightaudit", "nan.keras", "--weightaudit-policy", "other.toml")[0] == 1
+
+
+def test_what_is_in_a_baseline_fails_no_test(project: Path) -> None:
+    """Known findings pass, unless there is one more; what is no baseline is wrong usage."""
+    known = ("--weightaudit-baseline", "known.json")
+    assert run_module(project, "weightaudit", "baseline", "write", "nan.keras", "-o", "known.json")[0] == 0
+    code, output = run(project, "--weightaudit", ".", *known)
+    assert (code, "3 passed" in output) == (0, True), output
+    known_findings = json.loads((project / "known.json").read_text())
+    known_findings["findings"].pop(0)
+    (project / "known.json").write_text(json.dumps(known_findings))
+    assert run(project, "--weightaudit", ".", *known)[0] == 1
+    (project / "known.json").write_text("{}")
+    code, output = run(project, "--weightaudit", ".", *known)
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "--weightaudit: The baseline known.json cannot be used" in output
 
 
 def test_a_path_that_is_not_there_is_wrong_usage(project: Path) -> None:
