@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import projections, statistics
 from benchmarks.formats import ALL
+from benchmarks.parsing import names_among
 from benchmarks.results import Results, setting
 from benchmarks.sections import GIANT_MB, ON_REQUEST, SECTIONS, Bench, Plan, run
 from benchmarks.table import PROJECTIONS, STATISTICS, machine, report, write_results
@@ -97,9 +98,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--tensors", type=int, metavar="N", help="how many small tensors [100000]")
     parser.add_argument("--rounds", type=int, metavar="N", help="repetitions [5; of engines 3]")
-    parser.add_argument("--formats", type=_names(ALL), default=tuple(ALL), metavar="NAME,...")
+    parser.add_argument("--formats", type=names_among(ALL), default=tuple(ALL), metavar="NAME,...")
     parser.add_argument(
-        "--only", type=_names(SECTIONS), metavar="NAME,...", help=f"of: {', '.join(SECTIONS)}"
+        "--only", type=names_among(SECTIONS), metavar="NAME,...", help=f"of: {', '.join(SECTIONS)}"
     )
     parser.add_argument("--others", action="store_true", help="install other tools, and compare with them")
     parser.add_argument("--projections", action="store_true", help="compare engines of projections instead")
@@ -130,18 +131,6 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
-
-
-def _names(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return a parser of lists of names that there are."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
-        return names
-
-    return parse
 
 
 def _problem(options: argparse.Namespace, largest: int) -> str:

@@ -95,9 +95,9 @@ def _share(work: Callable[[int], int], threads: int) -> int:
 
 
 def _threads() -> int:
-    from weightaudit.engine.numpy_engine import available_cpus
+    from weightaudit.engine.threads import thread_count
 
-    return min(8, available_cpus())
+    return thread_count()
 
 
 def _members(path: Path) -> Iterator[Stream]:

@@ -251,8 +251,8 @@ def _time(engine: str, work: Work) -> dict[str, float]:
 def _time_svd(files: Files, subjects: Sequence[Subject]) -> float:
     import numpy as np
 
-    from weightaudit.engine.numpy_engine import available_cpus
     from weightaudit.engine.reading import read_pieces
+    from weightaudit.engine.threads import available_cpus
 
     def measure(subject: Subject) -> float:
         pieces = [piece for _, piece in read_pieces(files, subject.entry, 0, subject.info.size)]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weightaudit.cache import Store, recall, remember
-from weightaudit.catalog import Absent
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.deciding import decided
 from weightaudit.discover import Target, search, stripped
 from weightaudit.engine.choice import NUMPY, Engine, Name
 from weightaudit.engine.scanning import Subject
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
-from weightaudit.judging import Duty, duties, judge, with_needs_of_model
+from weightaudit.judging import duties, judge, with_needs_of_model
 from weightaudit.limits import DEFAULT_LIMITS, Limits
+from weightaudit.measuring import reporter, subjects_of
 from weightaudit.policy import Policy
 from weightaudit.portrait import Detail
 from weightaudit.profiling import clocked
@@ -211,7 +211,7 @@ def audit_checkpoint(
         numeric = (info for info in checkpoint if info.is_numeric)
         unmeasured = Measured(checkpoint.tensors, {}, checkpoint.defects, trace=lambda: checkpoint.topology)
         tasks = with_needs_of_model(duties(rules, numeric, detail), rules, unmeasured)
-        subjects, skipped = _subjects(checkpoint, tasks)
+        subjects, unreadable = subjects_of(checkpoint, checkpoint, lambda info: tasks[info.name].statistics)
     measured = _measured(checkpoint, label, subjects, means, since)
     beside = _beside(checkpoint, label, reference, means)
     defects = (*checkpoint.defects, *measured.defects)
@@ -219,7 +219,7 @@ def audit_checkpoint(
     with clocked(means.profile, "judge"):
         found, unjudged = judge(model, tasks, rules)
         findings, suppressed = suppress(found, label, rules.excuses)
-    skipped += [Skipped(name, reason) for name, reason in measured.failures.items()]
+    skipped = [Skipped(name, reason) for name, reason in (unreadable | measured.failures).items()]
     if reference is not None and beside is not None:
         known = {one.tensor for one in skipped}
         skipped += [one for one in reference.unread(beside) if one.tensor not in known]
@@ -256,7 +256,7 @@ def _measured(
     files, profile = checkpoint.files, means.profile
     with clocked(profile, "look into the cache"):
         recalled = recall(means.store, files, subjects, checkpoint.regions, since=since, engine=engine)
-    advance = _reporter(means.progress, label, sum(one.info.nbytes for one in recalled.subjects))
+    advance = reporter(means.progress, label, sum(one.info.nbytes for one in recalled.subjects))
     with clocked(profile, "measure"):
         new = measure(
             files,
@@ -270,37 +270,6 @@ def _measured(
     with clocked(profile, "keep in the cache"):
         remember(means.store, files, recalled, new, engine=engine)
     return recalled.joined(new)
-
-
-def _subjects(checkpoint: Checkpoint, tasks: Mapping[str, Duty]) -> tuple[list[Subject], list[Skipped]]:
-    """Say what to measure of each tensor, and which cannot be measured at all."""
-    subjects: list[Subject] = []
-    skipped: list[Skipped] = []
-    for info in checkpoint:
-        entry = checkpoint.entry(info)
-        if isinstance(entry.storage, Absent):
-            skipped.append(Skipped(info.name, entry.storage.reason))
-        elif info.is_numeric:
-            try:
-                decoder = checkpoint.decoder(info)
-            except ReadError as error:
-                skipped.append(Skipped(info.name, f"{error}."))
-                continue
-            subjects.append(Subject(info, entry, decoder, tasks[info.name].statistics))
-    return subjects, skipped
-
-
-def _reporter(progress: Progress | None, label: str, total: int) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
-    done = 0
-
-    def advance(nbytes: int) -> None:
-        nonlocal done
-        done = min(total, done + nbytes)
-        progress(label, done, total)
-
-    return advance
 
 
 def _coverage(model: Measured) -> Coverage:

@@ -121,6 +121,13 @@ class Entry:
     attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES)
     header: Extent | None = None
 
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """The stretches of files that hold its bytes; none if they are inline, a fill value, or absent."""
+        if isinstance(self.storage, Tiles):
+            return tuple(tile.extent for tile in self.storage.tiles)
+        return (self.storage,) if isinstance(self.storage, Extent) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -139,6 +146,8 @@ class Flaw(StrEnum):
     MISSING_TENSOR = "missing tensor"
     INCONSISTENT = "inconsistent"
     ALIAS = "alias"
+    REACH = "reach"
+    """No damage: loading or running the model does more than compute with what is stored."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from weightaudit.catalog import Defect, Entry, Extent, Flaw, Region, Tiles
+from weightaudit.catalog import Defect, Entry, Extent, Flaw, Region
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.decoding import Decoder, decoder_for
 from weightaudit.engine.reading import read_pieces
@@ -233,20 +233,13 @@ def _by_name(defects: Sequence[Defect], infos: dict[str, TensorInfo]) -> Iterato
         yield Defect(defect.flaw, defect.message, info.name) if info else defect
 
 
-def _extents(entry: Entry) -> Sequence[Extent]:
-    """Return the bytes of an entry that lie in files of the model."""
-    if isinstance(entry.storage, Tiles):
-        return [tile.extent for tile in entry.storage.tiles]
-    return [entry.storage] if isinstance(entry.storage, Extent) else []
-
-
 def _aliases(tensors: Sequence[tuple[TensorInfo, Entry]], files: Files) -> Iterator[Defect]:
     """Find tensors that claim the same bytes of a file, and such whose own parts do."""
     extents = [
         (extent.file, extent.offset, extent.nbytes, info.name)
         for info, entry in tensors
         if prod(entry.shape) * itemsize(entry.dtype)
-        for extent in _extents(entry)
+        for extent in entry.extents
     ]
     extents.sort()
     end, owner, last = 0, "", -1

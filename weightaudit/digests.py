@@ -17,8 +17,8 @@ import numpy as np
 
 from weightaudit.catalog import Absent, Entry, Extent
 from weightaudit.dtypes import components, itemsize
-from weightaudit.engine.numpy_engine import available_cpus
 from weightaudit.engine.reading import read_pieces
+from weightaudit.engine.threads import thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ def tensor_digests(
     """
     chosen = list(checkpoint.tensors if tensors is None else tensors)
     entries = [checkpoint.entry(info) for info in chosen]
-    with ThreadPoolExecutor(workers or min(8, available_cpus())) as pool:
+    with ThreadPoolExecutor(thread_count(workers)) as pool:
         found = pool.map(partial(entry_digest, checkpoint.files), entries)
         return dict(zip((info.name for info in chosen), found, strict=True))
 

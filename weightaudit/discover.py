@@ -16,23 +16,24 @@ from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
 from weightaudit.formats import Kind, open_catalog, sniff
 from weightaudit.report import LeftOut
 from weightaudit.versions.layout import MARKER, is_store
+from weightaudit.wholes import (
+    SAVED_MODEL_FILES,
+    belongs_to_checkpoint,
+    first_shard,
+    label_of,
+    table_shards,
+    whole_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_SAVED_MODEL_FILES = frozenset({"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"})
-_SAVED_MODEL_EXTRAS = frozenset({"fingerprint.pb", "keras_metadata.pb"})
-_SAVED_MODEL_PARTS = frozenset({"variables", "assets", "assets.extra"})
-_KERAS_FILES = frozenset({"config.json", "metadata.json", "model.weights.h5"})
 _MODEL_SUFFIXES = frozenset({".keras", ".h5", ".hdf5"})
 _VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 _UNFINISHED = ".weightaudit-tmp"
 """End of the name of a staging directory, see `weightaudit.storage.staging`."""
 _STORE = "a version store: name it, or a version in it, to audit that"
 
-_DATA_SHARD = re.compile(r"(?s)(.*)\.data-\d{5}-of-\d{5}")
-_TABLE_SHARD = re.compile(r"(?s)(.+)-\d{5}-of-\d{5}")
-_KERAS_SHARD = re.compile(r"(?s)(.+)_\d{5}\.weights\.h5")
 _STATE = re.compile(r'^model_checkpoint_path:\s*"(.*)"\s*$', re.MULTILINE)
 
 _EDGE = 1 << 16
@@ -199,10 +200,10 @@ def _named(path: Path) -> Path | None:
             return _checkpoint_of(path.parent) or path
         if index.is_file() and sniff(path) is None:
             return index
-        return _whole(path) or _first_shard(path)
+        return whole_of(path) or first_shard(path)
     if index.is_file():
         return index
-    shards = [shard for shard in _siblings(path) if sniff(shard) is Kind.TABLE]
+    shards = [shard for shard in table_shards(path) if sniff(shard) is Kind.TABLE]
     return shards[0] if shards else None
 
 
@@ -274,7 +275,7 @@ def _refuse(error: OSError) -> None:
 
 def _is_promising(path: Path) -> bool:
     """Say whether something is called like a model, so that passing over it would miss one."""
-    return path.suffix in {*_MODEL_SUFFIXES, ".index"} or path.name in _SAVED_MODEL_FILES
+    return path.suffix in {*_MODEL_SUFFIXES, ".index"} or path.name in SAVED_MODEL_FILES
 
 
 def _check_link(path: Path, inside: Path) -> None:
@@ -288,7 +289,7 @@ def _check_link(path: Path, inside: Path) -> None:
 def _examine(files: Iterable[Path], passed: _Passed) -> Iterator[tuple[Path, bool]]:
     """Yield the models that files belong to, and whether each must turn out to be one."""
     for file in files:
-        whole = _whole(file)
+        whole = whole_of(file)
         if whole is not None:
             yield whole, True
             continue
@@ -302,10 +303,10 @@ def _examine(files: Iterable[Path], passed: _Passed) -> Iterator[tuple[Path, boo
             # An empty file or a Git LFS pointer where a model is promised must not go unseen.
             if file.suffix in _MODEL_SUFFIXES:
                 yield file, True
-            elif not _belongs_to_checkpoint(file):
+            elif not belongs_to_checkpoint(file):
                 passed[file] = _stranger(file)
         elif kind is Kind.TABLE:
-            yield _first_shard(file), file.name.endswith(".index")
+            yield first_shard(file), file.name.endswith(".index")
         elif kind is not Kind.KERAS_ARCHIVE or file.suffix in _MODEL_SUFFIXES or _names_weights(file):
             yield file, file.suffix == ".keras"
         else:
@@ -322,52 +323,6 @@ def _stranger(file: Path) -> str:
         return "not a checkpoint, in spite of its name"
     files.close()
     return "a file that changed while it was looked at"
-
-
-def _belongs_to_checkpoint(file: Path) -> bool:
-    """Say whether a file is the state or the graph that TensorFlow writes beside a checkpoint."""
-    return file.name == "checkpoint" or (file.suffix == ".meta" and file.with_suffix(".index").is_file())
-
-
-def _whole(file: Path) -> Path | None:
-    """Return the model of which a file is one of several parts, None if it stands for itself."""
-    parent = file.parent
-    if file.name in _SAVED_MODEL_FILES:
-        return parent
-    if file.name in _SAVED_MODEL_EXTRAS and _is_saved_model(parent):
-        return parent
-    if parent.name in _SAVED_MODEL_PARTS and _is_saved_model(parent.parent):
-        return parent.parent
-    if file.name in _KERAS_FILES and _is_keras_directory(parent):
-        return parent
-    if data := _DATA_SHARD.fullmatch(file.name):
-        index = parent / f"{data[1]}.index"
-        return index if index.is_file() else file
-    if shard := _KERAS_SHARD.fullmatch(file.name):
-        listing = parent / f"{shard[1]}.weights.json"
-        return listing if listing.is_file() else None
-    return None
-
-
-def _is_saved_model(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in _SAVED_MODEL_FILES)
-
-
-def _is_keras_directory(directory: Path) -> bool:
-    return (directory / "config.json").is_file() and (directory / "model.weights.h5").is_file()
-
-
-def _first_shard(file: Path) -> Path:
-    """Return the first of the files `name-00000-of-00002`, ... to which a file belongs, or the file."""
-    shard = _TABLE_SHARD.fullmatch(file.name)
-    return _siblings(file.with_name(shard[1]))[0] if shard else file
-
-
-def _siblings(prefix: Path) -> list[Path]:
-    if not prefix.parent.is_dir():
-        return []
-    shards = (file for file in prefix.parent.iterdir() if _TABLE_SHARD.fullmatch(file.name))
-    return sorted(file for file in shards if file.name[: -len("-00000-of-00001")] == prefix.name)
 
 
 def _names_weights(file: Path) -> bool:
@@ -401,14 +356,3 @@ def _checkpoint_of(directory: Path) -> Path | None:
 
 def _is_checkpoint(model: Path) -> bool:
     return model.name.endswith(".index") or (model.is_file() and sniff(model) is Kind.TABLE)
-
-
-def label_of(path: Path) -> str:
-    """Return what a model is called in reports: relative to where we are, a checkpoint by its prefix."""
-    shown = Path(os.path.relpath(path))
-    if path.name == ".index":
-        return shown.parent.as_posix()
-    if path.suffix == ".index":
-        return shown.with_suffix("").as_posix()
-    shard = _TABLE_SHARD.fullmatch(shown.name)
-    return shown.with_name(shard[1]).as_posix() if shard else shown.as_posix()

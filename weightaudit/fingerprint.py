@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from weightaudit.rule import Finding
 
 
-def fingerprint(code: str, path: str, tensor: str | None, occurrence: int = 0) -> str:
+def fingerprint(code: str, path: str, tensor: str | None, occurrence: int = 0, subject: str = "") -> str:
     """Return 32 hexadecimal digits that tell one finding from every other one.
 
     Args:
@@ -20,9 +20,11 @@ def fingerprint(code: str, path: str, tensor: str | None, occurrence: int = 0) -
         path: Path of the model as reports show it.
         tensor: Name of the tensor; None for the model.
         occurrence: How many findings of the same rule about the same thing come before it.
+        subject: See `weightaudit.rule.Finding`.
     """
     # Lengths keep apart what a separator inside a stranger's name could make alike.
     parts = [code, path, "" if tensor is None else f"={tensor}", str(occurrence)]
+    parts += [subject] if subject else []
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -34,8 +36,8 @@ def fingerprinted(path: str, findings: Iterable[Finding]) -> Iterator[tuple[Find
         path: Path of the model as reports show it.
         findings: All its findings, in the order of the report.
     """
-    seen: Counter[tuple[str, str | None]] = Counter()
+    seen: Counter[tuple[str, str | None, str]] = Counter()
     for finding in findings:
-        place = finding.code, finding.tensor
-        yield finding, fingerprint(finding.code, path, finding.tensor, seen[place])
+        place = finding.code, finding.tensor, finding.subject
+        yield finding, fingerprint(finding.code, path, finding.tensor, seen[place], finding.subject)
         seen[place] += 1

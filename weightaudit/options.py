@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
@@ -100,6 +101,11 @@ def convert_options(rule: type[Rule], values: Mapping[str, Any], where: str) -> 
             wrong = f"{brief(value)}, {describe_type(value)}{_nearest(value, option.hint)}"
             raise PolicyError(f"{where}.{toml_key(name)} must be {option.type_name}, not {wrong}.") from None
     return result
+
+
+def toml_string(text: str) -> str:
+    """Return a basic string of TOML; it has JSON's escapes, and does not allow DEL as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def toml_key(name: str) -> str:

@@ -128,10 +128,10 @@ def channel_norms(rank: int, output_axes: tuple[int, ...]) -> AxisNorm | None:
         None if there are no output channels, or but one number in each.
     """
     from weightaudit.statistics import AxisNorm
+    from weightaudit.tensor import axes_besides
 
-    kept = {axis % rank for axis in output_axes} if rank else set[int]()
-    reduced = tuple(axis for axis in range(rank) if axis not in kept)
-    return AxisNorm(reduced) if kept and reduced else None
+    reduced = axes_besides(rank, output_axes)
+    return AxisNorm(reduced) if output_axes and reduced else None
 
 
 @cache

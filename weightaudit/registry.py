@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.errors import PolicyError, RuleError
+from weightaudit.globs import any_of
 from weightaudit.options import convert_options
 from weightaudit.plugins import load_rules
 from weightaudit.policy import Override, Policy, RuleSettings, Suppression, did_you_mean
 from weightaudit.rule import Rule
-from weightaudit.suppressing import Excuse, any_of, excuse
+from weightaudit.suppressing import Excuse, excuse
 from weightaudit.upkeep import UpkeepRule
 
 if TYPE_CHECKING:

@@ -53,6 +53,8 @@ class Finding:
         tensor: Name of the tensor, or None if it is about the model.
         message: One sentence without the tensor's name: what was found, and against which bound.
         values: What was measured, by name.
+        subject: What tells it from other findings of the same rule about the same tensor or model, such as
+            what is damaged; never a number that was measured. Findings without one are told apart by order.
     """
 
     code: str
@@ -60,6 +62,7 @@ class Finding:
     tensor: str | None
     message: str
     values: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 
     from weightaudit.kernels import Sums
 
-Buffer = bytearray | memoryview
-
-# To be searched is enough, where the system tells that from being listed.
 _DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
-
+"""How a directory is opened: to be searched is enough, where the system tells that from being listed."""
 
 LFS_POINTER = "a Git LFS pointer (`git lfs pull` fetches the file itself)"
 """What a file is that Git LFS left in place of a large one, and what to do."""

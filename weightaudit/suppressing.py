@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase, translate
+from fnmatch import fnmatchcase
 from posixpath import normpath
 from typing import TYPE_CHECKING
 
+from weightaudit.globs import any_of
 from weightaudit.report import Suppressed
 
 if TYPE_CHECKING:
@@ -99,8 +100,3 @@ def _leads_to(globs: Sequence[str], parts: Sequence[str]) -> bool:
     if globs[0] == "**":
         return any(_leads_to(globs[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
     return bool(parts) and fnmatchcase(parts[0], globs[0]) and _leads_to(globs[1:], parts[1:])
-
-
-def any_of(globs: Sequence[str]) -> re.Pattern[str] | None:
-    """Return a pattern that matches what one of the globs does; None without globs."""
-    return re.compile("|".join(f"(?:{translate(glob)})" for glob in globs)) if globs else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weightaudit.dtypes import itemsize, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Role(StrEnum):
@@ -99,6 +99,12 @@ class Quantization:
     packed_axis: int = -1
 
 
+def axes_besides(rank: int, axes: Iterable[int]) -> tuple[int, ...]:
+    """Return the axes of a tensor that are not among some, which may be counted from the last as well."""
+    others = {axis % rank for axis in axes} if rank else set[int]()
+    return tuple(axis for axis in range(rank) if axis not in others)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorInfo:
     """What is known about one tensor before a single byte of it is read.
@@ -153,6 +159,11 @@ class TensorInfo:
     def nbytes(self) -> int:
         """Bytes of the elements in memory; 0 for types without numbers, such as strings."""
         return self.size * itemsize(self.dtype)
+
+    @property
+    def summed_axes(self) -> tuple[int, ...]:
+        """Axes of `shape` that do not number output channels: what lies along them makes up one channel."""
+        return axes_besides(len(self.shape), self.output_axes)
 
     @property
     def is_numeric(self) -> bool:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from benchmarks.detection.judge import Outcome, Patient, clean, examine, seed_fa
 from benchmarks.detection.models import ORIGINS, Model, corpus, corpus_folder, is_held_out, own
 from benchmarks.detection.report import report
 from benchmarks.detection.table import missed, rows
+from benchmarks.parsing import names_among
 from benchmarks.results import setting
 from benchmarks.table import RESULTS, write_results
 from benchmarks.timing import CHECKOUT, CommandError
@@ -109,8 +110,10 @@ def _faults(options: argparse.Namespace) -> list[Fault]:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds = tuple(dict.fromkeys(fault.kind for fault in catalogue()))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
-    parser.add_argument("--only", type=_names(kinds), metavar="CLASS,...", help=f"of: {', '.join(kinds)}")
-    parser.add_argument("--models", type=_names(ORIGINS), default=ORIGINS, metavar="ORIGIN,...")
+    parser.add_argument(
+        "--only", type=names_among(kinds), metavar="CLASS,...", help=f"of: {', '.join(kinds)}"
+    )
+    parser.add_argument("--models", type=names_among(ORIGINS), default=ORIGINS, metavar="ORIGIN,...")
     parser.add_argument("--held-out", action="store_true", help="the models on which no bound was chosen")
     parser.add_argument("--per-class", type=int, metavar="N", help="cases of each grade [24; quick: 3]")
     parser.add_argument("--seed", type=int, default=0)
@@ -125,18 +128,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.per_class is not None and options.per_class < 1:
         parser.error("--per-class must be positive")
     return options
-
-
-def _names(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return a parser of lists of names that there are."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
-        return names
-
-    return parse
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from benchmarks.detection.harm import Harm, pick
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -42,23 +42,29 @@ def scale(weights: Weights, random: Generator, *, factor: float) -> Harm | None:
 
 def zero_channels(weights: Weights, random: Generator, *, share: float) -> Harm | None:
     """Set output channels of a kernel to zero: that share of them, at least one, chosen at random."""
-    known = [
-        one
-        for one in weights.named(Role.KERNEL, least=64)
-        if _channel_axis(weights.infos[one]) is not None and weights.arrays[one].any()
-    ]
-    name = pick(random, [one for one in known if _channels(weights, one) >= 4])
-    if name is None:
-        return None
-    array = np.moveaxis(weights.arrays[name].copy(), _channel_axis(weights.infos[name]) or 0, 0)
-    count = max(1, int(share * len(array)))
-    array[random.choice(len(array), count, replace=False)] = 0
-    axis = _channel_axis(weights.infos[name]) or 0
-    return Harm({name: np.ascontiguousarray(np.moveaxis(array, 0, axis))})
+
+    def empty(channels: NDArray[Any]) -> None:
+        count = max(1, int(share * len(channels)))
+        channels[random.choice(len(channels), count, replace=False)] = 0
+
+    return _with_channels(weights, random, empty)
 
 
 def repeat_channels(weights: Weights, random: Generator, *, share: float) -> Harm | None:
     """Store output channels of a kernel again in the place of others: that share of them, at least one."""
+
+    def repeat(channels: NDArray[Any]) -> None:
+        count = max(1, int(share * len(channels)))
+        chosen = random.choice(len(channels), 2 * count, replace=False)
+        channels[chosen[:count]] = channels[chosen[count:]]
+
+    return _with_channels(weights, random, repeat)
+
+
+def _with_channels(
+    weights: Weights, random: Generator, change: Callable[[NDArray[Any]], None]
+) -> Harm | None:
+    """Change output channels of some kernel, which are handed over along the first axis."""
     known = [
         one
         for one in weights.named(Role.KERNEL, least=64)
@@ -69,9 +75,7 @@ def repeat_channels(weights: Weights, random: Generator, *, share: float) -> Har
         return None
     axis = _channel_axis(weights.infos[name]) or 0
     array = np.moveaxis(weights.arrays[name].copy(), axis, 0)
-    count = max(1, int(share * len(array)))
-    chosen = random.choice(len(array), 2 * count, replace=False)
-    array[chosen[:count]] = array[chosen[count:]]
+    change(array)
     return Harm({name: np.ascontiguousarray(np.moveaxis(array, 0, axis))})
 
 

@@ -132,6 +132,4 @@ def _is_matrix(info: TensorInfo) -> bool:
 
 def _channels(info: TensorInfo) -> AxisNorm:
     """Return the statistic of the largest magnitude of each output channel; of the tensor if it has none."""
-    kept = {axis % len(info.shape) for axis in info.output_axes}
-    reduced = tuple(axis for axis in range(len(info.shape)) if axis not in kept)
-    return AxisNorm(reduced if kept else None, inf)
+    return AxisNorm(info.summed_axes if info.output_axes else None, inf)

@@ -47,13 +47,6 @@ class Fed(NamedTuple):
     variance: TensorInfo
     sources: tuple[Tensors, ...]
 
-    @property
-    def reduced_axes(self) -> tuple[int, ...]:
-        """Axes of the kernel that an output channel sums over."""
-        rank = len(self.kernel.shape)
-        kept = {axis % rank for axis in self.kernel.output_axes}
-        return tuple(axis for axis in range(rank) if axis not in kept)
-
 
 def fed(model: Measured) -> Iterator[Fed]:
     """Yield each such place of a model, as far as its topology is known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 from weightaudit.rule import Rule
 from weightaudit.statistics import Extremes, Moments
 from weightaudit.tensor import Role
+from weightaudit_rules._linear import is_linear
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from weightaudit.rule import Finding, Measured
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -25,7 +30,7 @@ _WIDER = 100.0
 
 
 @dataclass(frozen=True)
-class GainRule(Rule):
+class GainRule(Rule, ABC):
     """Measures the gain of kernels, embeddings and norm scales."""
 
     def goes_by_kind(self) -> bool:
@@ -36,6 +41,18 @@ class GainRule(Rule):
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (_MOMENTS,)
+
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        if is_linear(model):
+            return
+        for info in model.tensors:
+            stats = model.stats.get(info.name)
+            if stats is not None and self.applies(info) and all(one in stats for one in self.needs(info)):
+                yield from self.judge(info, stats)
+
+    @abstractmethod
+    def judge(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+        """Yield what is to be said of one tensor of a model that is more than a regression."""
 
 
 def gain_of(info: TensorInfo, stats: Stats) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from weightaudit.dtypes import itemsize
+from weightaudit.statistics.zero_gaps import LEAST
 
 if TYPE_CHECKING:
     from weightaudit.statistics.zero_gaps import ZeroGaps
@@ -38,7 +39,8 @@ def missing_among_zeros(
     if not length or not 0 < share < 1:
         return None
     chance = (log(size) + _RARE) / -log(share)
-    if length <= chance or gaps.second > chance:
+    # Blocks that were pruned make runs longer than single zeros do, but then there are others nearly as long.
+    if length <= max(chance, 2 * gaps.second, 2 * LEAST):
         return None
     if length - _whole(gaps, row, 0) > chance:
         return gaps.place, length, "neither pruning nor rows of zeros explain them"

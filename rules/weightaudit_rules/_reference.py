@@ -11,6 +11,7 @@ import numpy as np
 
 from weightaudit.rule import Measured, Rule
 from weightaudit.tensor import MATRIX_ROLES, Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._roles import is_weight
 
 if TYPE_CHECKING:
@@ -134,11 +135,6 @@ def _adapter(info: TensorInfo) -> str:
     return f"{layer}{slash}lora_{leaf}_a"
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Say whether a tensor's name matches one of some globs; ``*`` also matches ``/``."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def unmatched(comparison: Comparison, patterns: Iterable[str]) -> list[str]:
     """Return the globs that match no weight of the model that could be compared."""
     names = [one.second.name for one in counterparts(comparison) if one.second is not None]
@@ -159,12 +155,7 @@ def evidence(difference: Difference) -> dict[str, Any]:
     }
 
 
-def trained() -> NDArray[np.float32]:
-    """Return a kernel for examples, as it is in the reference."""
-    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
-
-
 def trained_on(step: float = 0.02) -> NDArray[np.float32]:
-    """Return the same kernel after further training; `step` is the rms of the change."""
+    """Return the kernel of examples after further training; `step` is the rms of the change."""
     change = np.random.default_rng(2).normal(0, step, (64, 32))
-    return (trained() + change).astype(np.float32)
+    return (trained_kernel() + change).astype(np.float32)

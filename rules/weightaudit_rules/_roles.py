@@ -35,5 +35,8 @@ def is_second_copy(info: TensorInfo) -> bool:
 
 
 def is_surely_unused(info: TensorInfo) -> bool:
-    """Say whether it is known, not guessed, that inference never reads the tensor."""
-    return info.is_bookkeeping and info.is_certain
+    """Say whether it is known, not guessed, that inference never reads the tensor.
+
+    Of what Keras 3 stores for the optimizer it may be a guess which slot it is, but not that it is one.
+    """
+    return info.is_bookkeeping and (info.is_certain or info.key.startswith("optimizer/vars/"))

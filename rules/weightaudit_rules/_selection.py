@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from weightaudit.globs import matches
 from weightaudit.rule import Rule
 from weightaudit.tensor import MATRIX_ROLES, Role
 from weightaudit_rules._roles import is_weight
@@ -43,11 +43,7 @@ class SelectiveRule(Rule):
         chosen = is_weight(info) or (info.is_floating and bool(self.tensors or self.roles))
         return (
             chosen
-            and (not self.tensors or _matches(info.name, self.tensors))
+            and (not self.tensors or matches(info.name, self.tensors))
             and (not self.roles or info.role in self.roles)
-            and (not self.layer_classes or _matches(info.layer_class, self.layer_classes))
+            and (not self.layer_classes or matches(info.layer_class, self.layer_classes))
         )
-
-
-def _matches(text: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(text, pattern) for pattern in patterns)

@@ -163,5 +163,4 @@ class AccumulationOverflow(Rule):
 
 def _norm(info: TensorInfo, order: float) -> AxisNorm:
     """Return the norm of each output channel."""
-    kept = {axis % len(info.shape) for axis in info.output_axes}
-    return AxisNorm(tuple(axis for axis in range(len(info.shape)) if axis not in kept), order)
+    return AxisNorm(info.summed_axes, order)

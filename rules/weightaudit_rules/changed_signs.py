@@ -9,8 +9,9 @@ import numpy as np
 
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
-from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained, trained_on
+from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained_on
 from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class ChangedSigns(ReferenceRule):
     name = "changed-signs"
     severity = Severity.WARNING
     examples = (
-        Example(title="a kernel that was trained on", values=trained_on, severity=None, reference=trained),
+        Example(
+            title="a kernel that was trained on", values=trained_on, severity=None, reference=trained_kernel
+        ),
         Example(
             title="a small kernel of eight weights",
             values=lambda: np.full((2, 4), -0.1, np.float32),
@@ -63,15 +66,15 @@ class ChangedSigns(ReferenceRule):
         ),
         Example(
             title="a kernel that was negated",
-            values=lambda: -trained(),
+            values=lambda: -trained_kernel(),
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that lost its sign bits",
-            values=lambda: np.abs(trained()),
+            values=lambda: np.abs(trained_kernel()),
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Uniform
 from weightaudit.tensor import MATRIX_ROLES, Declared, Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
@@ -66,7 +67,7 @@ class ConstantTensor(Rule):
     examples = (
         Example(
             title="a trained kernel",
-            values=lambda: np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32),
+            values=trained_kernel,
             severity=None,
         ),
         Example(title="a bias of zeros", values=lambda: _full(0, 32), severity=None, info={"role": "bias"}),

@@ -141,11 +141,9 @@ def _mistaken(info: TensorInfo, declared: Declared) -> tuple[int, ...] | None:
 
 def _expected(info: TensorInfo) -> tuple[int, ...]:
     """Return the axes that one output unit sums over; empty if they are not known."""
-    rank = len(info.shape)
-    if info.role is Role.EMBEDDING and rank == 2:
+    if info.role is Role.EMBEDDING and len(info.shape) == 2:
         return (1,)
-    outputs = {axis % rank for axis in info.output_axes if rank}
-    return tuple(axis for axis in range(rank) if axis not in outputs) if outputs else ()
+    return info.summed_axes if info.output_axes else ()
 
 
 def _long(axes: set[int], info: TensorInfo) -> set[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Tiny
 from weightaudit.tensor import Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_matrix
 from weightaudit_rules._words import part
@@ -27,7 +28,7 @@ _TINY = Tiny(_SUBNORMAL, 2.0**-100)
 
 
 def _decayed(share: float, factor: float) -> NDArray[np.float32]:
-    kernel = np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
+    kernel = trained_kernel()
     kernel[: round(share * 64)] *= np.float32(factor)
     return kernel
 

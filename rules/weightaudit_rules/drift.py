@@ -10,8 +10,9 @@ import numpy as np
 
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES, Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
-from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained, trained_on
+from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,9 @@ class Drift(ReferenceRule):
     name = "drift"
     severity = Severity.WARNING
     examples = (
-        Example(title="a kernel that was trained on", values=trained_on, severity=None, reference=trained),
+        Example(
+            title="a kernel that was trained on", values=trained_on, severity=None, reference=trained_kernel
+        ),
         Example(title="without a reference", values=_other, severity=None),
         Example(
             title="a bias that left its zeros",
@@ -111,25 +114,25 @@ class Drift(ReferenceRule):
             title="a kernel that was initialized again",
             values=_other,
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that was scaled by 10",
-            values=lambda: trained() * 10,
+            values=lambda: trained_kernel() * 10,
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that was scaled by a tenth",
-            values=lambda: trained() / 10,
+            values=lambda: trained_kernel() / 10,
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="one of 32 output channels that was initialized again",
             values=_one_channel,
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a bias that was reset",

@@ -37,6 +37,8 @@ class ExplodingScale(GainRule):
     classifiers. For embeddings and norm scales the root mean square is judged, with bounds 100
     times wider.
 
+    A linear regression, a single layer of up to four outputs, is not judged: its weights have units of data.
+
     Known false positives: layers whose inputs are tiny by design, such as unscaled physical
     quantities. A fault of a factor 10 is not seen: healthy networks spread wider than that.
 
@@ -74,7 +76,7 @@ class ExplodingScale(GainRule):
     def __post_init__(self) -> None:
         require(0 < self.warning <= self.error, "warning must be above 0 and not above error")
 
-    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+    def judge(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain, wider = gain_of(info, stats)
         if not gain > self.warning * wider:
             return

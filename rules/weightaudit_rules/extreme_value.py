@@ -11,14 +11,16 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
 from weightaudit.tensor import Declared, Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._feeding import reads_inputs
 from weightaudit_rules._initial import declared_constant
+from weightaudit_rules._linear import is_linear
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +37,10 @@ _STATISTICS = {Role.MOVING_MEAN: 1e10, Role.MOVING_VARIANCE: 1e20}
 # An export keeps what a Normalization layer measured among the constants of its graph.
 _DATA = _STATISTICS | {Role.CONSTANT: 1e20}
 
+# In a model of one layer weights have units: of the target, for one of an input.
+_IN_UNITS = frozenset({Role.KERNEL, Role.BIAS})
+_UNITS = (1e20, 1e10)
+
 _SCALED_INPUTS = {
     "class_name": "Sequential",
     "config": {
@@ -49,7 +55,7 @@ _SCALED_INPUTS = {
 
 
 def _kernel(outlier: float | None = None) -> NDArray[np.float32]:
-    kernel = np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
+    kernel = trained_kernel()
     if outlier is not None:
         kernel[5, 7] = outlier
     return kernel
@@ -76,8 +82,10 @@ class ExtremeValue(Rule):
     raw data are kept, only those count: in Normalization, in BatchNormalization with nothing but layers
     without weights between it and the inputs, and, from 1e20, in constants of a graph, among which
     exports write what Normalization measured. Tensors whose role is not known are judged by `error`
-    alone, as warnings. Where the model declares that a tensor starts at a constant, as the bias of an
-    output may start at the mean of the targets, values up to ten times that constant are left in peace.
+    alone, as warnings. The weights of a linear regression (a single layer of up to four outputs) have
+    units of the data: they are a warning from 1e10 and an error from 1e20. Where the model declares that a
+    tensor starts at a constant, as the bias of an output may start at the mean of the targets, values up to
+    ten times that constant are left in peace.
 
     Known false positives: constants that a custom layer stores as weights; an output bias that
     learned targets in the hundreds of thousands from a start at 0.
@@ -189,14 +197,23 @@ class ExtremeValue(Rule):
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return tuple(above for above, _ in self._bounds(info))
 
-    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        if info.role not in _STATISTICS:
-            yield from self._judged(info, stats, self._bounds(info))
+    def needs_of_model(self, model: Measured) -> Mapping[str, tuple[Statistic[Any], ...]]:
+        if not is_linear(model):
+            return {}
+        of_units = tuple(above for above, _ in self._of_units)
+        return {info.name: of_units for info in model.tensors if info.role in _IN_UNITS}
 
     def check_model(self, model: Measured) -> Iterator[Finding]:
+        in_units = is_linear(model)
         for info in model.tensors:
-            if info.role in _STATISTICS and info.name in model.stats and self.applies(info):
+            if info.name not in model.stats or not self.applies(info):
+                continue
+            if info.role in _STATISTICS:
                 yield from self._of_statistics(info, model)
+                continue
+            bounds = self._of_units if in_units and info.role in _IN_UNITS else self._bounds(info)
+            if all(above in model.stats[info.name] for above, _ in bounds):
+                yield from self._judged(info, model.stats[info.name], bounds)
 
     def _of_statistics(self, info: TensorInfo, model: Measured) -> Iterator[Finding]:
         stats, bounds = model.stats[info.name], self._bounds(info)
@@ -234,6 +251,13 @@ class ExtremeValue(Rule):
     @cached_property
     def _usual(self) -> _Bounds:
         return ((Above(self.error), Severity.ERROR), (Above(self.warning), Severity.WARNING))
+
+    @cached_property
+    def _of_units(self) -> _Bounds:
+        error, warning = (
+            max(limit, own) for limit, own in zip(_UNITS, (self.error, self.warning), strict=True)
+        )
+        return ((Above(error), Severity.ERROR), (Above(warning), Severity.WARNING))
 
     @cached_property
     def _lenient(self) -> _Bounds:

@@ -10,6 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
 from weightaudit.tensor import Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._roles import is_surely_unused
 from weightaudit_rules._words import part
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 _COUNT = NonFinite()
 
 
-def _kernel() -> NDArray[np.float32]:
-    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
-
-
 def _variance_after_float16() -> NDArray[np.float16]:
     # What a cast of 3.1e5 and 1.2e5, two real moving variances, leaves in float16.
     variance = np.random.default_rng(2).uniform(0.5, 900, 64).astype(np.float16)
@@ -37,7 +34,7 @@ def _variance_after_float16() -> NDArray[np.float16]:
 
 
 def _kernel_with_minus_inf() -> NDArray[np.float32]:
-    kernel = _kernel()
+    kernel = trained_kernel()
     kernel[0, 0] = -np.inf
     return kernel
 
@@ -66,7 +63,7 @@ class InfiniteValues(Rule):
     relies_on_role = False
     supersedes = ("WA402",)
     examples = (
-        Example(title="a trained kernel", values=_kernel, severity=None),
+        Example(title="a trained kernel", values=trained_kernel, severity=None),
         Example(
             title="large values that are still finite",
             values=lambda: np.full(64, 65504, np.float16),

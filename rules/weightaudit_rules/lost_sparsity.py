@@ -9,8 +9,9 @@ import numpy as np
 
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
-from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained, trained_on
+from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def _pruned(values: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """Return a kernel of which the smallest values of the example's kernel are zero."""
-    mask = np.abs(trained()) >= np.quantile(np.abs(trained()), share)
+    mask = np.abs(trained_kernel()) >= np.quantile(np.abs(trained_kernel()), share)
     return np.where(mask, values, np.float32(0))
 
 
@@ -65,14 +66,17 @@ class LostSparsity(ReferenceRule):
             title="a pruned kernel that was trained on with its mask",
             values=lambda: _pruned(trained_on(), 0.5),
             severity=None,
-            reference=lambda: _pruned(trained(), 0.5),
+            reference=lambda: _pruned(trained_kernel(), 0.5),
         ),
         Example(
-            title="a dense kernel that was trained on", values=trained_on, severity=None, reference=trained
+            title="a dense kernel that was trained on",
+            values=trained_on,
+            severity=None,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that was all zeros, and was trained",
-            values=trained,
+            values=trained_kernel,
             severity=None,
             reference=lambda: np.zeros((64, 32), np.float32),
         ),
@@ -80,13 +84,13 @@ class LostSparsity(ReferenceRule):
             title="a pruned kernel that was trained on without its mask",
             values=trained_on,
             severity=Severity.WARNING,
-            reference=lambda: _pruned(trained(), 0.5),
+            reference=lambda: _pruned(trained_kernel(), 0.5),
         ),
         Example(
             title="a fifth of zeros, of which a quarter is left",
             values=lambda: _pruned(trained_on(), 0.05),
             severity=Severity.WARNING,
-            reference=lambda: _pruned(trained(), 0.2),
+            reference=lambda: _pruned(trained_kernel(), 0.2),
         ),
     )
 

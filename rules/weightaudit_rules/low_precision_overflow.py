@@ -10,6 +10,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._floats import FORMATS, Target
 from weightaudit_rules._initial import declared_constant
 from weightaudit_rules._options import require
@@ -70,7 +71,7 @@ class LowPrecisionOverflow(Rule):
     examples = (
         Example(
             title="a trained kernel",
-            values=lambda: np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32),
+            values=trained_kernel,
             severity=None,
         ),
         Example(

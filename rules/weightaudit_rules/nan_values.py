@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._roles import is_surely_unused
 from weightaudit_rules._words import part
 
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 _COUNT = NonFinite()
 
 
-def _kernel() -> NDArray[np.float32]:
-    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
-
-
 def _lstm_bias_with_broken_gate() -> NDArray[np.float32]:
     bias = np.random.default_rng(2).normal(0, 0.1, 400).astype(np.float32)
     bias[100:200] = np.nan
@@ -35,7 +32,7 @@ def _lstm_bias_with_broken_gate() -> NDArray[np.float32]:
 
 
 def _kernel_with_one_nan() -> NDArray[np.float32]:
-    kernel = _kernel()
+    kernel = trained_kernel()
     kernel[3, 5] = np.nan
     return kernel
 
@@ -63,7 +60,7 @@ class NanValues(Rule):
     relies_on_role = False
     supersedes = ("WA402",)
     examples = (
-        Example(title="a trained kernel", values=_kernel, severity=None),
+        Example(title="a trained kernel", values=trained_kernel, severity=None),
         Example(
             title="a bias of zeros",
             values=lambda: np.zeros(32, np.float32),

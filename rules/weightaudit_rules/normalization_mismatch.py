@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, log2
+from math import inf, log2, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -128,6 +128,11 @@ class NormalizationMismatch(Rule):
     were five epochs old, none had a correlation below 0.65. Places of fewer than 16 channels are
     judged by size alone.
 
+    On maps of a single place, as the last ones of a network for large images that is trained on small ones,
+    padding leaves nothing of a convolution but its middle. So the weights of the middle are compared with the
+    means as well, and the better correlation counts. In a MobileNetV2 that was trained on images of 32 by 32
+    sums correlate by 0.30 to 0.35 in the last three depthwise convolutions, and middles by 1.00.
+
     Where moving variances lie between 0.3 and 1 and deviate from each other by less than a tenth, they are
     still what is left of their initial 1, and no kernel is called too small for them.
 
@@ -183,7 +188,7 @@ class NormalizationMismatch(Rule):
         needs: dict[str, dict[Statistic[Any], None]] = defaultdict(dict)
         for place in fed(model):
             wanted: list[tuple[TensorInfo | None, Sequence[Statistic[Any]]]] = [
-                (place.kernel, (_MOMENTS, AxisSum(place.reduced_axes))),
+                (place.kernel, (_MOMENTS, _taps(place.kernel))),
                 (place.bias, (_VALUES,)),
                 (place.mean, (_VALUES,)),
                 (place.variance, (_MOMENTS,)),
@@ -236,18 +241,28 @@ def _fit(place: Fed, model: Measured) -> Fit | None:
     bias = None if place.bias is None else stats.get(place.bias.name)
     if kernel is None or mean is None or variance is None or (place.bias is not None and bias is None):
         return None
-    sums = kernel[AxisSum(place.reduced_axes)].ravel()
+    field = place.kernel.shape[:-2]
+    taps = kernel[_taps(place.kernel)].reshape(prod(field), -1)
+    sums = taps.sum(axis=0)
     means = mean[_VALUES].ravel() - (bias[_VALUES].ravel() if bias is not None else 0)
     spread = variance[_MOMENTS]
     if sums.size != means.size or spread.count != sums.size or not means.any():
         return None
-    correlation = _correlation(sums, means) if sums.size >= _MIN_CHANNELS else 1.0
+    correlation = 1.0
+    if sums.size >= _MIN_CHANNELS:
+        middle = np.ravel_multi_index([(size - 1) // 2 for size in field], field) if field else 0
+        correlation = max(_correlation(sums, means), _correlation(taps[middle], means))
     inputs = sum(_mean_square(source, model) for source in place.sources)
     told, seen = kernel[_MOMENTS].squares * inputs * _HALF_PASSES, spread.total
     scale = 0.5 * log2(seen / told) if 0 < told < inf and 0 < seen < inf else 0.0
     if scale > 0 and _is_hardly_measured(spread):
         scale = 0.0
     return Fit(place, correlation, scale)
+
+
+def _taps(kernel: TensorInfo) -> AxisSum:
+    """Return the sums over the inputs of each output channel, for each place of the kernel's field."""
+    return AxisSum(tuple(axis for axis in kernel.summed_axes if axis >= len(kernel.shape) - 2))
 
 
 def _is_hardly_measured(variances: MomentSums) -> bool:

@@ -21,6 +21,7 @@ from weightaudit_rules._casts import (
     overflows,
     usual,
 )
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
 from weightaudit_rules._words import part
 
@@ -43,12 +44,8 @@ _BOUNDS: dict[Format, float] = {
 _NAMED = 5
 
 
-def _kernel() -> NDArray[np.float32]:
-    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
-
-
 def _with_outlier() -> NDArray[np.float32]:
-    kernel = _kernel()
+    kernel = trained_kernel()
     kernel[3, 5] = 30
     return kernel
 
@@ -103,7 +100,7 @@ class QuantizationNoise(Rule):
     examples = (
         Example(
             title="a kernel, in every format",
-            values=_kernel,
+            values=trained_kernel,
             severity=None,
             options={"formats": get_args(Format)},
         ),
@@ -128,19 +125,19 @@ class QuantizationNoise(Rule):
         ),
         Example(
             title="weights of 5e-6 in float16, where they are subnormal",
-            values=lambda: _kernel() * np.float32(5e-5),
+            values=lambda: trained_kernel() * np.float32(5e-5),
             severity=Severity.WARNING,
             options={"formats": ("float16",)},
         ),
         Example(
             title="weights of 5e-6 in float8_e4m3fn, scaled",
-            values=lambda: _kernel() * np.float32(5e-5),
+            values=lambda: trained_kernel() * np.float32(5e-5),
             severity=None,
             options={"formats": ("float8_e4m3fn",)},
         ),
         Example(
             title="weights of 0.001 in float8_e4m3fn, not scaled",
-            values=lambda: _kernel() * np.float32(0.01),
+            values=lambda: trained_kernel() * np.float32(0.01),
             severity=Severity.WARNING,
             options={"formats": ("float8_e4m3fn",), "scaled": False},
         ),

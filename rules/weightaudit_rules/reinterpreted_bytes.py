@@ -9,6 +9,7 @@ import numpy as np
 
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import ByteLayout
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
 
@@ -23,12 +24,8 @@ if TYPE_CHECKING:
 _LAYOUT = ByteLayout()
 
 
-def _kernel() -> NDArray[np.float32]:
-    return np.random.default_rng(1).normal(0, 0.1, (64, 32)).astype(np.float32)
-
-
 def _pairs(dtype: str) -> NDArray[np.float32]:
-    doubled = np.concatenate([_kernel(), _kernel()[::-1]]).reshape(-1)
+    doubled = np.concatenate([trained_kernel(), trained_kernel()[::-1]]).reshape(-1)
     if dtype == "float16":
         return doubled.astype(np.float16).view(np.float32).reshape(64, 32)
     return (doubled.view(np.uint32) >> 16).astype(np.uint16).view(np.float32).reshape(64, 32)
@@ -70,25 +67,25 @@ class ReinterpretedBytes(Rule):
     severity = Severity.ERROR
     relies_on_role = False
     examples = (
-        Example(title="a trained kernel", values=_kernel, severity=None),
+        Example(title="a trained kernel", values=trained_kernel, severity=None),
         Example(
             title="a float16 kernel",
-            values=lambda: _kernel().astype(np.float16),
+            values=lambda: trained_kernel().astype(np.float16),
             severity=None,
         ),
         Example(
             title="a kernel that was rounded to bfloat16",
-            values=lambda: (_kernel().view(np.uint32) & 0xFFFF0000).view(np.float32),
+            values=lambda: (trained_kernel().view(np.uint32) & 0xFFFF0000).view(np.float32),
             severity=None,
         ),
         Example(
             title="a kernel in the other byte order",
-            values=lambda: _kernel().byteswap(),
+            values=lambda: trained_kernel().byteswap(),
             severity=Severity.ERROR,
         ),
         Example(
             title="a bias of float16 in the other byte order",
-            values=lambda: _kernel()[:4].reshape(-1).astype(np.float16).byteswap(),
+            values=lambda: trained_kernel()[:4].reshape(-1).astype(np.float16).byteswap(),
             severity=Severity.ERROR,
             info={"role": "bias"},
         ),

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weightaudit.comparison import Status
+from weightaudit.globs import matches
 from weightaudit.rule import Example, Severity
-from weightaudit_rules._reference import ReferenceRule, matches, trained
+from weightaudit_rules._examples import trained_kernel
+from weightaudit_rules._reference import ReferenceRule
 from weightaudit_rules._roles import is_second_copy, is_weight
 
 if TYPE_CHECKING:
@@ -64,31 +66,33 @@ class StructureChanged(ReferenceRule):
     name = "structure-changed"
     severity = Severity.ERROR
     examples = (
-        Example(title="the same shape and type", values=trained, severity=None, reference=trained),
+        Example(
+            title="the same shape and type", values=trained_kernel, severity=None, reference=trained_kernel
+        ),
         Example(
             title="another shape, as the policy expects",
-            values=lambda: trained()[:, :10],
+            values=lambda: trained_kernel()[:, :10],
             severity=None,
             options={"expected": ("layer/*",)},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="the same values in a wider type",
-            values=lambda: trained().astype(np.float16).astype(np.float32),
+            values=lambda: trained_kernel().astype(np.float16).astype(np.float32),
             severity=Severity.NOTE,
-            reference=lambda: trained().astype(np.float16),
+            reference=lambda: trained_kernel().astype(np.float16),
         ),
         Example(
             title="values rounded to float16",
-            values=lambda: trained().astype(np.float16),
+            values=lambda: trained_kernel().astype(np.float16),
             severity=Severity.WARNING,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="another shape",
-            values=lambda: trained()[:, :10],
+            values=lambda: trained_kernel()[:, :10],
             severity=Severity.ERROR,
-            reference=trained,
+            reference=trained_kernel,
         ),
     )
 

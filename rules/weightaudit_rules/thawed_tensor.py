@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightaudit.globs import matches
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
 from weightaudit_rules._reference import (
     STATISTICS,
@@ -18,8 +20,6 @@ from weightaudit_rules._reference import (
     counterparts,
     evidence,
     is_frozen,
-    matches,
-    trained,
     trained_on,
     unmatched,
 )
@@ -71,17 +71,17 @@ class ThawedTensor(ReferenceRule):
     examples = (
         Example(
             title="a frozen kernel that stayed as it was",
-            values=trained,
+            values=trained_kernel,
             severity=None,
             info={"trainable": False},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that was trained",
             values=trained_on,
             severity=None,
             info={"trainable": True},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="moving variances of a layer of which nothing says that it is frozen",
@@ -95,14 +95,14 @@ class ThawedTensor(ReferenceRule):
             values=trained_on,
             severity=Severity.WARNING,
             info={"trainable": False},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that the policy says is frozen",
             values=trained_on,
             severity=Severity.ERROR,
             options={"frozen": ("layer/*",)},
-            reference=trained,
+            reference=trained_kernel,
         ),
     )
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from weightaudit.globs import matches
 from weightaudit.rule import Example, Severity
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
 from weightaudit_rules._reference import (
     TRAINED,
     ReferenceRule,
     adapted,
     counterparts,
-    matches,
-    trained,
     trained_on,
     unmatched,
 )
@@ -71,27 +71,27 @@ class UnmovedTensor(ReferenceRule):
             values=trained_on,
             severity=None,
             options={"moving": ("layer/*",)},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a model in which nothing moved: two copies of one checkpoint",
-            values=trained,
+            values=trained_kernel,
             severity=None,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that did not move, against the demand",
-            values=trained,
+            values=trained_kernel,
             severity=Severity.ERROR,
             options={"moving": ("*/kernel",)},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that moved by a millionth, against the demand",
-            values=lambda: trained() * 1.000001,
+            values=lambda: trained_kernel() * 1.000001,
             severity=Severity.ERROR,
             options={"moving": ("*",), "tolerance": 1e-5},
-            reference=trained,
+            reference=trained_kernel,
         ),
     )
 

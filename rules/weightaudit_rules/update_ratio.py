@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightaudit.globs import matches
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES, Role
+from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require, require_interval
 from weightaudit_rules._reference import (
     ReferenceRule,
     adapted,
     counterparts,
     is_frozen,
-    matches,
-    trained,
     trained_on,
 )
 
@@ -76,31 +76,31 @@ class UpdateRatio(ReferenceRule):
             values=trained_on,
             severity=None,
             options={"min": 1e-4, "max": 1e-1, "steps": 100.0},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="another kernel, without a policy",
-            values=lambda: trained() * 50,
+            values=lambda: trained_kernel() * 50,
             severity=None,
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a change of a fifth in one step",
             values=trained_on,
             severity=Severity.ERROR,
             options={"max": 1e-1},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="no change at all",
-            values=trained,
+            values=trained_kernel,
             severity=Severity.ERROR,
             options={"min": 1e-8, "tensors": ("*/kernel",)},
-            reference=trained,
+            reference=trained_kernel,
         ),
         Example(
             title="a kernel that was all zeros",
-            values=trained,
+            values=trained_kernel,
             severity=Severity.ERROR,
             options={"max": 10.0, "roles": (Role.KERNEL,)},
             reference=lambda: np.zeros((64, 32), np.float32),

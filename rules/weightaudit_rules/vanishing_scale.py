@@ -39,6 +39,8 @@ class VanishingScale(GainRule):
     tensor of zeros is left to WA204. Where all squares are below float64 (values below 1.5e-162),
     the largest magnitude stands for the root mean square, which it is never below.
 
+    A linear regression, a single layer of up to four outputs, is not judged: its weights have units of data.
+
     Known false positives: residual branches and adapters that start at almost nothing, layers
     whose inputs are huge by design, and kernels followed by a normalization, which rescales.
     A declared regularizer that is strong (L1 of at least 0.001, L2 of at least 0.01) can do it, which
@@ -94,7 +96,7 @@ class VanishingScale(GainRule):
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (*super().needs(info), EXTREMES)
 
-    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+    def judge(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain, wider = gain_of(info, stats)
         at_most = ""
         if gain == 0:

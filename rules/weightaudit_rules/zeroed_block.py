@@ -33,6 +33,12 @@ def _kernel(first: int = 0, last: int = 0, *, stride: int = 1) -> NDArray[np.flo
     return kernel
 
 
+def _blocks() -> NDArray[np.float32]:
+    kept = np.random.default_rng(2).random((25, 4)) < 0.4
+    kept[-1, -1] = False
+    return _kernel() * np.repeat(np.repeat(kept, 12, axis=0), 12, axis=1)
+
+
 @dataclass(frozen=True)
 class ZeroedBlock(Rule):
     """A stretch of a kernel or an embedding is zero, and its borders are not those of rows.
@@ -49,15 +55,19 @@ class ZeroedBlock(Rule):
     nothing else; (2) a run of at least `min_bytes` that begins or ends within a row; (3) a run up to the
     end of the tensor that begins within a row; (4) the only run, up to the end, of at least two rows and
     `min_tail` of the tensor. Where rows are as long as pages, or tensors have only one row, (1) says
-    nothing.
+    nothing. More than `holes` runs that begin or end within a row are a pattern, such as blocks that were
+    pruned or the mask of an autoregressive layer, of which only (4) may say something.
 
     In pruned tensors, where single zeros are common, a run has to be longer than chance makes it: with a
-    share p of other zeros among n numbers, L such that n * p**L is one in a thousand. The longest run is
-    told if it is the only such one, and (1) more of it than L lies outside of whole rows, (2) it is whole
-    pages but for what chance adds, or (3) it reaches to the end, over two rows and `min_tail`.
+    share p of other zeros among n numbers, L such that n * p**L is one in a thousand; and, since blocks
+    may have been pruned, than twice the next one and twice 64 numbers. Such a run is told if (1) more of it
+    than L lies outside of whole rows, (2) it is whole pages but for what chance adds, or (3) it reaches to
+    the end, over two rows and `min_tail`.
 
     Measured: of 288 pages and tails filled with zeros in kernels of real, trained and pruned models, 285 are
-    told. Nothing is said of 109 models at hand that are left as they are.
+    told. Nothing is said of 109 models at hand that are left as they are. Of 2,607 kernels of noise with
+    masks of 12 shapes of blocks and six shares, triangles and degrees, 17 are accused, all of which have
+    a few blocks only; 115 were before `holes`.
 
     Known false positives: filters and tables that were computed, such as windows with zeros at their ends;
     embeddings whose last words were never used and start at zero.
@@ -70,11 +80,13 @@ class ZeroedBlock(Rule):
         min_tail: Share of a tensor that a run of whole rows at its end has at least.
         max_tail: Share that it has at most: with more, the rows before it are those in use, as in weights of
             categories.
+        holes: Runs that begin or end within a row, up to which they are holes and no pattern.
     """
 
     min_bytes: int = 1024
     min_tail: float = 0.05
     max_tail: float = 0.75
+    holes: int = 8
 
     code = "WA121"
     name = "zeroed-block"
@@ -83,6 +95,9 @@ class ZeroedBlock(Rule):
         Example(title="a trained kernel", values=_kernel, severity=None),
         Example(title="inputs that carry nothing", values=lambda: _kernel(48 * 30, 48 * 70), severity=None),
         Example(title="a dead channel", values=lambda: _kernel(5, 300 * 48, stride=48), severity=None),
+        Example(
+            title="blocks of 12 times 12 that were pruned, the last among them", values=_blocks, severity=None
+        ),
         Example(
             title="a page of 4 KiB that was never written",
             values=lambda: _kernel(2048, 3072),
@@ -102,6 +117,7 @@ class ZeroedBlock(Rule):
 
     def __post_init__(self) -> None:
         require(self.min_bytes >= 64, "min_bytes must be at least 64")
+        require(self.holes >= 1, "holes must be at least 1")
         require(
             0 < self.min_tail <= self.max_tail <= 1,
             "min_tail and max_tail must lie in order above 0, up to 1",
@@ -142,12 +158,14 @@ class ZeroedBlock(Rule):
         """Return place and length of a run that no row explains, and why; None if there is none."""
         size = itemsize(info.dtype)
         row = info.shape[-1]
-        if runs.paged and row * size <= PAGE // 4:
+        is_hole = runs.broken <= self.holes
+        if is_hole and runs.paged and row * size <= PAGE // 4:
             return runs.paged_place, runs.paged, "whole pages of the file, and nothing else"
-        if runs.longest * size >= self.min_bytes and _is_within_rows(runs.place, runs.longest, row):
+        is_long = runs.longest * size >= self.min_bytes
+        if is_hole and is_long and _is_within_rows(runs.place, runs.longest, row):
             return runs.place, runs.longest, "they begin or end within a row"
         begin = info.size - runs.tail
-        is_missing = begin % row != 0 or (
+        is_missing = (is_hole and begin % row != 0) or (
             runs.runs == 1
             and max(2 * row, self.min_tail * info.size) <= runs.tail <= self.max_tail * info.size
         )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from weightaudit.baseline import Baseline, apply, baseline_of, pruned, read_baseline, text_of
+from weightaudit.catalog import Defect, Flaw
 from weightaudit.deciding import decided
 from weightaudit.errors import UsageError
 from weightaudit.policy import Policy, Suppression
 from weightaudit.registry import RuleSet, configure, load_registry
 from weightaudit.report import Coverage, ExitCode, ModelReport, Report, Skipped, Suppressed
-from weightaudit.rule import Finding, Severity, Value
+from weightaudit.rule import Finding, Measured, Severity, Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,22 @@ def test_the_same_fault_with_other_numbers_is_known() -> None:
     baseline = baseline_of(report(finding("WA201", "a", gain=100.0, bound=50.0)), rules())
     same, _ = apply(report(finding("WA201", "a", gain=120.0, bound=50.0)), baseline, rules())
     assert same.models[0].findings == ()
+
+
+def test_other_damage_of_the_same_kind_is_not_known() -> None:
+    """Damage that a baseline lists hides no other damage, which has the same code and no tensor either."""
+    rule = next(one.rule for one in rules().judges if one.rule.code == "WA113")
+
+    def damaged(*sentences: str) -> Report:
+        defects = [Defect(Flaw.INCONSISTENT, sentence) for sentence in sentences]
+        return report(*rule.check_model(Measured((), {}, defects)))
+
+    twice, sizes = "config.json is there twice.", "The headers of config.json say {} bytes and {}."
+    baseline = baseline_of(damaged(twice, sizes.format(3, 4)), rules())
+    assert apply(damaged(twice, sizes.format(30, 41)), baseline, rules())[0].models[0].findings == ()
+    only_one = baseline_of(damaged(twice), rules())
+    found, _ = apply(damaged(sizes.format(3, 4)), only_one, rules())
+    assert [one.message for one in found.models[0].findings] == [sizes.format(3, 4)]
 
 
 def test_what_became_worse_counts_and_says_why() -> None:

@@ -13,7 +13,7 @@ from weightaudit.rule import Finding, Severity, Value
 from weightaudit.testing import findings_of
 
 SILENT = {
-    "WA110", "WA111", "WA112", "WA113", "WA114",  # damage, told in words
+    "WA110", "WA111", "WA112", "WA113", "WA114", "WA115",  # told in words
     "WA123", "WA204", "WA311", "WA312", "WA502", "WA503", "WA510", "WA602", "WA607",
 }  # fmt: skip
 """Rules with findings of which no number says how bad they are; for these the severity alone decides."""

@@ -92,7 +92,7 @@ RESULTS: dict[Statistic[Any], dict[int, Any]] = {
     Tiny(2**-25, 2**-14, 1e-6): {2: TinyCount(1, 1e-30, 2)},
     Uniform(): {0: None, 1: -0.0, 2: 0.5},
     WeakGroups((0,), 1e-6, 1e-20): {0: np.array([1.0, 2.0, 3.0]), 2: np.zeros(4)},
-    ZeroStretches(): {0: ZeroRuns(), 1: ZeroRuns(2, 2**40, 1024, 5, 8, 1024, 2048)},
+    ZeroStretches(): {0: ZeroRuns(), 1: ZeroRuns(2, 2**40, 1024, 5, 8, 1024, 2048, 1)},
     Zeros(): {1: 0},
 }
 

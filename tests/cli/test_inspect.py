@@ -18,6 +18,7 @@ import pytest
 
 from tests.cli.conftest import environment
 from tests.cli.test_diff import assert_one_sentence
+from tests.hostile.documents import CASES
 from weightaudit.inspection.choosing import tensor_names
 from weightaudit.render.inspect_json import schema
 
@@ -196,6 +197,15 @@ def test_damage_is_told(run: CommandLine, folder: Path) -> None:
     assert damaged[0].startswith(
         "damaged: ckpt-1.data-00000-of-00001 is missing: 15 tensors of the checkpoint"
     )
+
+
+def test_what_reaches_outside_is_no_damage(run: CommandLine, folder: Path) -> None:
+    """Code in a configuration is a remark where nothing is judged, and none on a comparison."""
+    code = next(case for case in CASES if "a layer of code" in case.name).make(folder)
+    shown = run("inspect", code.name).out
+    assert "info: The layer Lambda holds Python code, which runs when the model is loaded or called." in shown
+    assert "damaged" not in shown
+    assert "Python" not in run("diff", code.name, code.name).out
 
 
 def test_versions_are_models(run: CommandLine) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import environment
+from tests.pages import code_blocks
 from weightaudit.projections import load_projections
 from weightaudit.projections.catalogue import ENTRY_POINT_GROUP
 
@@ -23,15 +24,10 @@ if TYPE_CHECKING:
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "projections.md").read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    """Return the page's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
 @pytest.fixture
 def here(cli: CommandLine, fixtures_dir: Path) -> dict[str, str]:
     """An environment in which the command line's directory holds the page's modules, and a model."""
-    use, projection, test = blocks("python")
+    use, projection, test = code_blocks(TEXT, "python")
     (cli.cwd / "use.py").write_text(use)
     (cli.cwd / "team_projections.py").write_text(projection)
     (cli.cwd / "test_team_projections.py").write_text(test)
@@ -47,7 +43,7 @@ def test_the_python_runs(cli: CommandLine, here: dict[str, str]) -> None:
 
 def test_the_commands_work(cli: CommandLine, here: dict[str, str]) -> None:
     """The page's command lines plan a repair, and make one with the page's projection."""
-    plan, own = blocks("sh")
+    plan, own = code_blocks(TEXT, "sh")
     program, *arguments = shlex.split(plan)
     planned = cli(*arguments)
     assert (program, planned.code) == ("weightaudit", 0), planned.err
@@ -63,7 +59,7 @@ def test_the_commands_work(cli: CommandLine, here: dict[str, str]) -> None:
 
 def test_the_policy_and_the_entry_point_are_valid(cli: CommandLine, here: dict[str, str]) -> None:
     """The page's policy names the projection, and its entry point is in the group that is searched."""
-    policy, project = blocks("toml")
+    policy, project = code_blocks(TEXT, "toml")
     (cli.cwd / "weightaudit.toml").write_text(policy)
     done = cli("repair", "model.keras", "--dry-run", env=here)
     assert done.code == 0, done.err

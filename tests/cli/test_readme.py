@@ -7,10 +7,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cli.conftest import environment
+from tests.pages import code_blocks
+from tests.versions.keys import write_pair
 from weightaudit.report import ExitCode
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = ("check", "rules", "explain", "repair", "commit", "diff", "inspect", "init")
 FOREIGN = {"--weightaudit"}
 """Options of the pytest plugin."""
-VERSIONS = ("list", "show", "diff", "restore", "verify", "tag", "prune")
+VERSIONS = ("list", "show", "diff", "restore", "verify", "sign", "tag", "prune")
 _ABOUT_VERSIONS = r"weightaudit (repair|commit|versions|diff) "
 _LENIENT = {"repair": ("--max-change", "1")}
 """What the example's model needs besides: its biases change by more than half."""
@@ -27,14 +30,9 @@ _LENIENT = {"repair": ("--max-change", "1")}
 TEXT = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
 def test_the_policy(cli: CommandLine, fixtures_dir: Path) -> None:
     """The policy is accepted as it stands, and judges; so is what it says about repair."""
-    repair, policy, suppression = blocks("toml")
+    repair, policy, suppression = code_blocks(TEXT, "toml")
     (cli.cwd / "weightaudit.toml").write_text(policy + repair + suppression)
     assert cli("check", fixtures_dir / "healthy.keras").code == 0
     assert cli("check", fixtures_dir / "nan.keras").code == 1
@@ -45,7 +43,7 @@ def test_the_policy(cli: CommandLine, fixtures_dir: Path) -> None:
 def test_the_python(cli: CommandLine, fixtures_dir: Path) -> None:
     """The Python example runs as it stands."""
     shutil.copy(fixtures_dir / "nan.keras", cli.cwd / "model.keras")
-    (code,) = blocks("python")
+    (code,) = code_blocks(TEXT, "python")
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, cwd=cli.cwd, env=environment({}), capture_output=True, text=True, check=True
@@ -72,9 +70,13 @@ def test_repair_and_versions(cli: CommandLine, fixtures_dir: Path) -> None:
         shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / name)
     shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "broken.keras")
     shutil.copytree(fixtures_dir / "exported", cli.cwd / "exported")
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines = [line for block in code_blocks(TEXT, "sh") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if re.match(_ABOUT_VERSIONS, line)]
     assert {command[1] for command in commands} == {"repair", "commit", "versions", "diff"}
+    if find_spec("model_signing"):
+        write_pair(cli.cwd, "release")
+    else:
+        commands = [command for command in commands if not {"--key", "--public-key"}.intersection(command)]
     for _, *words_ in commands:
         done = cli(*(word.replace("conv*", "stem") for word in words_), *_LENIENT.get(words_[0], ()))
         assert done.code in ({1} if words_[0] == "diff" else {0}), (words_, done.err)

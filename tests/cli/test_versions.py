@@ -390,7 +390,7 @@ def test_help_names_the_commands(cli: CommandLine) -> None:
     """The help of the group says what an address is, and names every command."""
     result = cli("versions", "--help")
     assert result.code == 0
-    for word in ("list", "show", "diff", "verify", "restore", "tag", "prune", "NAME@3"):
+    for word in ("list", "show", "diff", "verify", "sign", "restore", "tag", "prune", "NAME@3"):
         assert word in result.out
     assert "commit" in cli("--help").out
     assert "versions" in cli("--help").out

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import environment
+from tests.pages import code_blocks
 from weightaudit import statistics
 
 if TYPE_CHECKING:
@@ -22,15 +23,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "writing-a-rule.md"
 TEXT = PAGE.read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    """Return the page's code blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
 @pytest.fixture
 def here(cli: CommandLine, fixtures_dir: Path) -> dict[str, str]:
     """An environment in which the command line's directory holds the page's modules, and a model."""
-    rule, limits, test = blocks("python")
+    rule, limits, test = code_blocks(TEXT, "python")
     (cli.cwd / "team_rules.py").write_text(rule)
     (cli.cwd / "team_limits.py").write_text(limits)
     (cli.cwd / "test_team_rules.py").write_text(test)
@@ -59,7 +55,7 @@ def test_the_rule_with_a_projection_mends_what_it_finds(cli: CommandLine, here: 
 
 def test_the_command_works(cli: CommandLine, here: dict[str, str]) -> None:
     """The page's command line finds the rule, which has a page of its own."""
-    (command,) = blocks("sh")
+    (command,) = code_blocks(TEXT, "sh")
     variable, program, *arguments = command.split()
     assert (variable, program) == ("PYTHONPATH=.", "weightaudit")
     assert cli(*arguments, env=here).code == 0
@@ -72,7 +68,7 @@ def test_the_policy_and_the_entry_point_are_valid(cli: CommandLine, here: dict[s
     """The page's policy configures the rule, and its entry point is in the group that is searched."""
     from weightaudit.plugins import ENTRY_POINT_GROUP
 
-    policy, project = blocks("toml")
+    policy, project = code_blocks(TEXT, "toml")
     (cli.cwd / "weightaudit.toml").write_text(policy)
     assert cli("check", "model.keras", env=here).code == 0
     assert tomllib.loads(project)["project"]["entry-points"] == {ENTRY_POINT_GROUP: {"team": "team_rules"}}

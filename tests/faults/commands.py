@@ -10,6 +10,8 @@ import os
 import shutil
 import tempfile
 from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.faults.models import CHECKPOINT, CONTAINERS, DIRECTORY, FILE, Maker, Pair
@@ -20,11 +22,16 @@ from weightaudit.errors import WeightauditError
 from weightaudit.projections import Clip
 from weightaudit.repair.selection import Request, Selector
 from weightaudit.versions.committing import commit
+from weightaudit.versions.keys import load_private_key
+from weightaudit.versions.signing import sign, verify_signed
 from weightaudit.versions.store import Store, create_store
 from weightaudit.versions.verifying import verify_number
 
 STORE, INSIDE = "store", ".weightaudit"
 """The version store of a world: beside the directory of the model, or in it, where names are looked at."""
+
+KEY = "key.pem"
+"""The private key of a world in which versions are signed."""
 
 MEND = ("--project", "clip(-0.01, 0.01)", "--on", "*", "--max-change", "2", "--no-progress")
 """A repair that changes something in every model here."""
@@ -89,6 +96,49 @@ def pruning(model: Pair) -> Scenario:
     """Return the scenario of a version that is removed."""
     build = partial(_build_versions, model, (model.new, model.old))
     return Scenario(build, command("versions", "prune", "--keep", "1"), partial(_state_of_store, model, [2]))
+
+
+def signing(model: Pair) -> Scenario:
+    """Return the scenario of a version that gets a signature."""
+
+    def build(world: Path) -> None:
+        _build_versions(model, (model.old,), world)
+        (world / KEY).write_bytes(_key())
+
+    return Scenario(build, command("versions", "sign", f"{model.name}@1", "--key", f"../{KEY}"), _signed)
+
+
+def pruning_signed(model: Pair) -> Scenario:
+    """Return the scenario of a signed version that is removed, with its signature."""
+
+    def build(world: Path) -> None:
+        _build_versions(model, (model.new, model.old), world)
+        (world / KEY).write_bytes(_key())
+        sign(Store(world / HERE / INSIDE).get(model.name, 1), load_private_key(world / KEY))
+
+    def state(world: Path) -> str:
+        found = _state_of_store(model, [2], world)
+        return found if found != "old" or _signed(world) == "new" else "the signature is lost"
+
+    return Scenario(build, command("versions", "prune", "--keep", "1"), state)
+
+
+def _signed(world: Path) -> str:
+    """Say whether the first version of the only model is signed, and nothing is wrong with it."""
+    store = Store(world / HERE / INSIDE)
+    (name,) = store.models()
+    damage = [str(one) for one in verify_signed(store, name, 1, load_private_key(world / KEY).public)]
+    return {(): "new", ("signature 1.sig is missing",): "old"}.get(tuple(damage), f"damaged: {damage}")
+
+
+@cache
+def _key() -> bytes:
+    """Return a private key in PEM form."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = generate_private_key(SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _build_versions(model: Pair, makers: tuple[Maker, ...], world: Path) -> None:
@@ -189,6 +239,14 @@ def _look(path: Path) -> tuple[object, ...]:
         return (str(error),)
 
 
+SIGNATURES = {"sign": signing(FILE), "prune a signed version": pruning_signed(FILE)}
+"""What takes a package that is optional."""
+
+if find_spec("model_signing"):
+    import_module("model_signing")  # here, so that it is not imported anew after each fork
+else:
+    SIGNATURES.clear()
+
 COMMANDS = {
     "repair a file in place": repairing_in_place(FILE),
     "repair a directory in place": repairing_in_place(DIRECTORY),
@@ -202,6 +260,7 @@ COMMANDS = {
     "check to a page": reporting(),
     "write a baseline": noting(),
     "keep in the cache": caching(),
+    **SIGNATURES,
 }
 """Commands that write, by name: those that the test suite runs."""
 

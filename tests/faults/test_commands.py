@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import COMMANDS
+from tests.faults.commands import COMMANDS, SIGNATURES
 from tests.faults.harness import DONE, TERMINATED, ForkServer, Trial
-from tests.faults.injection import NAMES, PLAUSIBLE, RENAMES, USUAL, Fault
+from tests.faults.injection import CHANGES, NAMES, PLAUSIBLE, RENAMES, USUAL, Fault
 from tests.faults.test_one_thing_goes_wrong import first_of_each_site
 
 every_command = pytest.mark.parametrize("scenario", COMMANDS)
@@ -42,5 +42,16 @@ def test_an_end_at_any_rename(server: ForkServer, worlds: Path, scenario: str) -
     trial = Trial(server, scenario, worlds)
     for number, call in first_of_each_site(trial.calls):
         if call.name in RENAMES:
+            outcome, _ = trial.suffer(Fault("terminate", number))
+            assert outcome.code == TERMINATED, outcome
+
+
+@pytest.mark.parametrize("scenario", SIGNATURES)
+def test_signatures(server: ForkServer, worlds: Path, scenario: str) -> None:
+    """Killed or ended at any change, a version has its signature and a signature its version."""
+    trial = Trial(server, scenario, worlds)
+    for number, call in enumerate(trial.calls):
+        if call.name in CHANGES:
+            trial.suffer(Fault("kill", number))
             outcome, _ = trial.suffer(Fault("terminate", number))
             assert outcome.code == TERMINATED, outcome

@@ -12,9 +12,10 @@ from tests.formats.tensorflow_files import Pair, block, chunk, header, number, s
 from tests.formats.tensorflow_oracle import assert_equals_tensorflow, tensorflow
 from weightaudit.catalog import Absent, Catalog, Flaw, Tiles
 from weightaudit.errors import ReadError
-from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1, is_checkpoint_v1
+from weightaudit.formats import Kind, sniff
+from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
 from weightaudit.limits import DEFAULT_LIMITS, Limits
-from weightaudit.source import Files, LocalFile
+from weightaudit.source import Files
 
 # The types that TensorFlow itself can write into such a checkpoint.
 DTYPES = [
@@ -58,15 +59,6 @@ def catalog(folder: Path, *shards: str, limits: Limits = DEFAULT_LIMITS) -> Cata
         return catalog_checkpoint_v1(files, shards, limits)
 
 
-def recognised(path: Path) -> bool:
-    """Ask whether a file is a V1 checkpoint."""
-    source = LocalFile(path)
-    try:
-        return is_checkpoint_v1(source)
-    finally:
-        source.close()
-
-
 def test_a_v1_saver_equals_tensorflow(tmp_path: Path) -> None:
     """What the V1 Saver writes, partitioned variables too, has TensorFlow's keys, shapes, types and bytes."""
     tf = tensorflow()
@@ -83,7 +75,7 @@ def test_a_v1_saver_equals_tensorflow(tmp_path: Path) -> None:
         v1.train.Saver(write_version=v1.train.SaverDef.V1).save(
             session, str(tmp_path / "model.ckpt"), write_meta_graph=False
         )
-    assert recognised(tmp_path / "model.ckpt")
+    assert sniff(tmp_path / "model.ckpt") is Kind.TABLE
     with Files(tmp_path) as files:
         found = catalog_checkpoint_v1(files, ["model.ckpt"], DEFAULT_LIMITS)
         assert compared(found, files, tmp_path / "model.ckpt") == 4
@@ -128,20 +120,18 @@ def test_strings_are_listed(tmp_path: Path) -> None:
     assert (item.key, item.shape, item.dtype) == ("s", (2,), "string")
 
 
-def test_only_v1_checkpoints_are_recognised(tmp_path: Path) -> None:
-    """Other tables and other files are told apart; a table that is too damaged to tell is not passed over."""
+def test_other_tables_are_refused(tmp_path: Path) -> None:
+    """A file that ends as a table does is taken for a shard, and then has to hold what a shard holds."""
     path = tmp_path / "file"
-    cases: list[tuple[bytes, bool]] = [
-        (simple_table([header()]), False),
-        (simple_table([(b"any", b"leveldb")]), False),
-        (b"no table at all" * 10, False),
-        (simple_table(pairs())[:-1], False),
-        (simple_table(pairs()), True),
-        (b"\xff" + simple_table(pairs())[1:], True),
-    ]
-    for data, expected in cases:
+    for other in (b"no table at all" * 10, simple_table(pairs())[:-1]):
+        path.write_bytes(other)
+        assert sniff(path) is None
+    strangers = simple_table([header()]), simple_table([(b"any", b"leveldb")])
+    for data in (*strangers, b"\xff" + simple_table(pairs())[1:]):
         path.write_bytes(data)
-        assert recognised(path) is expected
+        assert sniff(path) is Kind.TABLE
+        with pytest.raises(ReadError, match=r"^file is damaged"):
+            catalog(tmp_path, "file")
 
 
 def meta(name: str, sizes: tuple[int, ...], *slices: bytes, dtype: int = 1) -> bytes:

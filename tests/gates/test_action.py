@@ -100,6 +100,32 @@ def test_everything_foreign_is_pinned_and_inputs_stay_in_the_environment() -> No
         assert "${{" not in step.get("run", "")
 
 
+def test_installing_runs_nothing_of_the_checkout(tmp_path: Path) -> None:
+    """Modules of a pull request called venv and pip are not imported by the step that installs the tool."""
+    for name in ("venv", "pip"):
+        (tmp_path / f"{name}.py").write_text(f"open('{name} ran', 'w').close()\n")
+    action = tmp_path / "no package/.github/actions/audit"
+    action.mkdir(parents=True)
+    steps: list[dict[str, Any]] = yaml.safe_load((ACTION / "action.yml").read_text())["runs"]["steps"]
+    (command,) = (step["run"] for step in steps if step.get("name") == "Install weightaudit")
+    done = subprocess.run(
+        ["bash", "-e", "-c", command],  # noqa: S607 - the one on the path, as on a runner
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(tmp_path / "temp"),
+            "GITHUB_ACTION_PATH": str(action),
+            "GITHUB_PATH": str(tmp_path / "path"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "pyproject.toml" in done.stderr  # the real pip ran, and says that the folder is no package
+    assert not [*tmp_path.glob("* ran")]
+
+
 def test_every_input_is_used() -> None:
     """No input is declared that nothing reads."""
     text = (ACTION / "action.yml").read_text()

@@ -107,6 +107,8 @@ def _asset_outside() -> bytes:
 
 KERNEL = weights().tobytes()
 
+PYTHON = chunk(1, b"n") + chunk(2, b"NoOp") + chunk(2, b"PyFunc")
+
 CASES: list[Case] = [
     read("savedmodel: a sound one, as a control", saved(b"")),
     read(
@@ -159,6 +161,12 @@ CASES: list[Case] = [
         _linked("variables/variables.data-00000-of-00001", "../../canary/ckpt.data-00000-of-00001"),
         "leads outside",
     ),
+    found(
+        "savedmodel: an operation of a function runs Python, behind another one's name",
+        saved(chunk(2, chunk(2, chunk(1, chunk(3, PYTHON))))),
+        "1 PyFunc",
+    ),
+    refused("savedmodel: an operation with two names", saved(chunk(2, chunk(1, PYTHON))), "occurs 2 times"),
     found(
         "savedmodel: a constant of NaN",
         saved(constant(b"c", tensor_proto(b"\0\0\xc0\x7f" * 256, 16, 16))),

@@ -277,3 +277,24 @@ def test_adapters_freeze_what_they_are_added_to() -> None:
     stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
     infos = by_name(keras3(stored, functional(layer("Dense", "fc", lora_rank=2))))
     assert (infos["fc/kernel"].trainable, infos["fc/bias"].trainable) == (False, True)
+
+
+def test_what_a_subclassed_model_holds_itself_has_its_name_once() -> None:
+    """In weights alone the model's own name stands before a variable of its own, and is not repeated."""
+    stored = {"vars/0": (), "head/vars/0": (4, 2), "head/vars/1": (2,)}
+    tensors = by_name(keras3(stored, names={"": "net", "head": "dense_1"}))
+    assert set(tensors) == {"net/0", "net/dense_1/kernel", "net/dense_1/bias"}
+
+
+def test_what_a_model_of_no_name_holds_itself_is_called_as_it_is_stored() -> None:
+    """Weights of Keras 2 tell no names: no name of a tensor begins with a slash."""
+    tensors = by_name(keras3({"vars/0": (1, 10, 32), "proj/vars/0": (4, 2), "proj/vars/1": (2,)}))
+    assert set(tensors) == {"vars/0", "proj/kernel", "proj/bias"}
+
+
+def test_a_scalar_after_the_learning_rate_may_be_a_slot() -> None:
+    """The slot of a temperature has no axis, as hyperparameters have none: its role is called a guess."""
+    stored = {"vars/0": (), "optimizer/vars/0@int64": (), "optimizer/vars/1": (), "optimizer/vars/2": ()}
+    tensors = by_name(keras3(stored))
+    assert tensors["optimizer/learning_rate"].evidence is Evidence.NAME
+    assert tensors["optimizer/2"].evidence is Evidence.GUESS

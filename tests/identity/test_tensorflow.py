@@ -183,3 +183,89 @@ def test_states_and_adapters_are_known_by_name() -> None:
     assert infos["rnn/rnn_state"].role is Role.STATE
     assert infos["dense/lora_kernel_b"].initializer == Declared("Zeros")
     assert infos["dense/lora_kernel_a"].initializer is None
+
+
+def _optimizer_graph(name: str) -> tuple[ObjectGraph, dict[str, tuple[int, ...]]]:
+    """Return the graph of a checkpoint with a network and its Keras 3 optimizer under a name, and shapes."""
+    variables = [
+        Variable(2, f"net/kernel{END}", "disc/dense/kernel"),
+        Variable(5, f"{name}/_iterations{END}", "adam_3/iteration"),
+        Variable(6, f"{name}/_variables/2{END}", "adam_3/disc_dense_kernel_momentum"),
+        Variable(7, f"{name}/_learning_rate{END}", "adam_3/learning_rate"),
+    ]
+    children = {
+        0: {"net": 1, name: 3},
+        1: {"kernel": 2},
+        3: {"_iterations": 5, "_variables": 4, "_learning_rate": 7, "_trainable_variables": 8},
+        4: {"0": 5, "1": 7, "2": 6},
+        8: {"0": 2},
+    }
+    keys = [variable.key for variable in variables]
+    return ObjectGraph(9, children, variables), dict(zip(keys, [(3, 4), (), (3, 4), ()], strict=True))
+
+
+@pytest.mark.parametrize("name", ["optimizer", "discriminator_optimizer", "opt_d"])
+def test_an_optimizer_is_known_by_what_it_holds(name: str) -> None:
+    """A pair of networks keeps its optimizers under names of its own: their slots are no unknown weights."""
+    graph, stored = _optimizer_graph(name)
+    infos = by_name(tensorflow(stored, graph))
+    assert infos["optimizer/disc/dense/kernel/momentum"].role is Role.OPTIMIZER_SLOT
+    assert infos[f"{name}/iteration"].role is Role.COUNTER
+    assert infos[f"{name}/learning_rate"].role is Role.HYPERPARAMETER
+    assert infos["disc/dense/kernel"].role is Role.KERNEL
+
+
+def test_an_old_optimizer_is_known_by_what_it_holds() -> None:
+    """Optimizers before Keras 2.11 count in `iter`: their own name does not decide what a scalar is."""
+    variables = [
+        Variable(2, f"opt/iter{END}", "Adam/iter"),
+        Variable(3, f"opt/learning_rate{END}", "Adam/learning_rate"),
+    ]
+    graph = ObjectGraph(4, {0: {"opt": 1}, 1: {"iter": 2, "learning_rate": 3}}, variables)
+    infos = by_name(tensorflow({variable.key: () for variable in variables}, graph))
+    roles = {name: info.role for name, info in infos.items()}
+    assert roles == {"opt/iter": Role.COUNTER, "opt/learning_rate": Role.HYPERPARAMETER}
+
+
+def test_a_checkpoint_that_counts_itself_is_no_optimizer() -> None:
+    """A training loop may keep its own step and rate beside a network, whose weights stay weights."""
+    variables = [
+        Variable(1, f"iter{END}", "iter"),
+        Variable(2, f"learning_rate{END}", "learning_rate"),
+        Variable(3, f"dense/kernel{END}", "dense/kernel"),
+        Variable(4, f"kernel{END}", "kernel"),
+    ]
+    children = {0: {"iter": 1, "learning_rate": 2, "dense": 5, "kernel": 4}, 5: {"kernel": 3}}
+    stored = {variables[0].key: (), variables[1].key: (), variables[2].key: (3, 4), variables[3].key: (4, 5)}
+    infos = by_name(tensorflow(stored, ObjectGraph(6, children, variables)))
+    assert infos["dense/kernel"].role is Role.KERNEL
+    assert infos["kernel"].role is Role.KERNEL
+
+
+def test_two_copies_of_a_network_are_told_apart_by_their_part() -> None:
+    """A target network has the names of the one it follows: the part of the checkpoint comes before them."""
+    graph = graph_of(("online/layer/kernel", "net/dense/kernel"), ("target/layer/kernel", "net/dense/kernel"))
+    stored = {f"online/layer/kernel{END}": (3, 4), f"target/layer/kernel{END}": (3, 4)}
+    infos = by_name(tensorflow(stored, graph))
+    assert set(infos) == {"online/net/dense/kernel", "target/net/dense/kernel"}
+    assert {info.layer_class for info in infos.values()} == {"Dense"}
+
+
+def test_a_variable_that_nobody_named_is_called_by_its_place() -> None:
+    """TensorFlow calls it `Variable`, which tells nothing: the attribute that holds it does."""
+    graph = graph_of(("replay", "Variable"), ("head/kernel", "Variable_1"))
+    infos = by_name(tensorflow({f"replay{END}": (10, 4), f"head/kernel{END}": (4, 2)}, graph))
+    assert set(infos) == {"replay", "head/kernel"}
+    assert infos["head/kernel"].role is Role.KERNEL
+
+
+@pytest.mark.parametrize("key", ["tower/weights_2", "W1", "net/w_1", "fc/kernel_3"])
+def test_numbered_weights_of_tensorflow_1_are_kernels(key: str) -> None:
+    """TensorFlow 1 numbers a second variable of one name, and tutorials number them by hand."""
+    assert by_name(tensorflow({key: (48, 4)}))[key].role is Role.KERNEL
+
+
+@pytest.mark.parametrize("key", ["tower/biases_2", "b1", "net/b_1", "fc/bias_3"])
+def test_numbered_biases_of_tensorflow_1_are_biases(key: str) -> None:
+    """What holds for their kernels holds for their biases."""
+    assert by_name(tensorflow({key: (4,)}))[key].role is Role.BIAS

@@ -59,7 +59,8 @@ def test_the_format_asks_for_its_figures(fixtures_dir: Path, view: View) -> None
 def test_what_was_not_measured_is_empty(fixtures_dir: Path, view: View) -> None:
     """A report of the library that was asked for the verdict alone still gives a table."""
     report = audit(fixtures_dir / "healthy.keras")
-    assert {row["zeros"] for row in parsed(report, view)} == {""}
+    # Zeros are counted in kernels, for a rule, and in nothing else.
+    assert {row["zeros"] for row in parsed(report, view) if row["role"] == "bias"} == {""}
 
 
 def test_no_cell_is_a_formula(hostile: Report, view: View) -> None:

@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 RULES = load_rules(("weightaudit_rules",))
 
 CODES = [
-    *("WA101", "WA102", "WA103", "WA110", "WA111", "WA112", "WA113", "WA114"),
+    *("WA101", "WA102", "WA103", "WA110", "WA111", "WA112", "WA113", "WA114", "WA115"),
     *("WA120", "WA121", "WA122", "WA123", "WA124", "WA125"),
     *("WA201", "WA202", "WA203", "WA204", "WA205", "WA206", "WA207", "WA210", "WA211"),
     *("WA212", "WA213", "WA214", "WA215"),

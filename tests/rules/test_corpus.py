@@ -25,7 +25,7 @@ ANOMALOUS = {
     "mesoinception-df": {"WA403"},
     "mlperf-ad01-h5": {"WA210"},
     "fink-cats-k2": {"WA210"},
-    "fink-cats-k3-tfsm": {"WA210"},
+    "fink-cats-k3-tfsm": {"WA115", "WA210"},
     "genomic-gaps-cae": {"WA120", "WA210"},
     "autotag-compact": {"WA502"},
     "dl4j-12net": {"WA501"},

@@ -233,5 +233,5 @@ def test_examples_can_hold_damage_of_the_container() -> None:
     from weightaudit_rules.checksum_mismatch import ChecksumMismatch
 
     assert findings_of(ChecksumMismatch(), example) == [
-        Finding("WA110", Severity.ERROR, "a", "The checksum differs.")
+        Finding("WA110", Severity.ERROR, "a", "The checksum differs.", subject="The checksum differs.")
     ]

@@ -99,7 +99,7 @@ def test_gain_is_relative_to_fan_in() -> None:
     for fan_in, expected in ((16, 0), (4096, 1)):
         values = np.random.default_rng(1).normal(0, 3, (fan_in, 8)).astype(np.float32)
         tensor = tensor_info(values)
-        assert len(list(rule.check(tensor, measure(values, rule.needs(tensor), tensor)))) == expected
+        assert len(list(rule.judge(tensor, measure(values, rule.needs(tensor), tensor)))) == expected
 
 
 def test_dead_channels_follow_the_output_axes() -> None:

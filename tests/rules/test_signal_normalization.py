@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,19 @@ def test_variances_that_were_hardly_measured_accuse_no_kernel(
         example, values=lambda: example.values() * np.float32(0.05), beside=tuple(early)
     )
     assert bool(findings_of(RULE, small)) is is_found
+
+
+@pytest.mark.parametrize(("middle", "is_found"), [(True, False), (False, True)])
+def test_on_maps_of_one_place_the_middle_of_a_kernel_counts(*, middle: bool, is_found: bool) -> None:
+    """Padding leaves the middle of a field alone: means that belong to it accuse no kernel, others do."""
+    example = NormalizationMismatch.examples[0]
+    kernel = np.random.default_rng(9).normal(0, 1.5, (3, 3, *example.values().shape)).astype(np.float32)
+    kernel[(1, 1) if middle else (0, 2)] = example.values()
+    assert example.config is not None
+    text = json.dumps(example.config).replace(
+        '"Dense", "config": {"name": "dense_2"', '"Conv2D", "config": {"name": "dense_2"'
+    )
+    wide = dataclasses.replace(example, values=lambda: kernel, config=json.loads(text))
+    found = findings_of(NormalizationMismatch(ratio=1e3), wide)
+    assert bool(found) is is_found
+    assert all("correlate" in one.message for one in found)

@@ -16,6 +16,7 @@ from weightaudit_rules.dead_normalization_channels import DeadNormalizationChann
 from weightaudit_rules.duplicate_tensors import DuplicateTensors
 from weightaudit_rules.extreme_value import ExtremeValue
 from weightaudit_rules.low_precision_overflow import LowPrecisionOverflow
+from weightaudit_rules.nan_values import NanValues
 from weightaudit_rules.optimizer_state import OptimizerState
 from weightaudit_rules.scale_among_peers import ScaleAmongPeers
 from weightaudit_rules.vanishing_scale import VanishingScale
@@ -242,3 +243,13 @@ def test_words_agree_with_numbers() -> None:
     assert [number(count, "layer") for count in (0, 1, 2)] == ["0 layers", "1 layer", "2 layers"]
     told = [part(count, size, "value", "is", "are") for count, size in ((0, 2), (1, 1), (1, 2), (2, 2))]
     assert told == ["0 of 2 values are", "1 of 1 value is", "1 of 2 values is", "2 of 2 values are"]
+
+
+@pytest.mark.parametrize(
+    ("key", "severity"), [("optimizer/vars/4", Severity.WARNING), ("layers/dense/vars/4", Severity.ERROR)]
+)
+def test_a_slot_is_no_weight_though_nobody_knows_which_it_is(key: str, severity: Severity) -> None:
+    """Weights alone may leave a choice between slots; NaN in one of them spreads to no output either way."""
+    known = {"key": key, "role": "optimizer_slot", "evidence": Evidence.GUESS}
+    (finding,) = found(NanValues(), {"optimizer/dense/kernel/momentum": (np.full((4, 4), np.nan), known)})
+    assert finding.severity is severity

@@ -11,7 +11,8 @@ from weightaudit.statistics import ExponentCounts, Exponents
 from weightaudit.testing import measure
 
 from .arrays import arrays, parts
-from .test_statistics import folded, splits
+from .folding import merged
+from .test_statistics import splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ def test_counts_by_sign_and_exponent_equal_numpy(values: NDArray[Any], cuts: lis
     """Each exponent has as many finite elements of each sign as numpy's frexp says."""
     numbers = parts(values)
     finite = numbers[np.isfinite(numbers)]
-    counts = folded(values, Exponents(), cuts, size)
+    counts = merged(values, Exponents(), cuts, size)
     assert counts.zeros == (finite == 0).sum()
     assert counts.nonzero == np.count_nonzero(finite)
     exponents = np.frexp(finite)[1] - 1

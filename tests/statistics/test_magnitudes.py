@@ -15,7 +15,8 @@ from weightaudit.statistics.magnitudes import STEPS, magnitude
 from weightaudit.testing import measure, tensor_info
 
 from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
-from .test_statistics import folded, splits
+from .folding import merged
+from .test_statistics import splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def agrees(counts: MagnitudeCounts, numbers: NDArray[np.float64]) -> bool:
 @given(values=arrays(), **splits)
 def test_counts_by_sign_and_magnitude_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) -> None:
     """Each bin has as many finite elements of each sign as lie between its edges."""
-    assert agrees(folded(values, Magnitudes(), cuts, size), parts(values))
+    assert agrees(merged(values, Magnitudes(), cuts, size), parts(values))
 
 
 @pytest.mark.parametrize("dtype", EVERY_DTYPE)

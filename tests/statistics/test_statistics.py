@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import copysign, inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weightaudit.dtypes import itemsize
 from weightaudit.statistics import (
     OVERVIEW,
     UNKNOWN,
@@ -20,7 +18,6 @@ from weightaudit.statistics import (
     Below,
     Block,
     Extremes,
-    Fold,
     Moments,
     Negative,
     NonFinite,
@@ -35,6 +32,7 @@ from weightaudit.statistics import (
 from weightaudit.testing import blocks, measure, tensor_info
 
 from .arrays import EVERY_DTYPE, arrays, numpy_dtype, parts
+from .folding import merged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,29 +52,6 @@ SCALARS: tuple[Statistic[Any], ...] = (
 )
 
 
-def folded(values: NDArray[Any], statistic: Statistic[Any], cuts: list[int], size: int) -> Any:
-    """Fold each stretch between the cuts on its own, in blocks, and merge the stretches in order.
-
-    Blocks of odd sizes are summed up by compiled kernels, so that every test proves both ways.
-    """
-    info = tensor_info(values)
-    width = itemsize(info.dtype)
-    raw = np.frombuffer(values.tobytes(), np.uint8)
-    edges = [0, *sorted(cut % (values.size + 1) for cut in cuts), values.size]
-    result: Fold[Any] | None = None
-    for first, last in pairwise(edges):
-        fold = statistic.start(info)
-        with np.errstate(all="ignore"):
-            for block in blocks(raw[first * width : last * width], info, size, first, compiled=size % 2 == 1):
-                fold.update(block)
-        if result is None:
-            result = fold
-        else:
-            result.merge(fold)
-    assert result is not None
-    return result.finish()
-
-
 splits = {"cuts": st.lists(st.integers(0, 2401), max_size=3), "size": st.integers(1, 400)}
 
 
@@ -88,17 +63,17 @@ def test_counts_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) ->
     finite = numbers[np.isfinite(numbers)]
     magnitude = np.abs(finite)
     bad = ~np.isfinite(numbers)
-    nonfinite = folded(values, NonFinite(), cuts, size)
+    nonfinite = merged(values, NonFinite(), cuts, size)
     assert nonfinite.nan == np.isnan(numbers).sum()
     assert nonfinite.positive == (numbers == inf).sum()
     assert nonfinite.negative == (numbers == -inf).sum()
     assert nonfinite.first == (int(bad.argmax()) if bad.any() else -1)
-    assert folded(values, Zeros(), cuts, size) == (numbers == 0).sum()
-    assert folded(values, Below(2.0**-14), cuts, size) == (magnitude < 2.0**-14).sum()
-    above = folded(values, Above(0.5), cuts, size)
+    assert merged(values, Zeros(), cuts, size) == (numbers == 0).sum()
+    assert merged(values, Below(2.0**-14), cuts, size) == (magnitude < 2.0**-14).sum()
+    above = merged(values, Above(0.5), cuts, size)
     assert above.count == (magnitude >= 0.5).sum()
     assert above.largest == magnitude[magnitude >= 0.5].max(initial=0)
-    assert folded(values, Negative(), cuts, size).count == (finite < 0).sum()
+    assert merged(values, Negative(), cuts, size).count == (finite < 0).sum()
 
 
 @settings(deadline=None)
@@ -107,22 +82,22 @@ def test_extremes_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) 
     """Smallest, largest and largest magnitude of the finite elements are exact, NaN if there are none."""
     numbers = parts(values)
     finite = numbers[np.isfinite(numbers)]
-    extremes = folded(values, Extremes(), cuts, size)
-    assert folded(values, Peak(), cuts, size) == np.abs(finite).max(initial=0)
+    extremes = merged(values, Extremes(), cuts, size)
+    assert merged(values, Peak(), cuts, size) == np.abs(finite).max(initial=0)
     if finite.size:
         assert (extremes.minimum, extremes.maximum) == (finite.min(), finite.max())
-        assert folded(values, Negative(), cuts, size).minimum == finite.min()
+        assert merged(values, Negative(), cuts, size).minimum == finite.min()
     else:
         assert isnan(extremes.minimum)
         assert isnan(extremes.maximum)
-        assert isnan(folded(values, Negative(), cuts, size).minimum)
+        assert isnan(merged(values, Negative(), cuts, size).minimum)
 
 
 @pytest.mark.parametrize("size", [4, 5])
 def test_no_extreme_is_a_negative_zero(size: int) -> None:
     """A zero of either sign is told as 0, with and without compiled kernels, and beside a NaN."""
     for values in ([-0.0, -0.0], [-0.0, 1.0], [nan, -0.0], [-1.0, -0.0]):
-        found = folded(np.array(values, np.float32), Extremes(), [], size)
+        found = merged(np.array(values, np.float32), Extremes(), [], size)
         assert not [one for one in (found.minimum, found.maximum) if one == 0 and copysign(1, one) < 0]
 
 
@@ -132,7 +107,7 @@ def test_uniform_equals_numpy(values: NDArray[Any], cuts: list[int], size: int) 
     """The value that all elements share is found exactly when there is one and it is finite."""
     numbers = parts(values)
     same = numbers.size > 0 and bool(np.isfinite(numbers).all()) and bool((numbers == numbers[0]).all())
-    assert folded(values, Uniform(), cuts, size) == (numbers[0] if same else None)
+    assert merged(values, Uniform(), cuts, size) == (numbers[0] if same else None)
 
 
 @settings(deadline=None)
@@ -142,7 +117,7 @@ def test_moments_equal_numpy(values: NDArray[Any], cuts: list[int], size: int) -
     numbers = parts(values)
     finite = numbers[np.isfinite(numbers)]
     with np.errstate(all="ignore"):
-        moments = folded(values, Moments(), cuts, size)
+        moments = merged(values, Moments(), cuts, size)
         total, squares = finite.sum(), (finite * finite).sum()
         slack = 1e-12 * np.abs(finite).sum()
     assert moments.count == finite.size
@@ -163,7 +138,7 @@ def test_tiny_equals_numpy(values: NDArray[Any], cuts: list[int], size: int) -> 
     """What float16 would flush or make subnormal is counted exactly, with its energy."""
     magnitude = np.abs(parts(values))
     flushed = magnitude[(magnitude > 0) & (magnitude <= 2.0**-25)]
-    tiny = folded(values, Tiny(2.0**-25, 2.0**-14), cuts, size)
+    tiny = merged(values, Tiny(2.0**-25, 2.0**-14), cuts, size)
     assert tiny.flushed == flushed.size
     assert tiny.subnormal == ((magnitude > 2.0**-25) & (magnitude < 2.0**-14)).sum()
     np.testing.assert_allclose(tiny.flushed_energy, (flushed**2).sum(), rtol=1e-12)
@@ -175,9 +150,9 @@ def test_tiny_leaves_out_only_what_cannot_matter(
     values: NDArray[Any], share: float, cuts: list[int], size: int
 ) -> None:
     """With a share, at most that share of the energy goes uncounted, and nothing is counted in excess."""
-    exact = folded(values, Tiny(2.0**-25, 2.0**-14), cuts, size)
-    found = folded(values, Tiny(2.0**-25, 2.0**-14, share), cuts, size)
-    energy = folded(values, Moments(), cuts, size).squares
+    exact = merged(values, Tiny(2.0**-25, 2.0**-14), cuts, size)
+    found = merged(values, Tiny(2.0**-25, 2.0**-14, share), cuts, size)
+    energy = merged(values, Moments(), cuts, size).squares
     assert found.flushed <= exact.flushed
     assert found.subnormal <= exact.subnormal
     assert exact.flushed_energy - found.flushed_energy <= share * energy
@@ -195,7 +170,7 @@ def test_axis_norms_equal_numpy(
     numbers = parts(values).reshape(values.shape)
     clean = np.abs(np.where(np.isfinite(numbers), numbers, 0))
     with np.errstate(all="ignore"):
-        found = folded(values, AxisNorm(axes, order), cuts, size)
+        found = merged(values, AxisNorm(axes, order), cuts, size)
         if order == inf:
             expected = clean.max(axis=reduced, initial=0)
         elif order == 1:
@@ -217,7 +192,7 @@ def test_complex_norms_equal_numpy(
     numbers = parts(values).reshape(*values.shape, 2)
     clean = np.where(np.isfinite(numbers), numbers, 0)
     with np.errstate(all="ignore"):
-        found = folded(values, AxisNorm(reduced, 2), cuts, size)
+        found = merged(values, AxisNorm(reduced, 2), cuts, size)
         expected = np.sqrt((clean * clean).sum(axis=(*reduced, rank)))
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -325,7 +300,7 @@ def test_weak_groups_are_those_of_numpy(
     values = np.random.default_rng(seed).normal(size=(rows, 7)).astype(np.float32)
     values[:, sorted(weak)] *= np.float32(relative / 100)
     exact = np.abs(values).max(axis=0).astype(np.float64)
-    found = folded(values, WeakGroups((0,), relative, 1e-20), **split)
+    found = merged(values, WeakGroups((0,), relative, 1e-20), **split)
     threshold = relative * exact.max()
     np.testing.assert_array_equal(found < threshold, exact < threshold)
     np.testing.assert_array_equal(found[exact < threshold], exact[exact < threshold])
@@ -337,5 +312,5 @@ def test_weak_groups_are_never_called_weak_in_doubt() -> None:
     values[50:, 1] = 8.0
     values[99, 0] = 5e6
     exact = np.abs(values).max(axis=0)
-    found = folded(values, WeakGroups((0,), 1e-6), [200], 41)
+    found = merged(values, WeakGroups((0,), 1e-6), [200], 41)
     assert not (found[exact >= 5] < 5).any()

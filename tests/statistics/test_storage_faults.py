@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
@@ -18,7 +17,6 @@ from weightaudit.statistics import (
     ByteLayout,
     Coarse,
     Coarseness,
-    Fold,
     Isolated,
     Isolation,
     Misread,
@@ -32,11 +30,11 @@ from weightaudit.statistics import (
 from weightaudit.testing import blocks, measure, tensor_info
 
 from .arrays import arrays
+from .folding import merged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from weightaudit.tensor import TensorInfo
 
 EVERY: tuple[Statistic[Any], ...] = (
     Isolation(),
@@ -52,31 +50,6 @@ def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
 
 
-def folded(
-    values: NDArray[Any],
-    statistic: Statistic[Any],
-    cuts: list[int],
-    size: int,
-    info: TensorInfo | None = None,
-) -> Any:
-    """Fold stretches in blocks of a size, with kernels if it is odd, and merge them."""
-    info = info or tensor_info(values)
-    width = itemsize(info.dtype)
-    raw = np.frombuffer(values.tobytes(), np.uint8)
-    result: Fold[Any] | None = None
-    for first, last in pairwise([0, *sorted(cut % (values.size + 1) for cut in cuts), values.size]):
-        fold = statistic.start(info)
-        with np.errstate(all="ignore"):
-            for block in blocks(raw[first * width : last * width], info, size, first, compiled=size % 2 == 1):
-                fold.update(block)
-        if result is None:
-            result = fold
-        else:
-            result.merge(fold)
-    assert result is not None
-    return result.finish()
-
-
 splits = {"cuts": st.lists(st.integers(0, 5000), max_size=3), "size": st.integers(97, 3000)}
 
 
@@ -86,7 +59,7 @@ def test_any_tensor_can_be_looked_at(values: NDArray[Any], cuts: list[int], size
     """Whatever the type, values and split, each fold gives a result of its own kind."""
     kinds = (Isolated, ZeroRuns, Repeats, Coarse, Misread)
     for statistic, kind in zip(EVERY, kinds, strict=True):
-        assert type(folded(values, statistic, cuts, size)) is kind
+        assert type(merged(values, statistic, cuts, size)) is kind
 
 
 @settings(deadline=None)
@@ -114,7 +87,7 @@ def test_what_kernels_tell_answers_as_the_elements_do(values: NDArray[Any], zero
     for block in blocks(raw, info, max(1, values.size)):
         for statistic in EVERY:
             answer = statistic.answer(info, Stats({OVERVIEW: block.summary}))
-            assert answer is UNKNOWN or answer == folded(values.reshape(-1), statistic, [], 1000, info)
+            assert answer is UNKNOWN or answer == merged(values.reshape(-1), statistic, [], 1000, info)
 
 
 @settings(deadline=None, max_examples=50)
@@ -124,7 +97,7 @@ def test_one_flipped_bit_is_isolated(place: int, factor: float, cuts: list[int],
     values = normal(5000)
     below = float(np.abs(values).max())
     values[place] = below * factor
-    found = folded(values, Isolation(), cuts, size)
+    found = merged(values, Isolation(), cuts, size)
     assert (found.count, found.place) == (1, place)
     assert found.value == pytest.approx(below * factor)
     assert found.least == abs(found.value)
@@ -185,7 +158,7 @@ def test_zero_runs_equal_a_plain_loop(
             else:
                 single += place - begin
             begin = -1
-    got = folded(values, ZeroStretches(), cuts, size)
+    got = merged(values, ZeroStretches(), cuts, size, tensor_info(values.reshape(100, 50)))
     if not found or single > 50:
         assert got == ZeroRuns()
         return
@@ -193,6 +166,7 @@ def test_zero_runs_equal_a_plain_loop(
     assert (got.runs, got.zeros) == (len(found), sum(length for length, _ in found))
     assert (got.longest, got.place) == (longest, min(at for length, at in found if length == longest))
     assert got.tail == (found[-1][0] if sum(found[-1]) == 5000 else 0)
+    assert got.broken == sum(bool(at % 50 or (at + length) % 50) for length, at in found)
 
 
 def test_whole_pages_of_zeros_are_told() -> None:
@@ -228,9 +202,9 @@ def test_tables_are_no_repeats() -> None:
 def test_zero_bits_are_counted(cut: int, cuts: list[int], size: int) -> None:
     """The lowest bits that no number has set are counted, for any split."""
     values = (normal(5000).view(np.uint32) & np.uint32((0xFFFFFFFF << cut) & 0xFFFFFFFF)).view(np.float32)
-    assert folded(values, Coarseness(), cuts, size) == Coarse(cut, 0)
+    assert merged(values, Coarseness(), cuts, size) == Coarse(cut, 0)
     values[4321] = np.float32(0.1)
-    assert folded(values, Coarseness(), cuts, size) == Coarse()
+    assert merged(values, Coarseness(), cuts, size) == Coarse()
 
 
 @settings(deadline=None, max_examples=50)
@@ -239,7 +213,7 @@ def test_levels_are_recognized(levels: int, cuts: list[int], size: int) -> None:
     """Rounding to 8, 4 or 2 bits with one scale is recognized, for any split."""
     step = np.abs(normal(5000)).max() / np.float32(levels)
     values: NDArray[np.float32] = np.round(normal(5000) / step) * step
-    assert folded(values, Coarseness(), cuts, size).levels == levels
+    assert merged(values, Coarseness(), cuts, size).levels == levels
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])

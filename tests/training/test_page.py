@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.pages import code_blocks
 from tests.training.conftest import Lab
 from weightaudit import audit
 from weightaudit.versions.store import open_store
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
-
-
-def blocks() -> list[str]:
-    """Return the Python blocks of the page."""
-    return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
 def test_the_example_trains(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +26,7 @@ def test_the_example_trains(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     model.compile(keras.optimizers.SGD(1e-3), keras.losses.MeanSquaredError(), run_eagerly=True)
     targets = numbers[:, :1]
     names: dict[str, Any] = {"x": numbers, "y": targets, "x_val": numbers, "y_val": targets}
-    code = blocks()[0].replace("epochs=50", "epochs=7, verbose=0")
+    code = code_blocks(PAGE.read_text("utf-8"), "python")[0].replace("epochs=50", "epochs=7, verbose=0")
     with lab.quiet():
         exec(compile(code, str(PAGE), "exec"), {"model": model, **names})  # noqa: S102 - it is our own page
     assert audit("runs/best.keras").ok
@@ -43,7 +38,7 @@ def test_the_ways_to_ask_for_projections(lab: Lab) -> None:  # noqa: ARG001 - sk
     from weightaudit.keras.wishes import wishes_of
 
     counts: list[int] = []
-    for line in blocks()[1].splitlines():
+    for line in code_blocks(PAGE.read_text("utf-8"), "python")[1].splitlines():
         names: dict[str, Any] = {}
         exec(line, names)  # noqa: S102 - it is our own page
         counts.append(len(wishes_of(names["project"])))

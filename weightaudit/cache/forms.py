@@ -48,6 +48,7 @@ from weightaudit.statistics import (
     Zeros,
     ZeroStretches,
 )
+from weightaudit.statistics.binning import SignedCounts
 from weightaudit.statistics.equal_channels import EqualChannels, Equals
 from weightaudit.statistics.summary import Overview, Summary
 from weightaudit.statistics.surroundings import Outlier, Standout
@@ -102,15 +103,15 @@ def _join_uniform(is_one: int, value: float) -> float | None:
     return value if is_one else None
 
 
-def _split_counts(counts: ExponentCounts | MagnitudeCounts) -> NDArray[np.float64]:
+def _split_counts(counts: SignedCounts) -> NDArray[np.float64]:
     # A count is at most the size of a tensor, and float64 holds it exactly.
     return np.array((counts.lowest, counts.zeros, *counts.positive, *counts.negative), np.float64)
 
 
-def _counts(kind: type[ExponentCounts | MagnitudeCounts]) -> Form:
+def _counts(kind: type[SignedCounts]) -> Form:
     """Return the form of counts by sign and size, of which there are as many as a tensor needs."""
 
-    def join(numbers: NDArray[np.float64]) -> ExponentCounts | MagnitudeCounts:
+    def join(numbers: NDArray[np.float64]) -> SignedCounts:
         lowest, zeros, *counts = map(int, numbers.tolist())
         if len(counts) % 2:
             raise ValueError("there are as many counts of either sign")
@@ -149,7 +150,7 @@ FORMS: dict[type[Statistic[Any]], Form] = {
     Tiny: _of(TinyCount, "ifi"),
     Uniform: Form("if", _split_uniform, _join_uniform),
     WeakGroups: _ARRAY,
-    ZeroStretches: _of(ZeroRuns, "iiiiiii"),
+    ZeroStretches: _of(ZeroRuns, "iiiiiiii"),
     Zeros: _COUNT,
 }
 """Statistics that are kept; those of plugins are measured every time."""

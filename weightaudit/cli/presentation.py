@@ -32,6 +32,8 @@ def present_report(report: Report, outputs: Sequence[Output], view: View, *, col
     Raises:
         WeightauditError: It cannot be written.
     """
+    from dataclasses import replace
+
     from weightaudit.render.formats import render
     from weightaudit.render.summary import verdict
 
@@ -40,7 +42,7 @@ def present_report(report: Report, outputs: Sequence[Output], view: View, *, col
         _tell(report.left_out)
 
     def made(output_format: ReportFormat) -> str:
-        return render(report, output_format, view)
+        return render(report, output_format, replace(view, tell=lambda what: say(f"{output_format}: {what}.")))
 
     def shown(console: Console) -> None:
         from weightaudit.render.terminal import print_report

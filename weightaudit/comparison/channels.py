@@ -35,9 +35,8 @@ class ChannelTally:
     """Sums of squares of each output channel: before, after, and of the difference."""
 
     def __init__(self, info: TensorInfo) -> None:
-        kept = {axis % len(info.shape) for axis in info.output_axes}
-        axes = tuple(axis for axis in range(len(info.shape)) if axis not in kept)
-        self._shape = tuple(info.shape[axis] for axis in sorted(kept))
+        axes = info.summed_axes
+        self._shape = tuple(length for axis, length in enumerate(info.shape) if axis not in axes)
         self._folds = [_Sums(info, axes, 2) for _ in range(3)]
 
     def add(self, arrays: tuple[Wide, Wide, Wide], start: int, scratch: Scratch) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from weightaudit.comparison.pairing import Pair, Pairing
     from weightaudit.tensor import TensorInfo
 
+_UNSAID = frozenset({Flaw.MISSING_DATA, Flaw.ALIAS, Flaw.REACH})
+"""What is no remark on a comparison: a failure, or nothing that tells about differences."""
+
 
 def compare(
     first: str | os.PathLike[str],
@@ -108,9 +111,7 @@ def compare_checkpoints(
         tolerance=tolerance,
         weights_only=weights_only,
         failures=tuple(_said(models, labels, lambda flaw: flaw is Flaw.MISSING_DATA)),
-        notes=tuple(
-            _said(models, labels, lambda flaw: flaw not in {Flaw.MISSING_DATA, Flaw.ALIAS}, notes=True)
-        ),
+        notes=tuple(_said(models, labels, lambda flaw: flaw not in _UNSAID, notes=True)),
     )
 
 

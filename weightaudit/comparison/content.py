@@ -11,8 +11,8 @@ from weightaudit.comparison.pairing import agree
 from weightaudit.comparison.result import Match
 from weightaudit.digests import entry_digest
 from weightaudit.dtypes import itemsize
-from weightaudit.engine.numpy_engine import available_cpus
 from weightaudit.engine.reading import read_pieces
+from weightaudit.engine.threads import thread_count
 from weightaudit.errors import ReadError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def fingerprints(
     kinds = [{_kind(info) for info in side.values()} for side in sides]
     shared = kinds[0] & kinds[1]
     found: list[dict[str, str]] = []
-    with ThreadPoolExecutor(workers or min(8, available_cpus())) as pool:
+    with ThreadPoolExecutor(thread_count(workers)) as pool:
         for number, (side, model) in enumerate(zip(sides, models, strict=True)):
             chosen = [info for info in side.values() if info.is_numeric and _kind(info) in shared]
             prints: dict[str, str] = {}

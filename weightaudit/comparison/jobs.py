@@ -14,8 +14,8 @@ import numpy as np
 from weightaudit.comparison.channels import ChannelTally, tally_of
 from weightaudit.comparison.steps import Operand, numbers_in_step, same_bits, stretches
 from weightaudit.comparison.tally import Tally
-from weightaudit.engine.numpy_engine import available_cpus
 from weightaudit.engine.plan import Unit, runs
+from weightaudit.engine.threads import thread_count
 from weightaudit.errors import ReadError
 from weightaudit.statistics.block import Scratch
 
@@ -103,7 +103,7 @@ def _each(
     total = sum(job.nbytes for job in jobs)
     read = 0
     batches = (run.units for run in runs(units))
-    with ThreadPoolExecutor(workers or min(8, available_cpus())) as pool:
+    with ThreadPoolExecutor(thread_count(workers)) as pool:
         for results in pool.map(partial(_run, jobs, work, threading.local()), batches):
             for done in results:
                 job = jobs[done.unit.tensor]

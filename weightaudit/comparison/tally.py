@@ -194,7 +194,7 @@ def _dot(one: Wide, other: Wide) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
-def _count(mask: Any) -> int:
+def _count(mask: Mask) -> int:
     return int(np.count_nonzero(mask))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from weightaudit.checksums import join
 from weightaudit.engine.folds import Folds, Tables
 from weightaudit.engine.plan import Run, plan, runs
 from weightaudit.engine.scanning import Part, Scanned, Scanner, Subject, TimedScanner
+from weightaudit.engine.threads import thread_count
 from weightaudit.statistics import Stats
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def measure(
         if progress is not None:
             progress(run.weight)
 
-    threads = workers or min(8, available_cpus())
+    threads = thread_count(workers)
     line = _Line(runs(plan([subject.entry for subject in subjects], regions)), take, 4 * threads)
 
     def work() -> None:
@@ -85,13 +85,6 @@ def measure(
     for other in others:
         other.result()
     return gather.finish()
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Line:

@@ -82,14 +82,8 @@ def plan(entries: Sequence[Entry], regions: Sequence[Region]) -> list[Unit]:
     for number, entry in enumerate(entries):
         if itemsize(entry.dtype) and not isinstance(entry.storage, Absent):
             region = owner.get(number, -1)
-            kind = (
-                regions[region].checksum.kind
-                if region >= 0
-                else entry.checksum.kind
-                if entry.checksum
-                else ""
-            )
-            units += _tensor_units(number, entry, region, kind)
+            checksum = regions[region].checksum if region >= 0 else entry.checksum
+            units += _tensor_units(number, entry, region, checksum.kind if checksum else "")
     for index, one in enumerate(regions):
         units += _gap_units(index, one, [_extent(entries[number]) for number in covered[index]])
     whole = [unit for unit in units if unit.extent is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -314,7 +315,12 @@ class Scanner:
         value: int = 0,
         outline: memoryview = NO_OUTLINE,
     ) -> tuple[int, int, Sums | None]:
-        return file.scan(offset, nbytes, raw.data, dtype=dtype, kind=kind, value=value, outline=outline)
+        with self._reading():
+            return file.scan(offset, nbytes, raw.data, dtype=dtype, kind=kind, value=value, outline=outline)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Say what goes on around every call that brings bytes: nothing."""
+        return nullcontext()
 
     def _update(self, folds: Folds, block: Block) -> None:
         for _, fold in folds:
@@ -337,22 +343,8 @@ class TimedScanner(Scanner):
         with self._profile.clock("reading", "everything"):
             return super().scan(run)
 
-    def _scan(
-        self,
-        file: LocalFile,
-        offset: int,
-        nbytes: int,
-        raw: Bytes,
-        *,
-        dtype: str = "",
-        kind: str = "",
-        value: int = 0,
-        outline: memoryview = NO_OUTLINE,
-    ) -> tuple[int, int, Sums | None]:
-        with self._profile.clock("reading", READING):
-            return super()._scan(
-                file, offset, nbytes, raw, dtype=dtype, kind=kind, value=value, outline=outline
-            )
+    def _reading(self) -> AbstractContextManager[None]:
+        return self._profile.clock("reading", READING)
 
     def _update(self, folds: Folds, block: Block) -> None:
         for statistic, fold in folds:

@@ -19,7 +19,7 @@ from typing import IO
 from weightaudit.catalog import Absent, Catalog, Defect, Entry, Extent, Flaw, Layout, Storage, Tile, Tiles
 from weightaudit.errors import ReadError
 from weightaudit.formats.protobuf import Message
-from weightaudit.formats.sstable import is_table, read_table
+from weightaudit.formats.sstable import read_table
 from weightaudit.formats.tensor_proto import encode_values
 from weightaudit.formats.tensor_slice import Box, check_cover, parse_slice
 from weightaudit.formats.tensorflow_types import DataType, data_type, parse_shape
@@ -31,7 +31,6 @@ MAX_BLOCK = (1 << 31) - 1
 
 _LABEL = "values of a V1 checkpoint"
 _META, _DATA = 1, 2
-_META_TAG = b"\x0a"
 _SHARD_NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})", re.DOTALL)
 
 
@@ -43,21 +42,6 @@ class _Tensor:
     dtype: DataType
     boxes: dict[bytes, Box] = field(default_factory=dict[bytes, Box])
     found: dict[bytes, tuple[int, int]] = field(default_factory=dict[bytes, tuple[int, int]])
-
-
-def is_checkpoint_v1(source: ByteSource) -> bool:
-    """Say whether a file is a shard of a version 1 checkpoint, and no index of version 2.
-
-    A sorted string table that is too damaged to tell counts as one, so that it is refused rather
-    than passed over.
-    """
-    if not is_table(source):
-        return False
-    try:
-        key, value = next(read_table(source, max_block=MAX_BLOCK, max_total=MAX_BLOCK), (b"-", b""))
-    except ReadError:
-        return True
-    return not key and value[:1] == _META_TAG
 
 
 def catalog_checkpoint_v1(files: Files, shards: Sequence[str], limits: Limits) -> Catalog:

@@ -9,9 +9,20 @@ from weightaudit.errors import ReadError
 
 if TYPE_CHECKING:
     from weightaudit.limits import Limits
+    from weightaudit.source import ByteSource
 
 _VALUES_PER_TENSOR = 10
 """Shards' indexes have one value per tensor; configurations are smaller."""
+
+
+def read_json(file: ByteSource, label: str, limits: Limits) -> Any:
+    """Read and parse a JSON document that is a file of its own; see `parse_json`.
+
+    Raises:
+        ReadError: It is too large, and then nothing of it is read; or it is as `parse_json` refuses it.
+    """
+    _require_short(file.size, label, limits)
+    return parse_json(file.read(0, file.size), label, limits)
 
 
 def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
@@ -25,10 +36,7 @@ def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
     Raises:
         ReadError: It is too large, nested too deep, has a key twice, or is not JSON.
     """
-    if len(text) > limits.max_metadata:
-        raise ReadError(
-            f"{label} is {len(text)} bytes long; at most {limits.max_metadata} are read (--max-metadata)."
-        )
+    _require_short(len(text), label, limits)
     most = _VALUES_PER_TENSOR * limits.max_tensors
     if _count_values(text) > most:
         raise ReadError(f"{label} holds more than {most} values, which is the limit (--max-tensors).")
@@ -38,6 +46,13 @@ def parse_json(text: str | bytes, label: str, limits: Limits) -> Any:
         raise ReadError(f"{label} is nested too deep.") from None
     except ValueError as error:
         raise ReadError(f"{label} is not valid JSON ({error}).") from None
+
+
+def _require_short(nbytes: int, label: str, limits: Limits) -> None:
+    if nbytes > limits.max_metadata:
+        raise ReadError(
+            f"{label} is {nbytes} bytes long; at most {limits.max_metadata} are read (--max-metadata)."
+        )
 
 
 def _count_values(text: str | bytes) -> int:

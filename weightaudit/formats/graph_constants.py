@@ -7,26 +7,16 @@ but listed as the bytes of the file that it is, unless it is a list that has to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Absent, Entry, Extent, Fill, Inline, Storage
 from weightaudit.errors import ReadError
-from weightaudit.formats.protobuf import (
-    CHUNK,
-    FIXED32,
-    FIXED64,
-    VARINT,
-    MalformedError,
-    Message,
-    Span,
-    decode_text,
-    read_fields,
-    read_once,
-    read_varint,
-)
+from weightaudit.formats.graph_nodes import AHEAD, ATTRIBUTES, NAME, OPERATION, Ahead, Field, nodes
+from weightaudit.formats.graph_operations import Operations, may_reach
+from weightaudit.formats.protobuf import CHUNK, Message, Span, read_fields, read_once
 from weightaudit.formats.tensor_proto import encode_values
 from weightaudit.formats.tensorflow_types import DATA_TYPES, DataType, parse_shape
 
@@ -40,10 +30,6 @@ LEAST_ELEMENTS = 16
 CONSTANT = MappingProxyType({"operation": "Const"})
 """The attributes of an entry that is a constant of a graph."""
 
-_NODES, _LIBRARY = 1, 2  # GraphDef
-_FUNCTIONS = 1  # FunctionDefLibrary
-_SIGNATURE, _BODY = 1, 3  # FunctionDef
-_NAME, _OPERATION, _ATTRIBUTES = 1, 2, 5  # NodeDef; the name of an OpDef is field 1 as well
 _KEY, _VALUE = 1, 2  # an entry of a map
 _TYPE, _TENSOR = 6, 8  # AttrValue
 _SHAPE, _CONTENT = 2, 4  # TensorProto
@@ -67,98 +53,17 @@ _USUAL_TYPE = (
 )
 """How an attribute that gives a type begins; the number of the type follows, and ends it."""
 
-_FIXED = {FIXED32: 4, FIXED64: 8}
-_LONGEST_HEADER = 20
-_AHEAD = 64 << 10
 _LONGEST_LIST = 8 << 20
 _MOST_UNPACKED = 64 << 20  # these are kept in memory; lists of one number are not
 _NODES_PER_TENSOR = 4
 
-_Field = tuple[int, int, int]
-"""Number, begin and end of a length-delimited field, in bytes of the file."""
-
-
-class _Ahead:
-    """A file that is gone through in small steps: it reads ahead, and keeps what it read last."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        self._start, self._held = 0, b""
-        self.label, self.size = source.label, source.size
-
-    def window(self, offset: int, nbytes: int) -> tuple[int, bytes]:
-        """Return some bytes of the file, and where they begin; `nbytes` from `offset` on are among them."""
-        begin = offset - self._start
-        if begin < 0 or begin + nbytes > len(self._held):
-            ahead = max(nbytes, min(_AHEAD, self.size - offset))
-            self._start, self._held = offset, self._source.read(offset, ahead)
-        return self._start, self._held
-
-    def read(self, start: int, end: int) -> bytes:
-        """Return the bytes of a stretch of the file."""
-        base, held = self.window(start, end - start)
-        return held[start - base : end - base]
-
-    def walk(self, start: int, end: int) -> Iterator[_Field]:
-        """Yield the length-delimited fields of a message, as `protobuf.walk` does in four times the time.
-
-        Raises:
-            ReadError: The message is malformed.
-        """
-        position, base, held = start, 0, b""
-        while position < end:
-            if position + _LONGEST_HEADER > base + len(held):
-                base, held = self.window(position, min(_LONGEST_HEADER, end - position))
-            place = position - base
-            try:
-                tag = held[place]
-                place += 1
-                if tag > 127:
-                    tag, place = read_varint(held, place - 1)
-                kind = tag & 7
-                if kind in (CHUNK, VARINT):
-                    length = held[place]
-                    place += 1
-                    if length > 127:
-                        length, place = read_varint(held, place - 1)
-                else:
-                    length = _FIXED[kind]
-            except (IndexError, KeyError, MalformedError):
-                raise self.damaged(position, "no field begins there") from None
-            content = base + place
-            position = content if kind == VARINT else content + length
-            if position > end or not 8 <= tag < 1 << 32:
-                raise self.damaged(content, "a field reaches beyond its message or has no valid number")
-            if kind == CHUNK:
-                yield tag >> 3, content, position
-
-    def parts(self, message: _Field) -> dict[int, _Field]:
-        """Return the length-delimited fields of a message; ReadError if one of them is there twice."""
-        parts: dict[int, _Field] = {}
-        for part in self.walk(*message[1:]):
-            if parts.setdefault(part[0], part) is not part:
-                raise self.damaged(part[1], f"a constant has field {part[0]} twice")
-        return parts
-
-    def small(self, field: _Field | None) -> bytes:
-        """Return the content of a field that is small in any real file; none if it is absent."""
-        if field is None:
-            return b""
-        if field[2] - field[1] > _AHEAD:
-            raise self.damaged(field[1], f"a name or a shape has more than {_AHEAD} bytes")
-        return self.read(*field[1:])
-
-    def text(self, field: _Field | None) -> str:
-        """Return a field that is a name, empty if it is absent."""
-        return decode_text(self.small(field), self.label)
-
-    def damaged(self, position: int, clause: str) -> ReadError:
-        """Return the error that names the file and a place in it."""
-        return ReadError(f"{self.label} is damaged at byte {position}: {clause}.")
-
 
 def read_constants(
-    source: ByteSource, number: int, graphs: Sequence[Span], limits: Limits
+    source: ByteSource,
+    number: int,
+    graphs: Sequence[Span],
+    limits: Limits,
+    operations: Operations | None = None,
 ) -> tuple[Entry, ...]:
     """List the constants of graphs that hold floating point numbers.
 
@@ -171,6 +76,8 @@ def read_constants(
         number: Its number among the model's open files.
         graphs: Where each GraphDef lies.
         limits: Bounds on the number of constants and on what they unpack to.
+        operations: Is shown the nodes that may be of a kind that it counts, so that they are gone through
+            once; none by default.
 
     Returns:
         Entries with the attributes `CONSTANT` and the key ``saved_model.pb/function/node``, or
@@ -180,45 +87,23 @@ def read_constants(
     Raises:
         ReadError: The file is damaged, or holds more than the limits allow.
     """
-    ahead = _Ahead(source)
+    ahead = Ahead(source)
     gathered = _Gathered(ahead, number, limits)
-    for index, graph in enumerate(graphs, 1):
-        prefix = f"{source.label}/" if index == 1 else f"{source.label} {index}/"
-        for path, node in _nodes(ahead, graph, prefix):
-            gathered.add(path, node)
+    for index, graph in enumerate(graphs):
+        prefix = f"{source.label} {index + 1}/" if index else f"{source.label}/"
+        for function, node in nodes(ahead, graph):
+            held = gathered.hold(node)
+            if operations and (not held or (ahead.mentions(may_reach) and may_reach(held))):
+                operations.meet(ahead, index, function, node)
+            if not held or not _is_other(held):
+                gathered.add(f"{prefix}{function}/" if function else prefix, node)
     return tuple(gathered.entries.values())
-
-
-def _nodes(source: _Ahead, graph: Span, prefix: str) -> Iterator[tuple[str, _Field]]:
-    """Yield what stands before its name, and the place, of each node of a graph and of its functions."""
-    for part in source.walk(graph.start, graph.end):
-        if part[0] == _NODES:
-            yield prefix, part
-        elif part[0] == _LIBRARY:
-            for function in source.walk(*part[1:]):
-                if function[0] == _FUNCTIONS:
-                    yield from _body(source, function, prefix)
-
-
-def _body(source: _Ahead, function: _Field, prefix: str) -> Iterator[tuple[str, _Field]]:
-    """Yield the nodes of a function; its name need not come before them."""
-    path = ""
-    for part in source.walk(*function[1:]):
-        if part[0] == _BODY:
-            path = path or f"{prefix}{_function_name(source, function)}/"
-            yield path, part
-
-
-def _function_name(source: _Ahead, function: _Field) -> str:
-    signature = next((part for part in source.walk(*function[1:]) if part[0] == _SIGNATURE), None)
-    within = source.walk(*signature[1:]) if signature else ()
-    return source.text(next((part for part in within if part[0] == _NAME), None))
 
 
 class _Gathered:
     """The constants among the nodes of one file, within its limits."""
 
-    def __init__(self, source: _Ahead, number: int, limits: Limits) -> None:
+    def __init__(self, source: Ahead, number: int, limits: Limits) -> None:
         self.entries: dict[str, Entry] = {}
         self._source = source
         self._number = number
@@ -228,16 +113,20 @@ class _Gathered:
         self._budget = limits.budget(source.size)
         self._repeated = self._unpacked = self._named = 0
 
-    def add(self, path: str, node: _Field) -> None:
-        """Add a node, if it is a constant that counts."""
-        source, (_, start, end) = self._source, node
+    def hold(self, node: Field) -> bytes:
+        """Count a node and return its bytes; none of one so large that it is looked at by position."""
+        _, start, end = node
         self._nodes += 1
         if self._nodes > _NODES_PER_TENSOR * self._most:
             raise ReadError(
-                f"{source.label} holds more than {self._nodes - 1} nodes, which is the limit (--max-tensors)."
+                f"{self._source.label} holds more than {self._nodes - 1} nodes, which is the limit "
+                "(--max-tensors)."
             )
-        if end - start <= _AHEAD and _is_other(source.read(start, end)):
-            return
+        return self._source.read(start, end) if end - start <= AHEAD else b""
+
+    def add(self, path: str, node: Field) -> None:
+        """Add a node, if it is a constant that counts."""
+        source = self._source
         found = _constant(source, node)
         entry = self._entry(path, *found) if found else None
         if entry is None:
@@ -250,14 +139,14 @@ class _Gathered:
                 "which is the limit (--max-metadata)."
             )
         if entry.key in self.entries:
-            raise source.damaged(start, f"there is a second constant {entry.key}")
+            raise source.damaged(node[1], f"there is a second constant {entry.key}")
         if len(self.entries) == self._most:
             raise ReadError(
                 f"{source.label} holds more than {self._most} constants, which is the limit (--max-tensors)."
             )
         self.entries[entry.key] = entry
 
-    def _entry(self, path: str, name: str, dtype: DataType, tensor: _Field) -> Entry | None:
+    def _entry(self, path: str, name: str, dtype: DataType, tensor: Field) -> Entry | None:
         parts = self._source.parts(tensor)
         shape = parse_shape(self._source.small(parts.get(_SHAPE)), self._source.label)
         if prod(shape) < LEAST_ELEMENTS:
@@ -268,7 +157,7 @@ class _Gathered:
         return Entry(path + name, shape, dtype.name, storage, attributes=CONSTANT)
 
     def _storage(
-        self, parts: dict[int, _Field], dtype: DataType, tensor: _Field, nbytes: int
+        self, parts: dict[int, Field], dtype: DataType, tensor: Field, nbytes: int
     ) -> Storage | None:
         """Return where the elements are, or None for zeros that one number stands for."""
         _, start, end = parts.get(_CONTENT, (_CONTENT, 0, 0))
@@ -281,7 +170,7 @@ class _Gathered:
             return Extent(self._number, start, nbytes)
         return self._unpack(dtype, tensor, nbytes)
 
-    def _unpack(self, dtype: DataType, tensor: _Field, nbytes: int) -> Storage | None:
+    def _unpack(self, dtype: DataType, tensor: Field, nbytes: int) -> Storage | None:
         """Return the elements of a list, of which the last one stands for all that are not there."""
         if tensor[2] - tensor[1] > _LONGEST_LIST:
             return Absent(f"It is a list of more than {_LONGEST_LIST} bytes, which is not unpacked.")
@@ -328,20 +217,20 @@ def _listed(data: bytes, dtype: DataType, label: str) -> bytes | None:
     return raw
 
 
-def _constant(source: _Ahead, node: _Field) -> tuple[str, DataType, _Field] | None:
+def _constant(source: Ahead, node: Field) -> tuple[str, DataType, Field] | None:
     """Return name, type and TensorProto of a node, None unless it is a constant of a type that counts."""
     name = operation = None
-    attributes: list[_Field] = []
+    attributes: list[Field] = []
     for part in source.walk(*node[1:]):
-        if part[0] == _ATTRIBUTES:
+        if part[0] == ATTRIBUTES:
             attributes.append(part)
-        elif part[0] == _NAME:
+        elif part[0] == NAME:
             name = part
-        elif part[0] == _OPERATION:
+        elif part[0] == OPERATION:
             operation = part
     if source.small(operation) != b"Const":
         return None
-    found: dict[bytes, _Field] = {}
+    found: dict[bytes, Field] = {}
     for attribute in attributes:
         parts = source.parts(attribute)
         if _VALUE in parts:

@@ -255,9 +255,9 @@ class Lister:
             if h5py.h5a.exists(dataset, b"dtype"):
                 declared = self.attribute(path, dataset, "dtype")
             # Keras writes bfloat16 as two opaque bytes; its legacy .h5 files do not even name it.
-            return (
-                declared if isinstance(declared, str) else "bfloat16" if kind.get_size() == 2 else name
-            ), False
+            if isinstance(declared, str):
+                return declared, False
+            return "bfloat16" if kind.get_size() == 2 else name, False
         return name, big_endian
 
 
@@ -326,7 +326,9 @@ def _text(raw: bytes | str) -> str:
 
 def _plain(value: np.ndarray[Any, Any]) -> Any:
     def item(one: Any) -> Any:
-        return _text(one) if isinstance(one, bytes | str) else int(one) if isinstance(one, int) else None
+        if isinstance(one, bytes | str):
+            return _text(one)
+        return int(one) if isinstance(one, int) else None
 
     return item(value[()]) if value.ndim == 0 else [item(one) for one in value.ravel().tolist()]
 

@@ -6,14 +6,13 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Catalog, Checksum, Extent, Region
-from weightaudit.errors import ReadError, UnsupportedFormatError
-from weightaudit.formats.documents import parse_json
+from weightaudit.errors import UnsupportedFormatError
+from weightaudit.formats.documents import parse_json, read_json
 from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
 from weightaudit.formats.zip_archive import STORED, Member, list_members, read_member, spool_member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from weightaudit.limits import Limits
     from weightaudit.source import Files
@@ -64,21 +63,10 @@ def catalog_keras_directory(files: Files, limits: Limits) -> Catalog:
     documents: dict[str, Any] = {}
     for document in (CONFIG, METADATA):
         if files.exists(document):
-            file = files[files.open(document)]
-            if file.size > limits.max_metadata:
-                raise ReadError(
-                    f"{document} is {file.size} bytes long; at most {limits.max_metadata} are read "
-                    "(--max-metadata)."
-                )
-            documents[document] = parse_json(file.read(0, file.size), document, limits)
+            documents[document] = read_json(files[files.open(document)], document, limits)
     number = files.open(WEIGHTS)
     catalog = catalog_hdf5(Hdf5Data.whole(files[number], number), limits, documents.get(CONFIG))
     return _with_documents(catalog, documents, ())
-
-
-def is_keras_directory(path: Path) -> bool:
-    """Say whether a directory is an unpacked ``.keras`` archive."""
-    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
 
 
 def _with_documents(catalog: Catalog, documents: Mapping[str, Any], regions: tuple[Region, ...]) -> Catalog:

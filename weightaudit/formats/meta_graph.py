@@ -7,7 +7,7 @@ only what is needed is read. Nothing of the graph is built or run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,8 @@ class MetaGraph:
         variables: What it declares of each variable.
         restored: Checkpoint keys that loading a TensorFlow 1 model restores.
         graph: Where its GraphDef lies in the file; of no length if it has none.
+        saver: Names of the nodes by which the model is saved and restored: of all that they lead back to
+            in TensorFlow 1; of those that call the functions in TensorFlow 2.
     """
 
     tags: tuple[str, ...]
@@ -65,6 +67,7 @@ class MetaGraph:
     variables: tuple[Json, ...]
     restored: frozenset[str]
     graph: Span
+    saver: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -105,12 +108,17 @@ def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
         raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")
     tags, version, place = tuple(info.texts(4)), info.text(5), parts.get(_GRAPH, empty)
+    saving, restoring = (saver.text(field).partition(":")[0] for field in (2, 3))
     if objects:
         variables = tuple(item.variable for item in objects if item.variable)
-        return MetaGraph(tags, version, objects, variables, frozenset(), place)
+        return MetaGraph(
+            tags, version, objects, variables, frozenset(), place, frozenset({saving, restoring})
+        )
     graph = _graph(source, place)
-    restored = frozenset(_restored(graph, saver.text(3)))
-    return MetaGraph(tags, version, (), tuple(graph.variables), restored, place)
+    restorers = _upstream(graph, restoring)
+    restored = frozenset(_restored(graph, restorers))
+    nodes = frozenset({*restorers, *_upstream(graph, saving)})
+    return MetaGraph(tags, version, (), tuple(graph.variables), restored, place, nodes)
 
 
 def _object(message: Message) -> SavedObject:
@@ -183,16 +191,22 @@ def _strings(node: Message) -> Iterator[str]:
         yield chunk.decode(errors="replace")
 
 
-def _restored(graph: _Graph, restore_op: str) -> Iterator[str]:
+def _restored(graph: _Graph, restorers: Sequence[str]) -> Iterator[str]:
     """Yield the keys that the graph's own restore operation asks for.
 
     Only what that operation leads to counts: a training graph may restore other checkpoints too.
     """
-    seen = {restore_op.partition(":")[0]}
-    queue = list(seen)
-    for name in queue:
+    for name in restorers:
         if name in graph.restores:
             yield from graph.strings.get(graph.restores[name], ())
+
+
+def _upstream(graph: _Graph, operation: str) -> list[str]:
+    """Return the names of a node and of all that it leads back to, nearest first."""
+    seen = {operation}
+    queue = [operation]
+    for name in queue:
         fresh = [source for source in graph.inputs.get(name, ()) if source not in seen]
         seen.update(fresh)
         queue += fresh
+    return queue

@@ -10,6 +10,7 @@ from weightaudit.catalog import Catalog, Defect, Flaw, Json, Layout
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.formats.checkpoint_v1 import catalog_checkpoint_v1
 from weightaudit.formats.graph_constants import read_constants
+from weightaudit.formats.graph_operations import Operations
 from weightaudit.formats.keras_metadata import from_objects, read_keras_metadata
 from weightaudit.formats.meta_graph import MetaGraph, read_meta_graphs
 from weightaudit.formats.object_graph import OBJECT_GRAPH_KEY, walk_children
@@ -38,7 +39,8 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
         The catalog of its checkpoint, with the documents ``saved_model`` (``tensorflow_version``,
         ``tags`` and declared ``variables``) and, for Keras 2, ``keras_metadata``. Behind the variables
         stand the distinct constants (`read_constants`). A model with neither has no entries and a note. A
-        variable that loading the model would need and that the checkpoint lacks is a defect.
+        variable that loading the model would need and that the checkpoint lacks is a defect, and so are
+        operations that reach beyond the model (`graph_operations`).
 
     Raises:
         ReadError: saved_model.pb or the checkpoint's index is missing or damaged.
@@ -58,7 +60,8 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
     if keras:
         documents["keras_metadata"] = keras
     catalog = _checkpoint(files, graphs, limits)
-    every = read_constants(source, number, [graph.graph for graph in graphs], limits)
+    operations = Operations([(graph.graph, graph.saver) for graph in graphs])
+    every = read_constants(source, number, [graph.graph for graph in graphs], limits, operations)
     constants, repeated = merge_repeated(every, source)
     is_empty = not (catalog.entries or constants or catalog.defects)
     return replace(
@@ -67,7 +70,7 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
         entries=(*catalog.entries, *constants),
         notes=(*catalog.notes, *repeated, *((_NOTHING,) if is_empty else ())),
         documents={**catalog.documents, **documents},
-        defects=(*catalog.defects, *_missing(graphs, catalog)),
+        defects=(*catalog.defects, *_missing(graphs, catalog), *operations.defects(source.label)),
     )
 
 

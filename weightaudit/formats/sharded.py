@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
-from weightaudit.formats.documents import parse_json
+from weightaudit.formats.documents import read_json
 from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
         UnsupportedFormatError: The JSON file is no such index.
     """
     index = files[files.open(name)]
-    if index.size > limits.max_metadata:
-        raise ReadError(
-            f"{name} is {index.size} bytes long; at most {limits.max_metadata} are read (--max-metadata)."
-        )
-    placed = dict(_weight_map(name, parse_json(index.read(0, index.size), name, limits)))
+    placed = dict(_weight_map(name, read_json(index, name, limits)))
     groups = Counter(shard for where in placed.values() for shard in set(where))
     found: dict[str, Catalog] = {}
     defects: list[Defect] = []

@@ -48,6 +48,7 @@ _BUILTIN = frozenset(
 _ALIASES = {snake(name).replace("_", ""): name for name in _BUILTIN} | {
     "nonnegative": "NonNeg",
     "weightregularizer": "L1L2",
+    "l1l2regularizer": "L1L2",
     "normal": "RandomNormal",
     "uniform": "RandomUniform",
     "one": "Ones",
@@ -77,6 +78,14 @@ _KERAS1_STEMS = {
     "bias": "b",
     "gamma": "gamma",
     "beta": "beta",
+}
+_KERAS1_INITIALIZERS = {
+    "kernel": "init",
+    "embeddings": "init",
+    "alpha": "init",
+    "recurrent_kernel": "inner_init",
+    "gamma": "gamma_init",
+    "beta": "beta_init",
 }
 _KERAS1_ARGUMENTS = {"m": "max_value", "low": "min_value", "high": "max_value"}
 
@@ -143,7 +152,9 @@ def _keys(variable: str, layer_class: str, kind: str) -> tuple[str, ...]:
     keras1 = _KERAS1_STEMS.get(variable)
     if keras1:
         stems = (*stems, keras1)
-    return tuple(f"{stem}_{kind}" for stem in stems)
+    keys = tuple(f"{stem}_{kind}" for stem in stems)
+    old = _KERAS1_INITIALIZERS.get(variable) if kind == "initializer" else None
+    return (*keys, old) if old else keys
 
 
 def _parse(value: Json) -> Declared | None:

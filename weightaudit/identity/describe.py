@@ -10,7 +10,7 @@ from weightaudit.identity.config import Layer, policy_of
 from weightaudit.identity.declared import declarations
 from weightaudit.identity.fans import NO_FANS, Fans, fans
 from weightaudit.identity.layers import NEVER_TRAINED, role_of
-from weightaudit.tensor import BOOKKEEPING_ROLES, Declared, Evidence, Role, TensorInfo
+from weightaudit.tensor import BOOKKEEPING_ROLES, MATRIX_ROLES, Declared, Evidence, Role, TensorInfo
 
 Described = tuple[TensorInfo, Entry]
 
@@ -94,6 +94,9 @@ def nature_of(
     """Return the nature of a variable of a layer; the arguments are those of `describe`."""
     known = layer or _NO_LAYER
     role = role or role_of(variable, known.layer_class)
+    if role in MATRIX_ROLES and len(shape) < 2 and not known.layer_class:
+        # A "weight" of one axis, of a layer that nobody knows, multiplies no matrix.
+        role = Role.UNKNOWN
     constraint, regularizer, initializer = (
         declarations(known.config, known.layer_class, variable)
         if known.builtin and variable

@@ -23,6 +23,7 @@ from weightaudit.identity.quantizing import (
     usual_mode,
     without_zero_points,
 )
+from weightaudit.identity.reach import reaching
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect], li
         tensors += _training(path, rest[path], trained, _optimizer(documents, file))
     tensors += [unknown(entry, entry.key) for entry in loose]
     lost, notes = without_zero_points(tensors)
-    defects = [*_missing(places, groups, file), *lost]
+    defects = [*_missing(places, groups, file), *lost, *reaching(layers)]
     return tensors, defects, [*unmapped(layers), *_forgetful(layers, version), *notes, *unclear(tensors)]
 
 
@@ -274,6 +275,9 @@ def _unplaced(path: str, group: Group, outermost: Sequence[str], file: _File) ->
     if "seed_generator" in parts[-1]:
         return [bookkeeping(entry, f"{path}/{i}", Role.SEED) for i, entry in group.items()]
     scope = list(outermost)
+    if not path:
+        # What the outermost model itself holds: its name is in the scope already, or nowhere.
+        return _guessed(path, group, "/".join(filter(None, scope)) or "vars", None)
     if path in file.folders and not class_of_path(parts[-1]):
         # A layer of the user's own, with layers inside: its variables may be anything.
         own = file.names.get(path) or parts[-1]

@@ -229,6 +229,20 @@ def variables(layer_class: str, config: Mapping[str, Any], mode: str = "") -> tu
     return tuple(name for name in names if not any(name.startswith(one) for one in absent))
 
 
+@lru_cache(maxsize=1024)
+def may_have(layer_class: str, variable: str) -> bool:
+    """Say whether layers of a class may have a variable of this name; yes where its variables are not known.
+
+    Args:
+        layer_class: Canonical class.
+        variable: Today's name of the variable, or ``depthwise_kernel``.
+    """
+    if layer_class not in _LAYERS or variable.startswith("lora_"):
+        return True
+    names = {one.name for one in _LAYERS[layer_class]}.union(*_QUANTIZED.get(layer_class, {}).values())
+    return variable in names or (variable == "depthwise_kernel" and layer_class.startswith("DepthwiseConv"))
+
+
 def quantized_variables(
     layer_class: str, config: Mapping[str, Any], mode: str, count: int
 ) -> tuple[str, ...] | None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
-from weightaudit.identity.config import Layer, as_mapping, explains, is_called, read_config
+from weightaudit.identity.by_path import by_path
+from weightaudit.identity.config import Layer, as_mapping, configured, explains, is_called, read_config
 from weightaudit.identity.declared import unmapped
 from weightaudit.identity.describe import Described, bookkeeping, describe, unknown
 from weightaudit.identity.layers import role_of
@@ -15,6 +16,7 @@ from weightaudit.identity.names import (
     class_of_owner,
     components,
     is_one_gate,
+    keras1_owner,
     keras1_suffix,
     role_by_name,
     variable_of,
@@ -22,6 +24,7 @@ from weightaudit.identity.names import (
 from weightaudit.identity.optimizer import flat_names, named, positional
 from weightaudit.identity.plans import Optimizer, read_optimizer
 from weightaudit.identity.quantizing import quantize_layers
+from weightaudit.identity.reach import reaching
 from weightaudit.tensor import Evidence, Role, TensorInfo
 
 if TYPE_CHECKING:
@@ -43,23 +46,30 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect], li
         if section == "optimizer" or (section is None and entry.key.startswith("optimizer_weights/")):
             optimizer.append(entry)
         elif section == "layer":
-            tensors.append(_weight(entry, outermost))
+            tensors.append(_weight(entry, root, outermost))
         else:
             tensors.append(_loose(entry))
     tensors = quantize_layers(tensors)
     compiled = as_mapping(catalog.documents.get("training_config"))
-    defects = _missing(tensors, root)
+    defects = [*_missing(tensors, root), *(reaching(root.walk()) if root else ())]
     kind = read_optimizer(compiled.get("optimizer_config"))
     notes = unmapped(root.walk()) if root else []
     return tensors + _optimizer(optimizer, tensors, kind), defects, notes
 
 
-def _weight(entry: Entry, outermost: Mapping[str, Layer]) -> Described:
+def _weight(entry: Entry, root: Layer | None, outermost: Mapping[str, Layer]) -> Described:
     group = entry.attributes.get("layer", "")
     parts = components(entry.attributes.get("weight", "")) or components(entry.key) or ("",)
-    variable = variable_of(parts[-1])
+    owner = (group, *parts)[-2]
+    variable = variable_of(parts[-1], owner)
     outer = outermost.get(group)
-    layer = _owner(outer, group, parts[:-1], variable) if outer else None
+    scope = parts[:-1] or tuple(filter(None, [keras1_owner(parts[-1])]))
+    layer = _owner(outer, group, scope, variable) if outer else None
+    if outer is None and root is not None and "" in outermost:
+        # Before Keras 2.2.3 a Sequential in a Sequential had no name in the configuration.
+        layer = configured(root, scope, variable)
+    if layer is not None and layer.builtin:
+        variable = variable_of(parts[-1], owner, layer.layer_class)
     numbered = _NUMBERED.match(parts[-1])
     if numbered and layer is not None and layer.variables is not None:
         index = int(numbered[1])
@@ -83,12 +93,13 @@ def _by_name(entry: Entry, name: str, parts: Sequence[str], variable: str, layer
     """Describe a weight of which only the framework's name is known."""
     owner = parts[-2] if len(parts) > 1 else entry.attributes.get("layer", "")
     # Keras 1 put the layer's name before the variable's: "dense_1_W".
-    keras1 = parts[-1].removesuffix(f"_{keras1_suffix(parts[-1])}") if variable != parts[-1] else ""
+    keras1 = keras1_owner(parts[-1])
+    if layer is None and not keras1:
+        return by_path(entry, name, [*(parts[:-1] or [owner]), parts[-1]], variable)
     layer_class = class_of_owner(keras1, variable) or class_of_owner(owner, variable)
     # Whether Keras 1 put the output axis of a kernel first or last stands in the config alone.
-    config = {"dim_ordering": "unknown"} if keras1 else {}
-    known = layer or Layer(owner, layer_class, config)
-    role = role_by_name(variable, keras1 or owner) if layer is None else role_of(variable)
+    known = layer or Layer(owner, layer_class, {"dim_ordering": "unknown"})
+    role = role_by_name(variable, keras1) if layer is None else role_of(variable)
     if role is Role.UNKNOWN:
         return unknown(entry, name, known.layer_class)
     return describe(entry, name, variable, known, Evidence.NAME, role=role)
@@ -99,9 +110,9 @@ def _name(parts: Sequence[str], group: str, variable: str, *, single: bool) -> s
     last = keras1_suffix(parts[-1])
     scope = parts[:-1]
     if not scope:
-        keras1_owner = parts[-1].removesuffix(f"_{last}") if last != parts[-1] else ""
-        nested = keras1_owner and not keras1_owner.startswith(group)
-        return f"{group}/{keras1_owner}/{last}" if nested else f"{group}/{last}"
+        owner = keras1_owner(parts[-1])
+        nested = owner and not owner.startswith(group)
+        return f"{group}/{owner}/{last}" if nested else f"{group}/{last}"
     if (
         single
         and len(scope) == 1
@@ -138,7 +149,7 @@ def _loose(entry: Entry) -> Described:
     name = "/".join(parts)
     if role is Role.UNKNOWN:
         return unknown(entry, name)
-    return describe(entry, name, variable_of(last), None, Evidence.NAME, role=role)
+    return describe(entry, name, variable_of(last, "".join(scope[-1:])), None, Evidence.NAME, role=role)
 
 
 def _optimizer(
@@ -172,7 +183,7 @@ def _missing(tensors: Sequence[Described], root: Layer | None) -> list[Defect]:
     for info, entry in tensors:
         if info.evidence is Evidence.CONFIG:
             stored.setdefault(entry.attributes.get("layer", ""), set()).add(
-                variable_of(info.name.rpartition("/")[2])
+                variable_of(info.name.rpartition("/")[2], layer_class=info.layer_class)
             )
     defects: list[Defect] = []
     for layer in root.children:

@@ -15,6 +15,7 @@ from weightaudit.identity.layers import (
     ROLES,
     ZERO_POINTS,
     is_leaf,
+    may_have,
     quantized_variables,
     role_of,
     variants,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 _SYNONYMS = {
-    **dict.fromkeys(["weights", "weight", "w", "W"], "kernel"),
-    **dict.fromkeys(["biases", "b"], "bias"),
+    **dict.fromkeys(["kernel", "weights", "weight", "w", "W"], "kernel"),
+    **dict.fromkeys(["bias", "biases", "b"], "bias"),
     "U": "recurrent_kernel",
     "alphas": "alpha",
     "depthwise_weights": "depthwise_kernel",
@@ -49,12 +50,15 @@ _SYNONYMS = {
 }
 # Keras 1: "dense_1_W:0"; its LSTM and GRU kept one tensor per gate, such as "lstm_1_U_f".
 _KERAS1 = re.compile(
-    r"^.+?_(?P<name>(?:W|U|b)(?:_[cfhiorz])?|gamma|beta|running_mean|running_std|alphas)(?:_\d+)?$"
+    r"^(?P<owner>.+?)_(?P<name>(?:W|U|b)(?:_[cfhiorz])?|gamma|beta|running_mean|running_std|alphas"
+    r"|(?:depth|point)wise_kernel)(?:_\d+)?$"
 )
 _KERAS1_GATE = re.compile(r"^(W|U|b)_[cfhiorz]$")
+_AGAIN = re.compile(r"^(weights?|bias(?:es)?|kernel|[wWb])_?\d+$")
 _NUMBERED = re.compile(r":\d+$")
 _COUNTERS = frozenset(
     [
+        "epoch",
         "global_step",
         "good_steps",
         "iter",
@@ -110,6 +114,7 @@ _OF_NORMALIZATIONS = {
     **dict.fromkeys(["scale", "layer_norm_scale", "g"], Role.NORM_SCALE),
     **dict.fromkeys(["offset", "layer_norm_bias", "bias"], Role.NORM_OFFSET),
 }
+_EMBEDDING = re.compile(r"embeddings?$|^(?:shared|wpe|wte)$")
 _NORMALIZATION = re.compile(r"^ln_|(?:batch|group|instance|layer|rms)_?norm|norm(?:_\d+)?$")
 _SEEDS = frozenset(["seed_generator_state", "state_var", "_state_var", "rng_state"])
 
@@ -129,18 +134,52 @@ def components(name: str) -> tuple[str, ...]:
     return tuple(filter(None, parts) if "" in parts else parts)
 
 
+def variable_of(component: str, owner: str = "", layer_class: str = "") -> str:
+    """Return today's name of a variable: ``weights``, ``W`` and ``dense_1_W`` give ``kernel``.
+
+    Of an embedding, or a normalization, ``weight`` and ``W`` are what these train.
+
+    Args:
+        component: Last component of the variable's path.
+        owner: The component before it, such as ``word_embeddings``; may be empty.
+        layer_class: Canonical class of its layer, if known: it counts for more than the owner's name.
+    """
+    found = _today(component)
+    if found != "kernel" or component == "kernel":
+        return found
+    named = _trained_by(keras1_owner(component) or owner)
+    options = (named, "kernel", "embeddings", "gamma")
+    return next((option for option in options if may_have(layer_class, option)), named)
+
+
 @lru_cache(maxsize=4096)
-def variable_of(component: str) -> str:
-    """Return today's name of a variable: ``weights``, ``W`` and ``dense_1_W`` give ``kernel``."""
+def _today(component: str) -> str:
     component = keras1_suffix(component)
     gate = _KERAS1_GATE.match(component)
-    return _SYNONYMS.get(gate[1] if gate else component, component)
+    # TensorFlow 1 numbers a second variable of the same name, and its users number theirs: "weights_1", "W1".
+    again = _AGAIN.match(component)
+    return _SYNONYMS.get(gate[1] if gate else again[1] if again else component, component)
+
+
+@lru_cache(maxsize=4096)
+def _trained_by(owner: str) -> str:
+    """Return what the trained variable of a layer is, by the layer's name."""
+    around = owner.lower().rstrip("_0123456789")
+    if _EMBEDDING.search(around):
+        return "embeddings"
+    return "gamma" if _NORMALIZATION.search(around) else "kernel"
 
 
 def keras1_suffix(component: str) -> str:
     """Return ``W`` for ``dense_1_W``: what a name of Keras 1 says beside its layer; else the component."""
     keras1 = None if component in ROLES else _KERAS1.match(component)
     return keras1["name"] if keras1 else component
+
+
+def keras1_owner(component: str) -> str:
+    """Return ``dense_1`` for ``dense_1_W``, and nothing for names of other generations."""
+    keras1 = None if component in ROLES else _KERAS1.match(component)
+    return keras1["owner"] if keras1 else ""
 
 
 def is_one_gate(component: str) -> bool:
@@ -155,7 +194,7 @@ def role_by_name(variable: str, owner: str = "") -> Role:
         variable: Last component of the variable's path.
         owner: The component before it, such as ``layer_norm_2``; may be empty.
     """
-    bare = variable_of(variable)
+    bare = variable_of(variable, owner)
     around = owner.lower()
     role = role_of(bare, class_of_path(owner))
     if bare in _OF_NORMALIZATIONS and _NORMALIZATION.search(around):
@@ -195,7 +234,8 @@ def class_of_owner(component: str, variable: str) -> str:
     if found in RECURRENT_CELLS:
         return RECURRENT_CELLS[found]
     hidden = found in COMPOSITE or (found == "SpectralNormalization" and variable != "vector_u")
-    return "" if hidden else found
+    # A class of a user may be called like one of Keras, and have other variables.
+    return "" if hidden or not may_have(found, variable) else found
 
 
 def is_metric(variable: str) -> bool:

@@ -121,8 +121,12 @@ def _scalars(entries: Sequence[Entry], scope: str) -> list[Described]:
     for index, (entry, is_counter) in enumerate(zip(entries, counters, strict=True)):
         usual = "iteration" if is_counter else "learning_rate"
         name = names[index] if names else f"{scope}/{index if usual in taken else usual}"
+        role, evidence = Role.COUNTER if is_counter else Role.HYPERPARAMETER, Evidence.NAME
+        if usual in taken and not names and not is_counter:
+            # It may be a slot of a weight that has no axis, such as a temperature.
+            role, evidence = _without_name(entry)
         taken.add(usual)
-        described.append(bookkeeping(entry, name, Role.COUNTER if is_counter else Role.HYPERPARAMETER))
+        described.append(bookkeeping(entry, name, role, evidence))
     return described
 
 

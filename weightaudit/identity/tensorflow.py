@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from weightaudit.catalog import Catalog, Defect, Entry, Json, ObjectGraph
-from weightaudit.identity.classes import class_of_path, kind_of_name
+from weightaudit.catalog import Catalog, Defect, Entry, Json
+from weightaudit.identity.by_path import by_path, nature_or_unknown, of_path
 from weightaudit.identity.config import (
-    ATTENTION,
-    PROJECTIONS,
     Layer,
     as_mapping,
     as_text,
@@ -24,17 +21,14 @@ from weightaudit.identity.coverage import losses_of_checkpoints, unlisted, unsto
 from weightaudit.identity.declared import unmapped
 from weightaudit.identity.describe import (
     Described,
-    Nature,
     bookkeeping,
-    bookkeeping_nature,
     describe,
-    nature_of,
     tensor,
     unknown,
 )
-from weightaudit.identity.layers import NEVER_TRAINED, ROLES
+from weightaudit.identity.graph import Graph, distinct_names, read_graph
+from weightaudit.identity.layers import ROLES
 from weightaudit.identity.names import (
-    class_of_owner,
     components,
     is_metric,
     optimizer_role,
@@ -43,6 +37,8 @@ from weightaudit.identity.names import (
 )
 from weightaudit.identity.optimizer import flat_names, named
 from weightaudit.identity.quantizing import quantize_layers, unclear
+from weightaudit.identity.reach import reaching
+from weightaudit.identity.trainable import with_trainable
 from weightaudit.tensor import Evidence, Role
 
 if TYPE_CHECKING:
@@ -62,23 +58,6 @@ _NEVER_A_LAYERS = frozenset(["beta1_power", "beta2_power", "learning_rate"])
 _OPTIMIZER_WORD = re.compile("training|Adam|Ftrl|Adagrad|RMSprop|SGD")
 
 
-@dataclass(frozen=True, slots=True)
-class _Graph:
-    """The object graph: who holds a variable, what it is called, and whose slot it is.
-
-    Attributes:
-        names: Full name of each checkpoint key, as the framework wrote it.
-        owners: Node and attribute that hold the variable of each key.
-        slots: Key of the variable, and name of the slot, for the key of each optimizer slot.
-        normalizations: Nodes that hold what only a Normalization layer holds, with whatever else.
-    """
-
-    names: Mapping[str, str]
-    owners: Mapping[str, Sequence[tuple[int, str]]]
-    slots: Mapping[str, tuple[str, str]]
-    normalizations: AbstractSet[int] = frozenset()
-
-
 def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     """Leave out the second copy of each variable that Keras 3 ``model.export`` writes.
 
@@ -89,7 +68,7 @@ def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
     """
     if not any(entry.key.startswith("_all_variables/") for entry in catalog.entries):
         return catalog, {}
-    names = _read_graph(catalog.graph).names
+    names = read_graph(catalog.graph).names
 
     def identity(entry: Entry) -> tuple[object, ...]:
         return names.get(entry.key, ""), entry.shape, entry.dtype, entry.checksum
@@ -111,7 +90,7 @@ def drop_copies(catalog: Catalog) -> tuple[Catalog, dict[str, Entry]]:
 
 def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect], list[str]]:
     """Identify every tensor of a catalog of the layout TENSORFLOW."""
-    graph = _read_graph(catalog.graph)
+    graph = read_graph(catalog.graph)
     if not graph.names:
         keys = {entry.key for entry in catalog.entries}
         return [_by_tf1_name(entry, keys) for entry in catalog.entries], [], []
@@ -121,21 +100,23 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
     notes = unmapped(known)
     if not known and "saved_model" not in catalog.documents:
         notes += losses_of_checkpoints(catalog.entries)
-    ambiguous = _ambiguous(catalog.entries, graph)
+    distinct = distinct_names(catalog.entries, graph)
     tensors: list[Described] = []
     training: list[Entry] = []
     for entry in catalog.entries:
-        if entry.key in graph.slots or _SLOT in entry.key or _is_optimizer(entry.key):
+        is_slot = entry.key in graph.slots or _SLOT in entry.key
+        if is_slot or entry.key in graph.training or _is_optimizer(entry.key):
             training.append(entry)
         else:
-            tensors.append(_variable(entry, graph, layers, root, ambiguous))
+            tensors.append(_variable(entry, graph, layers, root, distinct))
     tensors = _without_hidden_policies(quantize_layers(tensors))
+    tensors = with_trainable(tensors, catalog)
     notes += unclear(tensors)
     if training:
         names = {entry.key: info.name for info, entry in tensors}
         flat = flat_names(info for info, _ in tensors)
         tensors += [_training(entry, graph, names, flat) for entry in training]
-    defects = unlisted(catalog.entries, graph.names)
+    defects = [*unlisted(catalog.entries, graph.names), *reaching(known)]
     return tensors, [*defects, *unstored(root, tensors)] if root is not None else defects, notes
 
 
@@ -153,48 +134,6 @@ def _without_hidden_policies(tensors: list[Described]) -> list[Described]:
         else (info, entry)
         for info, entry in tensors
     ]
-
-
-def _ambiguous(entries: Sequence[Entry], graph: _Graph) -> set[str]:
-    """Return the keys of variables that share their full name with others.
-
-    A variable that only an optimizer still holds gives way: ``model.quantize()`` replaces the
-    kernels of a compiled model, and its optimizer keeps those from before under the same names.
-    """
-    counts = Counter([graph.names.get(entry.key, "") for entry in entries])
-    shared: dict[str, list[str]] = {name: [] for name, count in counts.items() if count > 1}
-    if not shared:
-        return set()
-    for entry in entries:
-        name = graph.names.get(entry.key, "")
-        if name in shared:
-            shared[name].append(entry.key)
-    ambiguous: set[str] = set()
-    for sharing in shared.values():
-        held = {key for key in sharing if "optimizer" not in key.split("/")}
-        ambiguous |= set(sharing) - (held if len(held) == 1 else set())
-    return ambiguous
-
-
-def _read_graph(graph: ObjectGraph | None) -> _Graph:
-    if graph is None:
-        return _Graph({}, {}, {})
-    variables = [variable for variable in graph.variables if variable.key]
-    names = {variable.key: variable.full_name for variable in variables}
-    keys = {variable.node: variable.key for variable in variables}
-    owners: dict[str, list[tuple[int, str]]] = {}
-    for number, children in graph.children.items():
-        for name, child in children.items():
-            key = keys.get(child)
-            if key is not None:
-                owners.setdefault(key, []).append((number, name))
-    slots = {
-        keys[slot.node]: (keys[slot.variable], slot.name)
-        for slot in graph.slots
-        if slot.node in keys and slot.variable in keys
-    }
-    held = {"mean", "variance", "count"}
-    return _Graph(names, owners, slots, {node for node, its in graph.children.items() if held <= its.keys()})
 
 
 def _read_metadata(document: Json) -> dict[int, tuple[str, Layer]]:
@@ -231,11 +170,12 @@ def _is_optimizer(key: str) -> bool:
 
 
 def _variable(
-    entry: Entry, graph: _Graph, layers: Mapping[int, tuple[str, Layer]], root: Layer | None,
-    ambiguous: AbstractSet[str],
+    entry: Entry, graph: Graph, layers: Mapping[int, tuple[str, Layer]], root: Layer | None,
+    distinct: Mapping[str, str],
 ) -> Described:  # fmt: skip
     path = entry.key.removesuffix(_SUFFIX)
-    scope = components(graph.names.get(entry.key, ""))
+    is_ambiguous = distinct.get(entry.key) == ""
+    scope = components(distinct.get(entry.key) or graph.names.get(entry.key, ""))
     full = "/".join(scope)
     parts = path.split("/")
     owners = [(node, name) for node, name in graph.owners.get(entry.key, ()) if not name.isdigit()]
@@ -243,11 +183,13 @@ def _variable(
     special = _special(entry, path, parts, full)
     if not owned and len(scope) < 2 and any(node in graph.normalizations for node, _ in owners):
         known = Layer("", "Normalization", {})
-        name = full if full and entry.key not in ambiguous else path
+        name = full if full and not is_ambiguous else path
         return describe(entry, name, _variable_name(scope, owners[0][1]), known, Evidence.NAME)
     if special is not None:
         return special
-    usable = bool(full) and entry.key not in ambiguous and (len(scope) > 1 or not owned)
+    # Layers that were built outside of a model call their variables "kernel": the graph tells more.
+    is_bare = len(scope) == 1 and (bool(owned) or (len(parts) > 1 and not parts[-1].isdigit()))
+    usable = bool(full) and not is_ambiguous and not is_bare
     if owned:
         # SpectralNormalization holds the kernel of the layer inside it, too.
         owned.sort(key=lambda each: each[0][1].layer_class == "SpectralNormalization")
@@ -258,14 +200,14 @@ def _variable(
             return describe(entry, name, variable, owner, Evidence.CONFIG)
         custom = replace(owner, config={}, builtin=False)
         role = role_by_name(variable)
-        return tensor(entry, name, _nature_or_unknown(entry.shape, variable, custom, role))
+        return tensor(entry, name, nature_or_unknown(entry.shape, variable, custom, role))
     variable = _variable_name(scope, owners[0][1] if owners else parts[-1])
     name = full if usable else path
     named_by = scope if usable else components(path)
     layer = configured(root, named_by[:-1], variable) if root is not None else None
     if layer is not None:
         return describe(entry, name, variable, layer, Evidence.CONFIG)
-    return _by_path(entry, name, named_by, variable)
+    return by_path(entry, name, named_by, variable)
 
 
 def _special(entry: Entry, path: str, parts: Sequence[str], full: str) -> Described | None:
@@ -285,58 +227,17 @@ def _special(entry: Entry, path: str, parts: Sequence[str], full: str) -> Descri
 def _variable_name(scope: Sequence[str], attribute: str) -> str:
     """Return today's name of a variable from its full name, or from the attribute that holds it."""
     own = attribute.lstrip("_")
-    return _clearer(scope[-1] if scope else own, own)
+    return _clearer(scope[-1] if scope else own, own, scope[-2] if len(scope) > 1 else "")
 
 
 @lru_cache(maxsize=4096)
-def _clearer(last: str, own: str) -> str:
+def _clearer(last: str, own: str, owner: str) -> str:
     """Return today's form of the name of a variable, or of the attribute `own` where that tells more."""
     unclear = role_by_name(last) is Role.UNKNOWN and own in ROLES
-    return variable_of(own if unclear else last)
+    return variable_of(own if unclear else last, owner)
 
 
-def _by_path(entry: Entry, name: str, parts: Sequence[str], variable: str) -> Described:
-    """Describe a variable by the names that the framework wrote for it and for its layer.
-
-    Args:
-        entry: The stored tensor.
-        name: Its canonical name.
-        parts: Components of that name.
-        variable: Today's name of the variable.
-    """
-    owner = parts[-2] if len(parts) > 1 else ""
-    inside = owner in PROJECTIONS and len(parts) > 2 and class_of_path(parts[-3]) in ATTENTION
-    kind = kind_of_name(owner)
-    return tensor(entry, name, _nature_by_path(kind, variable, entry.shape, is_projection=inside))
-
-
-@lru_cache(maxsize=4096)
-def _nature_by_path(owner: str, variable: str, shape: tuple[int, ...], *, is_projection: bool) -> Nature:
-    """Return the nature of a variable by its own name and that of its layer."""
-    layer_class = class_of_owner(owner, variable)
-    config: dict[str, str] = {}
-    if is_projection or (owner in PROJECTIONS and len(shape) == 3):
-        layer_class, config = "EinsumDense", {"equation": PROJECTIONS[owner]}
-    layer = Layer(owner, layer_class, config)
-    role = role_by_name(variable, owner)
-    if not shape and not layer_class and role is not Role.QUANTIZATION:
-        # Variables called "a", "b" and "w" without any axis are no layer's.
-        role = Role.UNKNOWN
-    return _nature_or_unknown(shape, variable, layer, role)
-
-
-def _nature_or_unknown(shape: tuple[int, ...], variable: str, layer: Layer, role: Role) -> Nature:
-    if role is Role.UNKNOWN:
-        return Nature(layer_class=layer.layer_class)
-    if role in {Role.COUNTER, Role.SEED} and layer.layer_class != "Normalization":
-        return bookkeeping_nature(role)
-    nature = nature_of(shape, variable, layer, Evidence.NAME, role)
-    if layer.layer_class and not layer.trainable and role not in NEVER_TRAINED:
-        nature = nature._replace(trainable=False)
-    return nature
-
-
-def _training(entry: Entry, graph: _Graph, names: Mapping[str, str], flat: Mapping[str, str]) -> Described:
+def _training(entry: Entry, graph: Graph, names: Mapping[str, str], flat: Mapping[str, str]) -> Described:
     """Describe a tensor of an optimizer by the graph, by its key, or by its name."""
     variable, slot = graph.slots.get(entry.key, ("", ""))
     path = entry.key.removesuffix(_SUFFIX)
@@ -378,7 +279,7 @@ def _by_tf1_name(entry: Entry, keys: AbstractSet[str]) -> Described:
         return named(entry, entry.key, {})
     if slot is not None:
         return _averaged(entry, slot["variable"].split("/"))
-    return _by_path(entry, entry.key, own, variable_of(parts[-1]))
+    return by_path(entry, entry.key, own, of_path(parts))
 
 
 @lru_cache(maxsize=4096)
@@ -395,5 +296,5 @@ def _is_in_optimizer(key: str) -> bool:
 def _averaged(entry: Entry, parts: Sequence[str]) -> Described:
     """Describe an average that is stored in place of the variable, for inference."""
     name = "/".join(parts)
-    info, _ = _by_path(entry, name, components(name), variable_of(parts[-1]))
+    info, _ = by_path(entry, name, components(name), of_path(parts))
     return replace(info, name=entry.key), entry

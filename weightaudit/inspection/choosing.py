@@ -9,6 +9,7 @@ from math import inf, isnan
 from typing import TYPE_CHECKING
 
 from weightaudit.errors import UsageError
+from weightaudit.globs import matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ class Choice:
             for info in checkpoint
             if (named is None or info.name in named)
             and (info.role in self.roles if self.roles else not (self.weights_only and info.is_bookkeeping))
-            and (not self.layer_classes or _matches(info.layer_class, self.layer_classes))
+            and (not self.layer_classes or matches(info.layer_class, self.layer_classes))
         ]
         if not chosen and (self.tensors or self.roles or self.layer_classes):
             raise UsageError(f"No tensor {self._said()}; without these options all are listed.")
@@ -130,10 +131,6 @@ def _meant(entry: str, checkpoint: Checkpoint) -> set[str]:
         return set()
     inside = {info.name for info in checkpoint if info.layer == entry or info.layer.startswith(f"{entry}/")}
     return inside or {info.name for info in checkpoint if fnmatchcase(info.name, entry)}
-
-
-def _matches(text: str, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(text, glob) for glob in globs)
 
 
 def _hint(entry: str, checkpoint: Checkpoint) -> str:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.catalog import Absent
-from weightaudit.engine.scanning import Subject
-from weightaudit.errors import ReadError
+from weightaudit.catalog import Flaw
+from weightaudit.measuring import reporter, subjects_of
 from weightaudit.portrait import Portrait, portrait
 from weightaudit.statistics import Extremes, Magnitudes, Moments, NonFinite, Zeros
 
@@ -90,17 +89,8 @@ def look(
         ReadError: A file was written to meanwhile.
         UsageError: TensorFlow is asked for, and not installed.
     """
-    failures: dict[str, str] = {}
-    subjects = [one for info in infos if (one := _subject(checkpoint, info, wanted, failures)) is not None]
-    total = sum(one.info.nbytes for one in subjects)
-    done = 0
-
-    def advance(nbytes: int) -> None:
-        nonlocal done
-        done = min(total, done + nbytes)
-        if means.progress is not None:
-            means.progress(label, done, total)
-
+    subjects, failures = subjects_of(checkpoint, infos, wanted)
+    advance = reporter(means.progress, label, sum(one.info.nbytes for one in subjects))
     measure = means.engine.chosen(subjects).measure
     # What has one checksum for all tensors can be told to be damaged where all are read.
     regions = checkpoint.regions if len(infos) == len(checkpoint) else ()
@@ -112,24 +102,9 @@ def look(
         checkpoint.container,
         tuple(_sight(info, measured.stats.get(info.name), failures.get(info.name, "")) for info in infos),
         len(checkpoint),
-        checkpoint.notes,
-        tuple(map(_said, (*checkpoint.defects, *measured.defects))),
+        (*checkpoint.notes, *(one.message for one in checkpoint.defects if one.flaw is Flaw.REACH)),
+        tuple(_said(one) for one in (*checkpoint.defects, *measured.defects) if one.flaw is not Flaw.REACH),
     )
-
-
-def _subject(
-    checkpoint: Checkpoint, info: TensorInfo, wanted: Wanted, failures: dict[str, str]
-) -> Subject | None:
-    """Say what to measure of a tensor; None for nothing, and then why, if there is a reason."""
-    entry = checkpoint.entry(info)
-    if isinstance(entry.storage, Absent):
-        failures[info.name] = entry.storage.reason
-    elif info.is_numeric:
-        try:
-            return Subject(info, entry, checkpoint.decoder(info), wanted(info))
-        except ReadError as error:
-            failures[info.name] = f"{error}."
-    return None
 
 
 def _said(one: Defect) -> str:

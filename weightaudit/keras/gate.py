@@ -19,7 +19,8 @@ from weightaudit.policy import Policy, policy_digest
 from weightaudit.registry import configure, load_registry
 from weightaudit.render.json import finding_json
 from weightaudit.storage.failures import writing
-from weightaudit.storage.publishing import replace_file, require_space
+from weightaudit.storage.publishing import replace_file
+from weightaudit.storage.room import require_space
 from weightaudit.storage.staging import Staging
 from weightaudit.versions.committing import commit
 from weightaudit.versions.layout import DEFAULT_STORE, enclosing_store

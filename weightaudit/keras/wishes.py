@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from weightaudit.errors import UsageError
+from weightaudit.globs import matches
 from weightaudit.identity.names import role_by_name
 from weightaudit.policy import did_you_mean
 from weightaudit.projections.base import Projection
@@ -43,7 +44,7 @@ class Wish:
         if not is_projectable(info):
             return False
         if self.globs:
-            return any(fnmatchcase(info.name, glob) for glob in self.globs)
+            return matches(info.name, self.globs)
         return info.trainable is True and info.role in MATRIX_ROLES
 
     def require_any(self, infos: Sequence[TensorInfo]) -> None:

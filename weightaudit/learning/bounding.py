@@ -12,7 +12,7 @@ from weightaudit.tensor import Role
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from weightaudit.learning.observing import Seen, Sight, Span
+    from weightaudit.learning.observing import Seen, Span, Spans
     from weightaudit.tensor import TensorInfo
 
 PRUNED = 0.1
@@ -104,11 +104,11 @@ def role_sections(seen: Sequence[Seen], slack: Slack) -> Iterator[Section]:
         members = [one for one in seen if one.info.role is role]
         if not members or role is Role.UNKNOWN:
             continue
-        sight = joined(one.sight for one in members)
+        spans = joined(one.spans for one in members)
         names = len({one.info.name for one in members})
-        settings = [_values(sight, slack, role), *_gains(sight, slack), *_dead(sight, slack)]
-        if all(_is_pruned(one.info, one.sight) for one in members):
-            settings.append(_sparsity(sight, slack))
+        settings = [_values(spans, slack, role), *_gains(spans, slack), *_dead(spans, slack)]
+        if all(_is_pruned(one.info, one.spans) for one in members):
+            settings.append(_sparsity(spans, slack))
         yield Section(role, None, f"{names} {'tensor' if names == 1 else 'tensors'}", tuple(settings))
 
 
@@ -130,12 +130,12 @@ def tensor_sections(seen: Sequence[Seen], slack: Slack) -> Iterator[Section]:
 
 
 def _of_tensor(members: Sequence[Seen], slack: Slack) -> list[Setting]:
-    sight = joined(one.sight for one in members)
-    pruned = all(_is_pruned(one.info, one.sight) for one in members)
-    settings = [_sparsity(sight, slack)] if pruned else []
-    if len(members) > 1 and 0 < sight.norm.high <= AGREEMENT * sight.norm.low:
-        values = _values(sight, slack, members[0].info.role)
-        settings = [_norms(sight, slack), values, *_gains(sight, slack), *_dead(sight, slack), *settings]
+    spans = joined(one.spans for one in members)
+    pruned = all(_is_pruned(one.info, one.spans) for one in members)
+    settings = [_sparsity(spans, slack)] if pruned else []
+    if len(members) > 1 and 0 < spans.norm.high <= AGREEMENT * spans.norm.low:
+        values = _values(spans, slack, members[0].info.role)
+        settings = [_norms(spans, slack), values, *_gains(spans, slack), *_dead(spans, slack), *settings]
     return settings
 
 
@@ -149,16 +149,16 @@ def outward(value: float, *, up: bool) -> float:
     return float(Context(prec=_DIGITS, rounding=rounding).plus(Decimal(value)))
 
 
-def _is_pruned(info: TensorInfo, sight: Sight) -> bool:
-    zeros = sight.zeros
+def _is_pruned(info: TensorInfo, spans: Spans) -> bool:
+    zeros = spans.zeros
     return zeros.is_known and info.size >= _LEAST_PRUNED and zeros.low >= PRUNED and zeros.high < 1
 
 
-def _values(sight: Sight, slack: Slack, role: Role) -> Setting:
-    low, high = slack.around(sight.values)
+def _values(spans: Spans, slack: Slack, role: Role) -> Setting:
+    low, high = slack.around(spans.values)
     if role is Role.MOVING_VARIANCE:
-        low = max(low, min(0.0, sight.values.low))
-    measured = sight.values
+        low = max(low, min(0.0, spans.values.low))
+    measured = spans.values
     bounds = (
         Bound("min", low, f"measured down to {measured.low:.4g}"),
         Bound("max", high, f"measured up to {measured.high:.4g}"),
@@ -166,8 +166,8 @@ def _values(sight: Sight, slack: Slack, role: Role) -> Setting:
     return Setting("value-bound", bounds, selects=True)
 
 
-def _norms(sight: Sight, slack: Slack) -> Setting:
-    low, high = sight.norm.low, sight.norm.high
+def _norms(spans: Spans, slack: Slack) -> Setting:
+    low, high = spans.norm.low, spans.norm.high
     bounds = (
         Bound("min", slack.below(low), f"measured norms {low:.4g}"),
         Bound("max", slack.above(high), f"to {high:.4g}"),
@@ -175,12 +175,12 @@ def _norms(sight: Sight, slack: Slack) -> Setting:
     return Setting("min-max-norm", bounds, selects=True)
 
 
-def _gains(sight: Sight, slack: Slack) -> Iterator[Setting]:
-    if not sight.gain.is_known:
+def _gains(spans: Spans, slack: Slack) -> Iterator[Setting]:
+    if not spans.gain.is_known:
         return
     rules: tuple[tuple[str, float, Callable[[float], float]], ...] = (
-        ("exploding-scale", sight.gain.high, slack.above),
-        ("vanishing-scale", sight.gain.low, slack.below),
+        ("exploding-scale", spans.gain.high, slack.above),
+        ("vanishing-scale", spans.gain.low, slack.below),
     )
     for rule, gain, widened in rules:
         side = "up to" if rule == "exploding-scale" else "down to"
@@ -188,13 +188,13 @@ def _gains(sight: Sight, slack: Slack) -> Iterator[Setting]:
         yield Setting(rule, (said, Bound("error", widened(gain))))
 
 
-def _dead(sight: Sight, slack: Slack) -> Iterator[Setting]:
-    if sight.dead.high > 0:
-        share = min(1.0, slack.above(sight.dead.high))
-        said = f"measured up to {sight.dead.high:.2%} of the channels"
+def _dead(spans: Spans, slack: Slack) -> Iterator[Setting]:
+    if spans.dead.high > 0:
+        share = min(1.0, slack.above(spans.dead.high))
+        said = f"measured up to {spans.dead.high:.2%} of the channels"
         yield Setting("dead-channels", (Bound("allowed", share, said),))
 
 
-def _sparsity(sight: Sight, slack: Slack) -> Setting:
-    said = f"measured shares of zeros down to {sight.zeros.low:.4g}"
-    return Setting("sparsity", (Bound("min", slack.below(sight.zeros.low), said),), selects=True)
+def _sparsity(spans: Spans, slack: Slack) -> Setting:
+    said = f"measured shares of zeros down to {spans.zeros.low:.4g}"
+    return Setting("sparsity", (Bound("min", slack.below(spans.zeros.low), said),), selects=True)

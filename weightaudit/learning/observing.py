@@ -43,7 +43,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Spans:
     """What was seen of one tensor or more.
 
     Attributes:
@@ -62,9 +62,9 @@ class Sight:
     dead: Span
     count: int = 1
 
-    def joined(self, other: Sight) -> Sight:
+    def joined(self, other: Spans) -> Spans:
         """Return what was seen of both."""
-        return Sight(
+        return Spans(
             self.values.joined(other.values),
             self.norm.joined(other.norm),
             self.gain.joined(other.gain),
@@ -79,7 +79,7 @@ class Seen:
     """One weight in one model."""
 
     info: TensorInfo
-    sight: Sight
+    spans: Spans
 
 
 def observed(report: ModelReport) -> Iterator[Seen]:
@@ -97,23 +97,23 @@ def observed(report: ModelReport) -> Iterator[Seen]:
         if stats is None or not (info.is_floating and stats[Moments()].count):
             continue
         if not (info.is_bookkeeping or info.role is Role.QUANTIZATION):
-            yield Seen(info, _sight(info, stats, dead.get(info.name, 0.0)))
+            yield Seen(info, _spans(info, stats, dead.get(info.name, 0.0)))
 
 
-def joined(sights: Iterable[Sight]) -> Sight:
+def joined(spans: Iterable[Spans]) -> Spans:
     """Return what was seen of all; there is at least one."""
-    first, *others = sights
+    first, *others = spans
     for one in others:
         first = first.joined(one)
     return first
 
 
-def _sight(info: TensorInfo, stats: Stats, dead: float) -> Sight:
+def _spans(info: TensorInfo, stats: Stats, dead: float) -> Spans:
     extremes, moments = stats[Extremes()], stats[Moments()]
     has_gain = info.role in GAIN_ROLES and info.fan_in and moments.count >= _LEAST_SIZE
     gain = sqrt(info.fan_in or 0) * moments.rms if has_gain else 0.0
     share = stats[Zeros()] / moments.count if info.role in MATRIX_ROLES else None
-    return Sight(
+    return Spans(
         values=Span(extremes.minimum, extremes.maximum),
         norm=_point(moments.l2),
         # A kernel of zeros has no gain, and is another rule's business.

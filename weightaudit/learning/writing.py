@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from glob import escape
 from typing import TYPE_CHECKING
 
+from weightaudit.options import toml_string
 from weightaudit.render.escape import printable
 
 if TYPE_CHECKING:
@@ -42,16 +43,6 @@ def policy_text(
     return "\n".join(lines) + "\n"
 
 
-def glob_of(name: str) -> str:
-    """Return the glob that matches this name alone: special characters stand in brackets."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
-def toml_string(text: str) -> str:
-    """Return a basic string of TOML; it has JSON's escapes, and does not allow DEL as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _introduction(reports: Sequence[ModelReport], slack: float) -> Iterator[str]:
     count = f"{len(reports)} {'model' if len(reports) == 1 else 'models'}"
     yield f"# Learned by `weightaudit init` from {count}, which it takes for good:"
@@ -68,7 +59,7 @@ def _section(section: Section) -> Iterator[str]:
     if section.tensor is None:
         yield f'roles = ["{section.role}"]'
     else:
-        yield f"tensors = [{toml_string(glob_of(section.tensor))}]"
+        yield f"tensors = [{toml_string(escape(section.tensor))}]"
     for setting in section.settings:
         yield from _setting(setting, section)
 

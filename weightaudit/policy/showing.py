@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
-from weightaudit.learning.writing import toml_string
-from weightaudit.options import options_of, toml_key
+from weightaudit.options import options_of, toml_key, toml_string
 from weightaudit.policy.files import Layer, read_layers
 from weightaudit.policy.lines import Place, lines_of
 from weightaudit.registry import configure

@@ -82,8 +82,10 @@ def _rows(names: Sequence[str], rows: Sequence[dict[str, str]], room: int) -> It
     widths = {
         title: max(width, len(title) * (title != "trouble")) for title, width in widths.items() if width
     }
+    # One name that is longer than all others must not cost them their figures: it gets a line of its own.
+    least = min(longest, room // 2)
     for title in _DROPPED:
-        if longest + sum(widths.values()) + 2 * len(widths) > room:
+        if least + sum(widths.values()) + 2 * len(widths) > room:
             widths.pop(title, None)
     name_width = max(0, min(longest, room - sum(widths.values()) - 2 * len(widths)))
     titles = {title: title if title != "trouble" else "" for title in widths}

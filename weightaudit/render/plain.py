@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from math import isfinite, isnan
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,9 @@ def _profile(profile: Profile) -> dict[str, Value]:
 
 def json_text(document: Any) -> str:
     """Return a document as indented ASCII with a line end, harmless in any terminal and any CI log."""
-    text = json.dumps(document, indent=2, allow_nan=False)
+    # json.dumps keeps every piece of an indented document until the last one is made: many times the text.
+    whole = StringIO()
+    whole.writelines(json.JSONEncoder(indent=2, allow_nan=False).iterencode(document))
+    text = whole.getvalue()
     # Azure, TeamCity and GitHub look for commands that start with ## anywhere in a line.
     return text.replace("##", r"#\u0023") + "\n"

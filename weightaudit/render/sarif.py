@@ -73,6 +73,8 @@ def render(report: Report, view: View) -> str:
     while limit > 1 and (size := compressed(text)) > COMPRESSED:
         limit = max(1, int(limit * 0.95 * COMPRESSED / size))
         text = _log(report, view, parts, limit)
+    for remark in dict.fromkeys(remark for part in parts for remark in _cut(part, limit).remarks):
+        view.tell(remark.removesuffix("."))
     return text
 
 

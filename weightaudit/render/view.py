@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from weightaudit.registry import Registry, RuleSet
     from weightaudit.rule import Rule
@@ -25,6 +25,7 @@ class View:
         active: Codes of the rules that judged, in order.
         rule_set: Those rules with their options, for pictures of what they allow; None where nobody knows.
         category: First part of the categories by which code scanning tells audits apart.
+        tell: Is given a sentence, without its full stop, for everything that a format has no room for.
     """
 
     verbose: bool = False
@@ -34,6 +35,7 @@ class View:
     active: Sequence[str] = ()
     rule_set: RuleSet | None = None
     category: str = "weightaudit"
+    tell: Callable[[str], None] = lambda _: None
 
     @cached_property
     def names(self) -> dict[str, str]:

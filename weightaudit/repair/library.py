@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.discover import label_of
 from weightaudit.errors import UsageError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy, policy_digest
@@ -18,6 +18,7 @@ from weightaudit.repair.requests import requests_of_policy
 from weightaudit.repair.run import Context, Destination, Repaired, plan_repair, repair
 from weightaudit.rule import Severity
 from weightaudit.versions.who import current_user
+from weightaudit.wholes import label_of
 
 if TYPE_CHECKING:
     import os
@@ -80,25 +81,10 @@ def repair_model(
     if output is not None and (in_place or store is not None):
         raise UsageError("output is a copy; it goes with neither in_place nor store.")
     policy = policy or Policy()
-    registry = load_registry(policy.plugins)
-    asked = tuple(requests)
-    orders = Orders(
-        requests=asked or requests_of_policy(policy, load_projections(policy.plugins)),
-        mend=not asked or donor is not None,
-        level=policy.fail_on or Severity.NOTE,
-        donor=None if donor is None else RestoreFrom(str(donor)),
-        max_change=max_change,
+    context = replace(
+        _judging(policy), engine=engine_of(engine), limits=limits, progress=progress, detail=detail
     )
-    context = Context(
-        configure(registry, policy),
-        {rule.code: rule.name for rule in registry.rules},
-        policy.fail_on,
-        policy=policy_digest(policy),
-        engine=engine_of(engine),
-        limits=limits,
-        progress=progress,
-        detail=detail,
-    )
+    orders = _orders(tuple(requests), policy, donor, max_change)
     model, label = Path(path), label_of(Path(path))
     if dry_run:
         return plan_repair(model, label, orders, context)
@@ -110,3 +96,23 @@ def repair_model(
         author or current_user(),
     )
     return repair(model, label, orders, context, to)
+
+
+def _judging(policy: Policy) -> Context:
+    """Return the rules of a policy, and what records tell of them."""
+    registry = load_registry(policy.plugins)
+    names = {rule.code: rule.name for rule in registry.rules}
+    return Context(configure(registry, policy), names, policy.fail_on, policy=policy_digest(policy))
+
+
+def _orders(
+    asked: tuple[Request, ...], policy: Policy, donor: str | os.PathLike[str] | None, max_change: float
+) -> Orders:
+    """Return what is to be done: what is asked for, or else what the policy and the rules want."""
+    return Orders(
+        requests=asked or requests_of_policy(policy, load_projections(policy.plugins)),
+        mend=not asked or donor is not None,
+        level=policy.fail_on or Severity.NOTE,
+        donor=None if donor is None else RestoreFrom(str(donor)),
+        max_change=max_change,
+    )

@@ -138,19 +138,25 @@ class Ledger:
     def change(self) -> Change:
         """Return the account."""
         before, after = (_profile(folds) for folds in self._folds)
-        moved = sqrt(self._squares)
         return Change(
             tensor=self._target.info.name,
             projections=tuple(str(projection) for projection in self._target.projections),
             rules=self._target.rules,
             elements=self._elements,
             size=self._target.info.size,
-            relative=0.0 if not moved else moved / before.l2 if 0 < before.l2 < inf else inf,
+            relative=_relative(sqrt(self._squares), before.l2),
             largest=self._largest,
             before=before,
             after=after,
             digest=self._digest.hexdigest(),
         )
+
+
+def _relative(moved: float, norm: float) -> float:
+    """Return how far a tensor moved as a share of its norm; Inf where the norm is none to compare with."""
+    if not moved:
+        return 0.0
+    return moved / norm if 0 < norm < inf else inf
 
 
 def _profile(folds: Sequence[Any]) -> Profile:

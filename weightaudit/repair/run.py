@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.checkpoint import open_checkpoint
-from weightaudit.discover import label_of
 from weightaudit.errors import UsageError
 from weightaudit.formats import Kind
 from weightaudit.limits import DEFAULT_LIMITS, Limits
@@ -29,6 +28,7 @@ from weightaudit.versions.record import stored_tensors
 from weightaudit.versions.record_json import embedded
 from weightaudit.versions.restoring import copy_version
 from weightaudit.versions.store import create_store
+from weightaudit.wholes import label_of
 from weightaudit.writing.files import model_files
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from weightaudit.catalog import Absent
 from weightaudit.dtypes import kind_of
 from weightaudit.errors import RepairError, RuleError, UsageError
+from weightaudit.globs import matches
 from weightaudit.policy import did_you_mean
 from weightaudit.tensor import MATRIX_ROLES, Role, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.projections.base import Projection
@@ -104,11 +105,6 @@ class Target:
 def is_projectable(info: TensorInfo) -> bool:
     """Say whether a tensor holds real floating-point numbers that are the weights themselves."""
     return kind_of(info.dtype) == "float" and info.quantization is None and info.role is not Role.QUANTIZATION
-
-
-def matches(text: str, globs: Iterable[str]) -> bool:
-    """Say whether one of the globs matches the whole text."""
-    return any(fnmatchcase(text, glob) for glob in globs)
 
 
 class Wishes:

@@ -66,10 +66,10 @@ class NonFiniteFold:
         if block.is_finite:
             return
         bad = ~np.isfinite(block.values)
-        nan = int(np.isnan(block.values).sum())
+        nans = int(np.isnan(block.values).sum())
         positive = int(np.isposinf(block.values).sum())
         first = block.start + int(bad.argmax())
-        self._add(NonFiniteCount(nan, positive, int(bad.sum()) - nan - positive, first))
+        self._add(NonFiniteCount(nans, positive, int(bad.sum()) - nans - positive, first))
 
     def merge(self, other: Self) -> None:
         self._add(other._count)

@@ -37,6 +37,7 @@ class ZeroRuns:
         tail: Elements of the run with which the tensor ends.
         paged: Elements of the longest run that begins and ends where pages of the file do.
         paged_place: Index of its first element.
+        broken: Runs that begin or end within a row, which is the last axis.
     """
 
     runs: int = 0
@@ -46,6 +47,7 @@ class ZeroRuns:
     tail: int = 0
     paged: int = 0
     paged_place: int = 0
+    broken: int = 0
 
 
 _NONE = ZeroRuns()
@@ -69,6 +71,7 @@ class ZeroStretchesFold:
 
     def __init__(self, info: TensorInfo) -> None:
         self._size = info.size * components(info.dtype)
+        self._row = max(1, info.shape[-1] * components(info.dtype)) if info.shape else 1
         self._limit = min(MOST_SINGLE, self._size // 100)
         self._page = max(1, PAGE_BYTES // max(1, itemsize(info.dtype)))
         self._border = 0
@@ -133,7 +136,8 @@ class ZeroStretchesFold:
             (run for run in runs if self._is_paged(*run)), key=_by_length, default=(0, 0)
         )
         zeros = sum(run[0] for run in runs)
-        return ZeroRuns(len(runs), zeros, longest, place, tail, paged, paged_place)
+        broken = sum(bool(begin % self._row or (begin + length) % self._row) for length, begin in runs)
+        return ZeroRuns(len(runs), zeros, longest, place, tail, paged, paged_place, broken)
 
     def _is_paged(self, length: int, begin: int) -> bool:
         return not (begin - self._border) % self._page and not length % self._page

@@ -71,7 +71,7 @@ class Journal:
 
         Raises:
             WriteError: There is something else in its place.
-        OSError: It cannot be written.
+            OSError: It cannot be written.
         """
         try:
             fd = create(self._path, _MODE)

@@ -12,15 +12,11 @@ from weightaudit.storage.attributes import keep_attributes, keep_times
 from weightaudit.storage.copying import create, write_at
 from weightaudit.storage.failures import writing
 from weightaudit.storage.renaming import exchange, rename_new
-from weightaudit.storage.room import require_space
 from weightaudit.storage.staging import Staging, remove_tree
 from weightaudit.storage.syncing import fsync_tree, in_place, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-__all__ = ["publish", "replace_directory", "replace_file", "require_space", "save_bytes"]
 
 
 def publish(staged: Path, destination: Path, label: str = "") -> None:

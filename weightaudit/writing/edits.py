@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weightaudit.catalog import Absent, Entry, Extent, Tile, Tiles
+from weightaudit.catalog import Absent, Entry, Tile, Tiles
 from weightaudit.digests import entry_digest
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.filters import undo
@@ -44,15 +44,10 @@ class Place:
     edit: Edit
 
     @property
-    def extents(self) -> tuple[Extent, ...]:
-        """The stretches of files that hold its bytes."""
-        return _extents(self.entry)
-
-    @property
     def files(self) -> frozenset[int]:
         """Numbers of the files that hold its bytes, or describe it."""
         header = () if self.entry.header is None else (self.entry.header,)
-        return frozenset(extent.file for extent in (*self.extents, *header))
+        return frozenset(extent.file for extent in (*self.entry.extents, *header))
 
     @property
     def width(self) -> int:
@@ -148,19 +143,13 @@ def _differs(whole: Bytes, element: Bytes, step: int = 1 << 20) -> bool:
     return any(bool((rows[low : low + step] != element).any()) for low in range(0, len(rows), step))
 
 
-def _extents(entry: Entry) -> tuple[Extent, ...]:
-    if isinstance(entry.storage, Tiles):
-        return tuple(tile.extent for tile in entry.storage.tiles)
-    return (entry.storage,) if isinstance(entry.storage, Extent) else ()
-
-
 def _check_unshared(checkpoint: Checkpoint, edited: set[str]) -> None:
     """Refuse to change bytes that belong to something else too."""
     claims = sorted(
         (extent.file, extent.offset, extent.offset + extent.nbytes, info.name)
         for info in checkpoint
         for entry in checkpoint.entries(info)
-        for extent in _extents(entry)
+        for extent in entry.extents
         if extent.nbytes
     )
     reach, owner, last = 0, "", -1

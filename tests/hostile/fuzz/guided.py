@@ -7,6 +7,7 @@ where inputs that fail are kept.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +25,9 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         for number, seed in enumerate(target.seeds):
             (folder / f"seed-{number}").write_bytes(seed)
-    atheris.Setup([sys.argv[0], *options], target.attempt_quietly)
+    # What starts this program again, where libFuzzer does so (`keeping`).
+    program = os.environ.get("FUZZ_AGAIN", sys.argv[0])
+    atheris.Setup([program, *options], target.attempt_quietly)
     atheris.Fuzz()
 
 

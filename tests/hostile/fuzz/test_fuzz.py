@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.hostile.fuzz import keeping
+from tests.hostile.fuzz.keeping import kept
 from tests.hostile.fuzz.mutating import KINDS, mutated
 from tests.hostile.fuzz.targets import TARGETS
 from tests.hostile.zips import CONFIG
@@ -34,6 +37,26 @@ def test_damaged_input(name: str, data: st.DataObject) -> None:
     seed = data.draw(st.sampled_from(target.seeds))
     drawn = data.draw(st.randoms(use_true_random=False, note_method_calls=False))
     target.attempt(mutated(seed, drawn))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_fuzzing_found(name: str) -> None:
+    """Every input that coverage-guided fuzzing kept is refused in words or read, as when it was found."""
+    inputs = list(kept(name))
+    assert inputs, f"tests/hostile/fuzz/corpus has nothing for {name}"
+    for data in inputs:
+        TARGETS[name].attempt(data)
+
+
+def test_corpus_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive keeps distinct inputs, smallest first, up to a limit, and is always the same bytes."""
+    monkeypatch.setattr(keeping, "CORPUS", tmp_path)
+    inputs = [b"b", bytes(79_000), b"", b"aa", b"b", bytes(2_000)]
+    assert keeping.pack("object graph", inputs) == 4
+    before = keeping.archive("object graph").read_bytes()
+    assert keeping.pack("object graph", reversed(inputs)) == 4
+    assert keeping.archive("object graph").read_bytes() == before
+    assert list(kept("object graph")) == [b"", b"b", b"aa", bytes(2_000)]
 
 
 JSON = st.recursive(
