@@ -115,13 +115,16 @@ class Zeros(Following[int]):
         return _ZeroFold()
 
     def follow(self, info: TensorInfo, overview: Summary) -> int | Unknown:
-        return 0 if overview.smallest > 0 else UNKNOWN
+        if overview.smallest > 0:
+            return 0
+        return overview.lone_zeros if overview.lone_zeros >= 0 else UNKNOWN
 
 
 class _ZeroFold(CountFold):
     def count(self, block: Block) -> int:
+        lone, chunks = block.zeros()
         # A comparison and a count of booleans are six times faster than np.count_nonzero on floats.
-        return int(np.count_nonzero(block.values == 0))
+        return lone + sum(int(np.count_nonzero(chunk.values == 0)) for chunk in chunks)
 
 
 def _least(magnitude: NDArray[np.floating[Any]], limit: float) -> np.floating[Any]:
