@@ -84,3 +84,10 @@ def run(cli: CommandLine, folder: Path) -> CommandLine:
     """CommandLines the command line in that folder."""
     assert cli.cwd == folder
     return cli
+
+
+@pytest.fixture
+def model(cli: CommandLine, fixtures_dir: Path) -> Path:
+    """A model in a directory of its own; the command line runs in the directory above."""
+    (cli.cwd / "models").mkdir()
+    return Path(shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / "models" / "m.keras"))

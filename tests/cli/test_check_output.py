@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.sentences import assert_one_sentence
+from weightaudit.render.sarif import RUNS
 
 if TYPE_CHECKING:
     from tests.cli.conftest import CommandLine
@@ -161,3 +162,16 @@ def test_colours_on_a_terminal(fixtures_dir: Path) -> None:
         assert "WA101" in seen
         assert "\x1b[31" not in seen
         assert "\x1b[1;31" not in seen
+
+
+def test_what_a_format_has_no_room_for_is_told(cli: CommandLine, fixtures_dir: Path) -> None:
+    """What only the file would say, standard error says, too, behind the name of the format; else nothing."""
+    for number in range(RUNS + 1):
+        shutil.copy(fixtures_dir / "healthy.keras", cli.cwd / f"{number}.keras")
+    formats = ("-f", "sarif=all.sarif", "-f", "json=all.json")
+    told, verdict = cli("check", ".", *formats).err.splitlines()
+    assert told.startswith(f"weightaudit: sarif: Code scanning takes {RUNS} runs, so these {RUNS + 1} share")
+    assert told.endswith(".")
+    assert verdict.startswith("weightaudit: passed")
+    (alone,) = cli("check", "0.keras", *formats).err.splitlines()
+    assert alone.startswith("weightaudit: passed")

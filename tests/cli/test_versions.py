@@ -1,19 +1,19 @@
-"""`weightaudit commit` and `weightaudit versions`, run as users do."""
+"""`weightaudit versions`, run as users do."""
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
 from tests.cli.conftest import CommandLine, environment
+from tests.cli.stored import copied, documents
 from tests.cli.test_start import loaded
 from weightaudit import open_checkpoint
 from weightaudit.catalog import Extent
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 LIST = ("versions", "list")
 
 
-@pytest.fixture
-def model(cli: CommandLine, fixtures_dir: Path) -> Path:
-    """A model in a directory of its own; the command line runs in the directory above."""
-    (cli.cwd / "models").mkdir()
-    return copied(fixtures_dir / "healthy.keras", cli.cwd / "models" / "m.keras")
-
-
 @pytest.fixture(scope="module")
 def kept(fixtures_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The command line in a directory with a model that has one version; for what changes nothing."""
@@ -40,12 +33,6 @@ def kept(fixtures_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Comman
     copied(fixtures_dir / "healthy.keras", cli.cwd / "models" / "m.keras")
     assert cli("commit", "models/m.keras", "-m", "first").code == 0
     return cli
-
-
-def copied(source: Path, target: Path) -> Path:
-    """Copy a file."""
-    shutil.copy(source, target)
-    return target
 
 
 def flip(path: Path, offset: int) -> None:
@@ -70,62 +57,6 @@ def two(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     assert cli("commit", "models/m.keras", "-m", "first").code == 0
     shutil.copy(fixtures_dir / "nan.keras", model)
     assert cli("commit", "models/m.keras", "-m", "with NaN", "--author", "Ada").code == 0
-
-
-def documents(text: str) -> Any:
-    """Parse what a command wrote with --format json."""
-    assert text.isascii()
-    return json.loads(text)
-
-
-def test_commit_says_what_it_made(cli: CommandLine, model: Path) -> None:
-    """The version is one line on stdout; that it was there already is said on stderr."""
-    first = cli("commit", "models/m.keras", "-m", "first\nand more", "--author", "Ada")
-    assert (first.code, first.err) == (0, "")
-    assert first.out.startswith("models/m.keras@1: 20")
-    assert first.out.endswith(", 40.4 kB, by Ada: first\n")
-    assert (model.parent / ".weightaudit" / "m.keras" / "1" / "m.keras").read_bytes() == model.read_bytes()
-    again = cli("commit", "models/m.keras", "-m", "again")
-    assert (again.code, again.out) == (0, first.out)
-    assert "models/m.keras@1 has these very files already" in again.err
-    assert cli("commit", "models", "-m", "x", "--always").out.startswith("models/m.keras@2: ")
-
-
-def test_commit_as_json(cli: CommandLine, model: Path) -> None:
-    """For programs, the whole record, as its schema says."""
-    options = ("--format", "json", "--name", "classifier", "--store", "versions")
-    done = cli("commit", model, "-m", "first", *options)
-    document = documents(done.out)
-    jsonschema.Draft202012Validator(schema()).validate(document["record"])
-    assert (document["address"], document["path"]) == ("classifier@1", "versions/classifier/1/m.keras")
-    assert (cli.cwd / document["path"]).is_file()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (("missing.keras", "-m", "x"), 2, "does not exist"),
-        (("models/m.keras",), 2, "Missing option"),
-        (("several", "-m", "x"), 2, "several holds 2 models; name one of them"),
-        (("models/m.keras", "-m", "x", "--store", ""), 2, "--store is empty"),
-        (("models/m.keras", "-m", "x", "--name", "a/b"), 2, "cannot be the name of a model"),
-        (("models/m.keras", "-m", "x", "--store", "models"), 2, "has other content"),
-        (("models/m.keras", "-m", "x", "--store", "no/such"), 3, "cannot be made"),
-        (("broken.keras", "-m", "x"), 3, "broken.keras"),
-    ],
-)
-def test_commit_refuses(
-    cli: CommandLine, model: Path, arguments: tuple[str, ...], code: int, words: str
-) -> None:
-    """What cannot be stored is one sentence on stderr, and an exit code that says whose fault it is."""
-    (cli.cwd / "broken.keras").write_bytes(b"PK\x03\x04")
-    (cli.cwd / "several").mkdir()
-    for name in ("a.keras", "b.keras"):
-        shutil.copy(model, cli.cwd / "several" / name)
-    result = cli("commit", *arguments)
-    assert (result.code, result.out) == (code, "")
-    assert words in result.err
-    assert "Traceback" not in result.err
 
 
 def test_list(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:

@@ -2,7 +2,9 @@
 
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +17,11 @@ from weightaudit.cli.outputs import Formats
 from weightaudit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from weightaudit.versions.store import Store
     from weightaudit.versions.survey import Entry
+    from weightaudit.versions.verifying import Damage
 
 versions = typer.Typer(
     no_args_is_help=True,
@@ -130,17 +134,21 @@ def verify(
     ] = None,
     *,
     store: StoreDirectory = None,
+    public_key: Annotated[
+        str | None,
+        typer.Option("--public-key", metavar="PEM", help="Demand a signature by this key of each version."),
+    ] = None,
     output_format: Shape = Format.TEXT,
 ) -> None:
     """Read versions again, and name every file and tensor that is not as its record says.
 
-    Exit code 3 if there is any.
+    Exit code 3 if there is any, or if a signature that --public-key demands is missing or wrong.
     """
     from weightaudit.render.versions import verified_json, verified_text
     from weightaudit.versions.address import locate, locate_models
-    from weightaudit.versions.verifying import verify_number
     from weightaudit.versions.version import address_of
 
+    verify_one = _verifier(public_key)
     if addresses:
         chosen = [
             (one.store, one.name, one.store.number(one.name, one.which))
@@ -150,11 +158,39 @@ def verify(
         home, names = locate_models(None, store)
         chosen = [(home, name, number) for name in names for number in home.numbers(name)]
     results = {
-        address_of(home.root, name, number): verify_number(home, name, number)
-        for home, name, number in chosen
+        address_of(home.root, name, number): verify_one(home, name, number) for home, name, number in chosen
     }
-    _write(output_format, verified_text(results), verified_json(results))
+    text = verified_text(results, signatures=public_key is not None)
+    _write(output_format, text, verified_json(results))
     raise typer.Exit(3 if any(results.values()) else 0)
+
+
+@versions.command()
+def sign(
+    address: Address,
+    *,
+    key: Annotated[str, typer.Option("--key", metavar="PEM", help="File with the private key.")],
+    store: StoreDirectory = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace another signature.")] = False,
+) -> None:
+    """Sign a version with a key of your own (OpenSSF model signing), once it is verified.
+
+    Where the key is encrypted, WEIGHTAUDIT_KEY_PASSWORD holds its password.
+    """
+    from weightaudit.cli.output import say, write_stdout
+    from weightaudit.render.escape import printable
+    from weightaudit.storage.termination import terminable
+    from weightaudit.versions.address import locate
+    from weightaudit.versions.keys import PASSWORD_VARIABLE, load_private_key
+    from weightaudit.versions.signing import sign as sign_version
+
+    private = load_private_key(Path(key), os.environ.get(PASSWORD_VARIABLE))
+    version = locate(address, store).version()
+    with terminable():
+        is_new = sign_version(version, private, force=force)
+    if not is_new:
+        say("this key has signed it already.")
+    write_stdout(f"{printable(version.address)}: signed\n")
 
 
 @versions.command()
@@ -252,6 +288,18 @@ def prune(
     write_stdout("".join(f"{printable(address_of(home.root, model, number))}: {what}\n" for number in gone))
     if not gone:
         say("there is nothing to remove.")
+
+
+def _verifier(public_key: str | None) -> "Callable[[Store, str, int], tuple[Damage, ...]]":
+    """Return what verifies a version, with its signature if there is a key."""
+    if public_key is None:
+        from weightaudit.versions.verifying import verify_number
+
+        return verify_number
+    from weightaudit.versions.keys import load_public_key
+    from weightaudit.versions.signing import verify_signed
+
+    return partial(verify_signed, key=load_public_key(Path(public_key)))
 
 
 def _write(output_format: Format, text: str, document: Any) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from weightaudit.versions.verifying import Damage
     from weightaudit.versions.version import Version
 
+_TITLES: tuple[str, ...] = ("version", "created", "size", "from", "tags", "signed", "author", "message")
 _NARROWEST = {"from": 9, "message": 20}
 """Columns of a table that are folded, and how wide they are at least: words should stay whole."""
 
@@ -50,21 +51,29 @@ def list_table(entries: Sequence[Entry]) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("version", "created", "size", "from", "tags", "author", "message"):
+    titles = [title for title in _TITLES if title != "signed" or any(entry.is_signed for entry in entries)]
+    for title in titles:
         whole = title in {"version", "created", "size"}
         table.add_column(title, overflow="fold", no_wrap=whole, min_width=_NARROWEST.get(title))
     for entry in entries:
-        cells = [Text(cell) for cell in _cells(entry)]
+        told = dict(zip(_TITLES, _cells(entry), strict=True))
+        cells = [Text(told[title]) for title in titles]
         cells[0].stylize("bold" if entry.damage is None else "bold magenta")
         table.add_row(*cells)
     return table
 
 
-def verified_text(results: Mapping[str, Sequence[Damage]]) -> str:
-    """Return what was verified, by address: one line for each damage, or one that says that there is none."""
+def verified_text(results: Mapping[str, Sequence[Damage]], *, signatures: bool = False) -> str:
+    """Return what was verified, by address: one line for each damage, or one that says that there is none.
+
+    Args:
+        results: What is damaged, by address.
+        signatures: Whether signatures were verified, too.
+    """
+    intact = "intact, and signed by that key" if signatures else "intact"
     lines: list[str] = []
     for address, damage in results.items():
-        told = [printable(str(one), MESSAGE_LIMIT) for one in damage] or ["intact"]
+        told = [printable(str(one), MESSAGE_LIMIT) for one in damage] or [intact]
         lines += [f"{printable(address)}: {line}" for line in told]
     return "".join(f"{line}\n" for line in lines)
 
@@ -109,6 +118,7 @@ def _summary(entry: Entry) -> str:
         lineage(entry),
         f"by {printable(record.author)}",
         tags,
+        "signed" if entry.is_signed else "",
     )
     summary, message = ", ".join(fact for fact in facts if fact), first_line(record.message)
     return f"{summary}: {message}" if message else summary
@@ -116,8 +126,9 @@ def _summary(entry: Entry) -> str:
 
 def _cells(entry: Entry) -> tuple[str, ...]:
     address, tags = printable(entry.address), ", ".join(entry.tags)
+    signed = "yes" if entry.is_signed else ""
     if entry.version is None:
-        return (address, "", "", "", tags, "", _summary(entry))
+        return (address, "", "", "", tags, signed, "", _summary(entry))
     record = entry.version.record
     return (
         address,
@@ -125,6 +136,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         size(entry.version.size),
         lineage(entry).removeprefix("from "),
         tags,
+        signed,
         printable(record.author),
         first_line(record.message),
     )
@@ -135,6 +147,7 @@ def _head(entry: Entry) -> dict[str, Any]:
         "address": safe_text(entry.address),
         "damage": None if entry.damage is None else safe_text(entry.damage),
         "tags": list(entry.tags),
+        "signed": entry.is_signed,
     }
     return head if entry.version is None else head | _known(entry.version, entry)
 
@@ -173,6 +186,8 @@ def _facts(entry: Entry) -> Iterator[str]:
         yield f"parent: {record.parent}{'' if entry.parent_is_there else ' (removed)'}"
     if entry.tags:
         yield f"tags: {', '.join(entry.tags)}"
+    if entry.is_signed:
+        yield "signed: yes; `weightaudit versions verify --public-key KEY` says whether by that key"
     tools = (f"{printable(name)} {printable(record.tools[name])}" for name in sorted(record.tools))
     yield f"tools: {', '.join(tools)}"
     if record.policy is not None:

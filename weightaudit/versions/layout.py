@@ -23,6 +23,8 @@ TAGS = "tags.json"
 """The tags of one model's versions."""
 LOCK = ".lock"
 """File that is locked while something is added to, or taken from, one model's versions."""
+SIGNATURE = ".sig"
+"""What follows a version's number in the name of the file, beside its directory, that holds its signature."""
 LATEST = "latest"
 """What stands for the newest version in an address."""
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -31,6 +33,11 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 def version_number(name: str) -> int | None:
     """Return the number that the name of a directory is, None if it names no version."""
     return int(name) if _NUMBER.fullmatch(name) else None
+
+
+def signature_path(folder: Path, number: int) -> Path:
+    """Return where the signature of a version is, given the directory of the model's versions."""
+    return folder / f"{number}{SIGNATURE}"
 
 
 def is_store(directory: Path) -> bool:

@@ -9,6 +9,8 @@ from weightaudit.errors import StoreError, UsageError
 from weightaudit.storage.failures import writing
 from weightaudit.storage.staging import Staging
 from weightaudit.storage.syncing import in_place, sync_directory
+from weightaudit.storage.termination import uninterrupted
+from weightaudit.versions.layout import signature_path
 from weightaudit.versions.lock import WAIT
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def prune(
     dry_run: bool = False,
     wait: float = WAIT,
 ) -> tuple[int, ...]:
-    """Remove versions of a model; each is gone in one rename, then its files are deleted.
+    """Remove versions of a model; each is gone in one rename, then its files and signature are deleted.
 
     The numbers of removed versions are never used again, and versions that were made from them
     keep naming them as parents.
@@ -96,8 +98,12 @@ def _is_older(store: Store, name: str, number: int, age: timedelta) -> bool:
 
 def _remove(folder: Path, number: int) -> None:
     place = folder / str(number)
-    with Staging(place) as staging:
+    with Staging(place) as staging, uninterrupted():  # which is quick, and leaves no signature of nothing
         with writing(f"{folder.name}@{number} cannot be removed"):
             place.rename(staging.path / place.name)
         with in_place(f"What is left without {folder.name}@{number}"):
             sync_directory(folder)
+        # Only now: a version without the signature that it had would seem to be tampered with. Where it
+        # stays behind it is a signature of nothing, which whoever takes the lock next removes.
+        with writing(f"What is left without {folder.name}@{number} is in place, but its signature is too"):
+            signature_path(folder, number).unlink(missing_ok=True)

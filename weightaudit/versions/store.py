@@ -8,7 +8,7 @@ version directory is the SavedModel; other kinds hold their files. Beside them l
 from __future__ import annotations
 
 import stat
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +24,7 @@ from weightaudit.storage.syncing import sync_directory
 from weightaudit.versions.layout import (
     LATEST,
     MARKER,
+    SIGNATURE,
     enclosing_model,
     enclosing_store,
     is_portable,
@@ -135,6 +136,9 @@ class Store:
     def locked(self, name: str, *, wait: float = WAIT) -> Generator[Path]:
         """Hold the lock of a model's versions, and clear away what killed processes left in them.
 
+        That includes signatures of versions that are gone: the next one of their numbers, if ever
+        there is one, must not seem to be signed.
+
         Args:
             name: Name of the model; its directory must be there.
             wait: Seconds to wait for another process.
@@ -147,9 +151,7 @@ class Store:
         """
         folder = self.folder(name)
         with locked(folder, wait):
-            for leftover in _directories(folder):
-                if leftover.endswith(SUFFIX):
-                    remove_tree(folder / leftover)
+            _clear(folder)
             yield folder
 
     @contextmanager
@@ -256,6 +258,17 @@ def check_name(name: str) -> str:
     if wrong or name.endswith(SUFFIX) or not is_portable(name):
         raise UsageError(f"{name!r} cannot be the name of a model in a version store; choose another one.")
     return name
+
+
+def _clear(folder: Path) -> None:
+    for leftover in _directories(folder):
+        if leftover.endswith(SUFFIX):
+            remove_tree(folder / leftover)
+    for name in _entries(folder):
+        number = version_number(name.removesuffix(SIGNATURE)) if name.endswith(SIGNATURE) else None
+        if number is not None and not is_there(folder / str(number)):
+            with suppress(OSError):
+                (folder / name).unlink()
 
 
 def _numbers(folder: Path) -> list[int]:

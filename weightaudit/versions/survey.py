@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.errors import StoreError
+from weightaudit.versions.layout import is_there, signature_path
 from weightaudit.versions.version import address_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Entry(NamedTuple):
         damage: Why it cannot be used; None if its record can be read.
         tags: Its tags, sorted.
         parent_is_there: Whether the version that it was made from is still in the store.
+        is_signed: Whether it has a signature; by whom, and whether it is right, takes a key to say.
     """
 
     address: str
@@ -30,6 +32,7 @@ class Entry(NamedTuple):
     damage: str | None
     tags: tuple[str, ...]
     parent_is_there: bool
+    is_signed: bool = False
 
 
 def newcomer(version: Version) -> Entry:
@@ -50,11 +53,14 @@ def survey_one(store: Store, name: str, number: int) -> Entry:
     """Return what is known about one version.
 
     Raises:
-        StoreError: The file of tags is damaged.
+        StoreError: The file of tags is damaged, or the directory cannot be searched.
     """
+    signed = is_there(signature_path(store.folder(name), number))
     tags = tuple(sorted(tag for tag, tagged in store.tags(name).items() if tagged == number))
     try:
         version = store.get(name, number)
     except StoreError as error:
-        return Entry(address_of(store.root, name, number), None, str(error), tags, parent_is_there=False)
-    return Entry(version.address, version, None, tags, version.record.parent in store.numbers(name))
+        address = address_of(store.root, name, number)
+        return Entry(address, None, str(error), tags, parent_is_there=False, is_signed=signed)
+    parent_is_there = version.record.parent in store.numbers(name)
+    return Entry(version.address, version, None, tags, parent_is_there, signed)

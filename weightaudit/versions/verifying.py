@@ -25,8 +25,9 @@ class Damage(NamedTuple):
     """One thing in a version that is not as its record says.
 
     Attributes:
-        what: ``file``, ``tensor``, ``record``, or ``model`` where it cannot be opened any more.
-        name: Path of the file or record, or name of the tensor; empty for the model.
+        what: ``file``, ``tensor``, ``record``, ``signature``, or ``model`` where it cannot be opened
+            any more.
+        name: Path of the file, record or signature, or name of the tensor; empty for the model.
         how: What is wrong with it: a phrase, such as ``is missing``.
     """
 
@@ -44,7 +45,7 @@ def verify(version: Version) -> tuple[Damage, ...]:
     Returns:
         What is damaged: files first, then tensors, each sorted by name; nothing if it is intact.
 
-    The record itself is not signed: who can write to the store can change both alike.
+    Who can write to the store can change both alike; `weightaudit.versions.signing` helps against that.
     """
     return (*_files(version), *_tensors(version))
 
