@@ -27,12 +27,15 @@ _ABOUT_VERSIONS = r"weightaudit (repair|commit|versions|diff) "
 _LENIENT = {"repair": ("--max-change", "1")}
 """What the example's model needs besides: its biases change by more than half."""
 
-TEXT = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+TEXT = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_policy(cli: CommandLine, fixtures_dir: Path) -> None:
-    """The policy is accepted as it stands, and judges; so is what it says about repair."""
-    repair, policy, suppression = code_blocks(TEXT, "toml")
+    """The policy is accepted as it stands, and judges; so is what the page about repair shows."""
+    policy, suppression = code_blocks(TEXT, "toml")
+    (repair,) = code_blocks((DOCS / "repair.md").read_text("utf-8"), "toml")
     (cli.cwd / "weightaudit.toml").write_text(policy + repair + suppression)
     assert cli("check", fixtures_dir / "healthy.keras").code == 0
     assert cli("check", fixtures_dir / "nan.keras").code == 1
