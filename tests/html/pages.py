@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 from weightaudit import audit
@@ -50,6 +51,12 @@ def audited(page: Path, *models: Path) -> Path:
     """Write the page of an audit, and return its path."""
     page.write_text(audit_page(measured(*models), view()), "utf-8")
     return page
+
+
+def commands_of(page: str) -> list[str]:
+    """Return the commands that a page suggests, as they are copied."""
+    found: list[str] = re.findall(r'<div class="command"><code>(.*?)</code>', page)
+    return [unescape(re.sub(r"</?span>", "", one)) for one in found]
 
 
 def data_of(page: str) -> dict[str, Any]:

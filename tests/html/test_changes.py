@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.html.pages import measured, view
+from tests.html.pages import commands_of, data_of, measured, view
 from weightaudit.checkpoint import open_checkpoint
 from weightaudit.comparison import compare_checkpoints
 from weightaudit.html.comparing import comparison_page
@@ -109,4 +109,45 @@ def test_a_command_that_would_name_another_file_is_left_out(
     """The command that undoes a repair is there to be copied, but not where the page cannot show its path."""
     before = replace(mended.plan.before, path=path)
     done = replace(mended, plan=replace(mended.plan, before=before), written=path, original="m@1")
-    assert ("weightaudit versions restore" in repair_page(done, view().names)) is is_told
+    told = commands_of(repair_page(done, view().names))
+    assert [one.startswith("weightaudit versions restore") for one in told] == [True] * is_told
+
+
+def test_a_plan_without_findings_has_no_column_for_rules(
+    browser: Chromium, pages: Path, mended: Repaired
+) -> None:
+    """Where tensors change because a user said so, no column says what for; where one has a rule, it does."""
+    titles = "[...document.querySelectorAll('.data thead th')].map(one => one.textContent)"
+    _opened(browser, pages / "plan.html", repair_page(mended, view().names))
+    assert "For" not in browser.run(titles)
+    changes = tuple(replace(one, rules=("WA201",)) for one in mended.plan.changes)
+    found = replace(mended, plan=replace(mended.plan, changes=changes))
+    assert "WA201" in _opened(browser, pages / "plan.html", repair_page(found, view().names))
+    assert "For" in browser.run(titles)
+
+
+def test_a_comparison_writes_shapes_as_an_audit_does(compared: Comparison) -> None:
+    """Dimensions have a multiplication sign between them, and a scalar is called so."""
+    shapes = {row["name"]: row["shape"] for row in data_of(comparison_page(compared))["tensors"]}
+    assert shapes["stem/kernel"] == "\N{MULTIPLICATION SIGN}".join("3314")
+    assert "scalar" in shapes.values()
+
+
+def test_pages_of_changes_have_room_for_the_largest(
+    browser: Chromium, pages: Path, compared: Comparison, mended: Repaired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a number of rows, the least changes are left out; page and command both say so."""
+    monkeypatch.setattr("weightaudit.html.listing.ROWS", 1)
+    (change,) = mended.plan.changes
+    changes = (change, replace(change, tensor="less", relative=change.relative / 2))
+    said: list[str] = []
+    both = (
+        (comparison_page(compared, said.append), len(compared.tensors)),
+        (repair_page(replace(mended, plan=replace(mended.plan, changes=changes)), {}, said.append), 2),
+    )
+    for text, tensors in both:
+        assert f"{tensors - 1} of {tensors} tensors" in _opened(browser, pages / "cut.html", text)
+        assert browser.run(_NAMES) == ["stem/kernel"]
+    assert said == [
+        f"the page lists 1 of {tensors} tensors, the largest changes; json has all" for _, tensors in both
+    ]

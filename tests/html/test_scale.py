@@ -135,3 +135,54 @@ def test_parts_that_are_missing_have_no_link(model: ModelReport) -> None:
     page = audit_page(Report([failed]), view())
     assert 'href="#m0-map"' not in page
     assert 'href="#m0-tensors"' not in page
+
+
+def test_a_table_has_room_for_the_worst_and_the_largest(
+    browser: Chromium, pages: Path, model: ModelReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a number of rows, the page has the sick and the largest tensors, and both are told."""
+    sick, idle = model.findings[0].tensor, model.tensors[-1].name
+    report = Report([replace(model, skipped=[Skipped(idle, "It is away.")])])
+    monkeypatch.setattr("weightaudit.html.audit.ROWS", 3)
+    said: list[str] = []
+    page = pages / "cut.html"
+    page.write_text(audit_page(report, replace(view(), tell=said.append)), "utf-8")
+    count = len(model.tensors)
+    assert said == [f"the page lists 3 of {count} tensors, the worst and the largest; csv and json have all"]
+    assert f"The table has 3 of {count} tensors" in page.read_text("utf-8")
+    browser.open(page)
+    names = browser.run("[...document.querySelectorAll('.data tr.row .open')].map(one => one.textContent)")
+    healthy = [info for info in model.tensors if info.name not in (sick, idle)]
+    assert names == [sick, idle, max(healthy, key=lambda info: info.size).name]
+    # The other two belong to the optimizer, and are not in the picture.
+    assert browser.run("DATA.models[0].columns.flatMap(one => one[2])") == [0]
+    browser.run("document.querySelector('.finding a').click()")
+    assert (
+        browser.run("document.querySelector('tr.detail').previousSibling.querySelector('.open').textContent")
+        == sick
+    )
+    assert browser.complaints == []
+
+
+def test_every_tensor_has_a_row_where_there_is_room(model: ModelReport) -> None:
+    """An ordinary model is whole in its page, and nothing is said."""
+    said: list[str] = []
+    page = audit_page(Report([model]), replace(view(), tell=said.append))
+    assert said == []
+    assert len(data_of(page)["models"][0]["tensors"]) == len(model.tensors)
+    assert "The table has" not in page
+
+
+def test_paper_has_nothing_that_asks_to_be_pressed(
+    browser: Chromium, pages: Path, model: ModelReport
+) -> None:
+    """In print there are no arrows to sort by, no signs to unfold, and no box that stays shut."""
+    _opened(browser, pages / "paper.html", Report([model]))
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        drawn = "getComputedStyle(document.querySelector('{}'), '::after').content"
+        assert browser.run(drawn.format(".data thead button")) == "none"
+        assert browser.run(drawn.format(".group > summary")) == "none"
+        assert browser.run("document.querySelector('.box').checkVisibility()") is False
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")

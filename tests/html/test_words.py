@@ -6,7 +6,9 @@ from math import inf, nan
 
 import pytest
 
-from weightaudit.html.words import MINUS, NONE, codes, number, percent, shown
+from weightaudit.html.words import MINUS, NONE, codes, decade, number, percent, shape, shown
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,9 @@ def test_code_is_marked_up_and_everything_else_escaped() -> None:
 def test_names_are_made_visible() -> None:
     """Characters that act on their reader are spelled out."""
     assert shown("a\u202eb\n") == "a\\u202eb\\x0a"
+
+
+def test_powers_of_ten_and_shapes_have_true_signs() -> None:
+    """Axes have a real minus and no exponent of one; dimensions a multiplication sign."""
+    assert [decade(power) for power in (-8, 0, 5)] == [f"1e{MINUS}8", "1", "1e5"]
+    assert [shape(one) for one in ((3, 3, 64), (8,), ())] == [f"3{TIMES}3{TIMES}64", "8", "scalar"]

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from tests.render.conftest import HOSTILE, measured
 from weightaudit import audit
@@ -72,6 +73,13 @@ def test_no_cell_is_a_formula(hostile: Report, view: View) -> None:
             assert not row[name].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert cell("-1+2") == "'-1+2"
     assert cell("\uff1dA1") == "'\uff1dA1"
+
+
+@pytest.mark.parametrize("quotes", ["", '"', '""', "'"])
+def test_no_cell_becomes_a_formula_where_semicolons_separate(quotes: str) -> None:
+    """What stands behind a semicolon is told apart, too, and an ordinary semicolon is left alone."""
+    assert cell(f"a;{quotes}=1+1") == f"a;{quotes}'=1+1"
+    assert cell(f"=a;{quotes}@b;c-d; -e") == f"'=a;{quotes}'@b;c-d; -e"
 
 
 def test_numbers_stay_numbers(view: View) -> None:

@@ -328,3 +328,14 @@ def test_json_follows_its_schema(seen: Inspection) -> None:
     assert sum(first["histogram"]["positive"]) + sum(first["histogram"]["negative"]) == 99
     assert first["statistics"]["nan"] == 1
     assert first["channels"][2] == 0
+
+
+def test_one_long_name_costs_a_tree_no_figures() -> None:
+    """A layer whose name fills the terminal has its figures on the next line, and the others keep theirs."""
+    kernel = np.ones((2, 2), np.float32)
+    seen = Inspection("m", "c", [sight(kernel, f"{name}/kernel") for name in ("short", "long_" * 30)], 2)
+    lines = drawn(lambda console: print_tree(seen, console), 80)
+    rows = [line for line in lines if line.rstrip().endswith(" 1") and "50.0%" in line]
+    assert len(rows) == 2
+    assert any(line.startswith("short ") for line in rows)
+    assert any(line.startswith("long_long_") and "%" not in line for line in lines)

@@ -145,13 +145,15 @@ def test_many_models_share_a_run(view: View) -> None:
 
 def test_the_worst_results_are_kept(view: View) -> None:
     """Of 30,000 results 25,000 are there, the mildest are cut, and both limits are said."""
-    (run,) = parsed(crowd(30_000), view)
+    told: list[str] = []
+    (run,) = parsed(crowd(30_000), replace(view, tell=told.append))
     levels = [result["level"] for result in run["results"]]
     assert len(levels) == sarif.RESULTS
     assert (levels.count("error"), levels.count("warning"), levels.count("note")) == (10_000, 10_000, 5_000)
     cut, shown = run["invocations"][0]["toolExecutionNotifications"]
     assert "Only the worst 25000 of 30000 results" in cut["message"]["text"]
     assert "shows the worst 5000" in shown["message"]["text"]
+    assert told == [one["message"]["text"].removesuffix(".") for one in (cut, shown)]
 
 
 def test_the_file_stays_below_the_limit_of_its_size(view: View, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,9 +168,10 @@ def _render(comparison: "Comparison", output_format: ReportFormat, how: Presenta
 
         return render_diff_json(comparison)
     if output_format is ReportFormat.HTML:
+        from weightaudit.cli.output import say
         from weightaudit.html.comparing import comparison_page
 
-        return comparison_page(comparison)
+        return comparison_page(comparison, lambda what: say(f"html: {what}."))
     from weightaudit.render.diff_text import render_diff_text
 
     return render_diff_text(comparison, verbose=how.verbose, quiet=how.quiet)

@@ -42,7 +42,10 @@ def present_report(report: Report, outputs: Sequence[Output], view: View, *, col
         _tell(report.left_out)
 
     def made(output_format: ReportFormat) -> str:
-        return render(report, output_format, replace(view, tell=lambda what: say(f"{output_format}: {what}.")))
+        def tell(what: str) -> None:
+            say(f"{output_format}: {what}.")
+
+        return render(report, output_format, replace(view, tell=tell))
 
     def shown(console: Console) -> None:
         from weightaudit.render.terminal import print_report

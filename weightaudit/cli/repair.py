@@ -201,9 +201,10 @@ def _render(done: "Repaired", names: dict[str, str], output_format: "ReportForma
     from weightaudit.render.repair import render_repair_json, render_repair_text
 
     if output_format is ReportFormat.HTML:
+        from weightaudit.cli.output import say
         from weightaudit.html.mending import repair_page
 
-        return repair_page(done, names)
+        return repair_page(done, names, lambda what: say(f"html: {what}."))
     write = render_repair_json if output_format is ReportFormat.JSON else render_repair_text
     return write(done, names)
 

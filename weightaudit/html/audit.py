@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.discover import grouped
 from weightaudit.html import drawing
 from weightaudit.html.depth import columns
 from weightaudit.html.grouping import groups, skipped_by_reason, suppressed_by_reason
+from weightaudit.html.listing import ROWS, listed, narrowed
 from weightaudit.html.page import page
 from weightaudit.html.portraits import portraits
 from weightaudit.html.tables import Budget, model_data
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from weightaudit.html.depth import Column
     from weightaudit.html.drawing import Picture
     from weightaudit.html.grouping import Group
+    from weightaudit.portrait import Portrait
     from weightaudit.render.view import View
     from weightaudit.report import ModelReport, Report, Skipped, Suppressed
 
@@ -56,7 +58,8 @@ class Section:
         layers: Layers that the columns stand for.
         left_out: Tensors that are bookkeeping and not in the picture.
         missing: Tensors whose histograms are left out for want of room.
-        places: Places of the tensors by name.
+        unlisted: Tensors that have no row in the table for want of room.
+        places: Rows of the others by name.
     """
 
     id: str
@@ -74,22 +77,26 @@ class Section:
     layers: int
     left_out: int
     missing: int
+    unlisted: int
     places: Mapping[str, int]
 
 
 def audit_page(report: Report, view: View) -> str:
     """Return the page of an audit that was measured with `Detail.PICTURES`."""
-    budget = Budget()
+    budget, room = Budget(), ROWS
     data: list[dict[str, Any]] = []
     sections: list[Section] = []
     for index, model in enumerate(report.models):
-        seen = portraits(model)
-        known = model_data(model, seen, budget, view.rule_set)
-        section = _section(
-            model, columns(model, seen), report, view, name=f"m{index}", missing=known["missing"]
-        )
+        seen, kept = portraits(model), listed(model, room)
+        room -= len(kept)
+        rows = {place: row for row, place in enumerate(kept)}
+        pictured = {row: seen[place] for place, row in rows.items() if place in seen}
+        known = model_data(narrowed(model, kept), pictured, budget, view.rule_set)
+        section = _section(model, seen, rows, report, view, name=f"m{index}", missing=known["missing"])
         data.append(known | {"columns": _told(section)})
         sections.append(section)
+    totals = _totals(report)
+    _tell_rows(sections, totals["tensors"], view)
     return page(
         "audit.html",
         {"kind": "audit", "models": data, "names": view.names},
@@ -99,7 +106,7 @@ def audit_page(report: Report, view: View) -> str:
         sentence=_outcome(report),
         fails=_FAILS[report.fail_on],
         counts=count(report.findings),
-        totals=_totals(report),
+        totals=totals,
         sections=sections,
         left_out=grouped(report.left_out),
         drawing=drawing,
@@ -139,10 +146,26 @@ def _totals(report: Report) -> dict[str, Any]:
     }
 
 
+def _tell_rows(sections: Sequence[Section], tensors: int, view: View) -> None:
+    """Tell the reader of the command's output what only a reader of the page would notice."""
+    if missing := sum(one.unlisted for one in sections):
+        those = f"{tensors - missing} of {tensors} tensors, the worst and the largest"
+        view.tell(f"the page lists {those}; csv and json have all")
+
+
 def _section(
-    model: ModelReport, found: Sequence[Column], report: Report, view: View, *, name: str, missing: int
+    model: ModelReport,
+    seen: Mapping[int, Portrait],
+    rows: Mapping[int, int],
+    report: Report,
+    view: View,
+    *,
+    name: str,
+    missing: int,
 ) -> Section:
-    drawn = {index for one in found for index in one.tensors}
+    found = columns(model, seen)
+    drawn = sum(len(one.tensors) for one in found)
+    found = [replace(one, tensors=[rows[at] for at in one.tensors if at in rows]) for one in found]
     return Section(
         name,
         model,
@@ -157,9 +180,10 @@ def _section(
         [_sentence(one) for one in found],
         drawing.draw(found) if found else None,
         sum(one.layers for one in found),
-        sum(info.name in model.stats for info in model.tensors) - len(drawn),
+        sum(info.name in model.stats for info in model.tensors) - drawn,
         missing,
-        {info.name: index for index, info in enumerate(model.tensors)},
+        len(model.tensors) - len(rows),
+        {model.tensors[place].name: row for place, row in rows.items()},
     )
 
 
@@ -176,7 +200,8 @@ def _sentence(one: Column) -> str:
     if one.quantiles:
         least, low, middle, high, largest = (number(2.0**value) for value in one.quantiles)
         facts.append(f"weights {least} to {largest}, nine in ten {low} to {high}, median {middle}")
-    facts.append(f"zeros {percent(one.sparsity)}")
+    if one.sparsity is not None:
+        facts.append(f"zeros {percent(one.sparsity)}")
     if one.lossy is not None:
         facts.append(f"float16 loses digits of {percent(one.lossy)}")
     if one.overflow:

@@ -81,7 +81,7 @@ function repairTable(place) {
     search: (row) => `${row.name} ${row.projections} ${row.rules} ${row.role}`,
     columns: [
       NAME, { title: "By", cell: (row) => el("code", {}, row.projections), value: (row) => row.projections },
-      text("For", "rules"), RELATIVE, PART,
+      ...(rows.some((row) => row.rules) ? [text("For", "rules")] : []), RELATIVE, PART,
       figureOf("Norm", (row) => real(row.before[0]), (row) => arrow([row.before[0], row.after[0]])),
       figureOf("Largest |x|", (row) => outer(row.before), (row) => arrow([outer(row.before), outer(row.after)])),
     ],

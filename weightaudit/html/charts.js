@@ -59,6 +59,8 @@ function histogram(picture, limits, label, behind) {
   const most = Math.max(1, ...all.flatMap((each) => [...each.plus, ...each.minus]));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 264`, role: "img", "aria-label": label });
   const [half] = FLOATS;
+  // At the left end, or behind the line of float16 where that would go through the words.
+  const aside = x(half.least) < 80 ? x(half.least) + 6 : 14;
   chart.append(
     svg("rect", { class: "shade", x: x(half.most), y: 20, width: Math.max(0, x(high) - x(half.most)), height: 216 }),
     svg("rect", { class: "shade", x: x(low), y: 20, width: Math.max(0, x(half.normal) - x(low)), height: 216 }),
@@ -73,8 +75,8 @@ function histogram(picture, limits, label, behind) {
     svg("path", { class: "plus", d: bars(now.plus, now.lowest, x, middle, height, most, false) }),
     svg("path", { class: "minus", d: bars(now.minus, now.lowest, x, middle, height, most, true) }),
     svg("line", { class: "axis-line", x1: 8, x2: width - 8, y1: middle, y2: middle }),
-    svg("text", { x: 14, y: 34 }, "above zero"),
-    svg("text", { x: 14, y: 232 }, "below zero"),
+    svg("text", { x: aside, y: 34 }, "above zero"),
+    svg("text", { x: aside, y: 232 }, "below zero"),
   );
   for (const power of ticks(low, high, width)) {
     chart.append(svg("text", { x: x(power / Math.log10(2)), y: 256, "text-anchor": "middle" }, decade(power)));

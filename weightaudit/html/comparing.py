@@ -7,15 +7,16 @@ from math import ceil, inf, isnan, log10
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.comparison.result import Match, Status
+from weightaudit.html.listing import beginning, silent
 from weightaudit.html.page import page
 from weightaudit.html.tables import short
-from weightaudit.html.words import shown
-from weightaudit.render.diff_text import VERDICTS, remarks, shape_text, tensor_name, type_text, verdict
+from weightaudit.html.words import decade, shape, shown
+from weightaudit.render.diff_text import VERDICTS, remarks, tensor_name, type_text, verdict
 from weightaudit.render.diff_text import shown as in_order
 from weightaudit.report import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from weightaudit.comparison.result import Comparison, Difference, TensorComparison
 
@@ -49,9 +50,14 @@ class Depth:
     ticks: Sequence[tuple[float, str]]
 
 
-def comparison_page(comparison: Comparison) -> str:
-    """Return the page of a comparison."""
-    rows = in_order(comparison, verbose=True, quiet=False)
+def comparison_page(comparison: Comparison, tell: Callable[[str], None] = silent) -> str:
+    """Return the page of a comparison.
+
+    Args:
+        comparison: What was found.
+        tell: Is given a sentence, without its full stop, for what the page has no room for.
+    """
+    rows = beginning(in_order(comparison, verbose=True, quiet=False), tell)
     return page(
         "diff.html",
         {"kind": "diff", "tensors": [_row(one) for one in rows]},
@@ -64,6 +70,7 @@ def comparison_page(comparison: Comparison) -> str:
         remarks=[*remarks(comparison, quiet=False)],
         depth=_depth(comparison),
         height=HEIGHT,
+        unlisted=len(comparison.tensors) - len(rows),
     )
 
 
@@ -80,7 +87,7 @@ def _depth(comparison: Comparison) -> Depth | None:
         "".join(
             f"M{x + 0.5:g} 7h0" for x, part in enumerate(parts) if any(one.status in _ALONE for one in part)
         ),
-        [(HEIGHT - _pixels(power), "1" if not power else f"1e{power}") for power in range(-6, 1, 2)],
+        [(HEIGHT - _pixels(power), decade(power)) for power in range(-6, 1, 2)],
     )
 
 
@@ -106,7 +113,7 @@ def _row(one: TensorComparison) -> dict[str, Any]:
         "status": one.status.value + (" within tolerance" if one.within else ""),
         "role": sides[0].role.value if sides else "",
         "layer": shown(sides[0].layer) if sides else "",
-        "shape": _both([shape_text(info) for info in sides]),
+        "shape": _both([shape(info.shape) for info in sides]),
         "type": _both([type_text(info) for info in sides]),
         "size": sides[0].size if sides else 0,
     }

@@ -11,6 +11,7 @@ from math import ceil, floor, log2
 from typing import TYPE_CHECKING
 
 from weightaudit.html.depth import F16_LEAST, F16_NORMAL, F16_OVERFLOW
+from weightaudit.html.words import decade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,7 +99,7 @@ def draw(found: Sequence[Column]) -> Picture:
         sick={label: _sick(found, label) for label in ("error", "warning")},
         marks={label: _marks(found, label) for label in MARKS},
         ticks=[
-            Tick(y(power * log2(10)), f"1e{power}" if power else "1")
+            Tick(y(power * log2(10)), decade(power))
             for power in range(ceil(low / log2(10)), floor(high / log2(10)) + 1)
             if power % step == 0
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.html.listing import beginning, silent
 from weightaudit.html.page import page
 from weightaudit.html.portraits import portrayed
 from weightaudit.html.tables import Budget, picture, short
@@ -13,7 +14,7 @@ from weightaudit.render.summary import count, ordered
 from weightaudit.report import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from weightaudit.change import Change, Profile
     from weightaudit.repair.run import Repaired
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 _STATES = {ExitCode.PASSED: "passed", ExitCode.FINDINGS: "warning", ExitCode.INCOMPLETE: "incomplete"}
 
 
-def repair_page(done: Repaired, names: Mapping[str, str]) -> str:
+def repair_page(done: Repaired, names: Mapping[str, str], tell: Callable[[str], None] = silent) -> str:
     """Return the page of a plan, or of what was done; histograms are in it where they were measured.
 
     Args:
         done: The plan and what came of it.
         names: Names of the rules by code.
+        tell: Is given a sentence, without its full stop, for what the page has no room for.
     """
     plan, budget = done.plan, Budget()
     excessive = {change.tensor for change in plan.excessive}
@@ -36,7 +38,7 @@ def repair_page(done: Repaired, names: Mapping[str, str]) -> str:
     rows = [
         _row(change, infos.get(change.tensor), change.tensor in excessive)
         | _pictures(infos.get(change.tensor), done, budget)
-        for change in sorted(plan.changes, key=lambda one: (-one.relative, one.tensor))
+        for change in beginning(sorted(plan.changes, key=lambda one: (-one.relative, one.tensor)), tell)
     ]
     left = plan.unmended if done.after is None else done.after.findings
     return page(
@@ -53,6 +55,7 @@ def repair_page(done: Repaired, names: Mapping[str, str]) -> str:
         left=ordered(left),
         undo=_undo(done),
         names=names,
+        unlisted=len(plan.changes) - len(rows),
     )
 
 

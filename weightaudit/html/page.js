@@ -31,7 +31,7 @@ function findingMarks(row) {
   const found = el("span");
   for (const label of Object.keys(RANKS)) {
     const codes = unique(row.findings.filter((one) => one.severity === label).map((one) => one.code));
-    if (codes.length) found.append(icon(label), ` ${codes.join(", ")} `, el("span", { class: "sr" }, label));
+    if (codes.length) found.append(icon(label), `\u00a0${codes.join(", ")} `, el("span", { class: "sr" }, label));
   }
   if (row.skipped !== undefined) found.append(icon("incomplete"), " skipped");
   return found.childNodes.length ? found : null;

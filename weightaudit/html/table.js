@@ -119,7 +119,8 @@ class Table {
   }
 
   opener(row, title, isOpen) {
-    const attributes = { type: "button", class: "open", "aria-expanded": String(isOpen), "aria-controls": isOpen ? `${this.name(row)}-detail` : null, on: { click: () => this.toggle(row) } };
+    // Where a long name may be broken, a screen reader would make a pause.
+    const attributes = { type: "button", class: "open", "aria-label": row.name, "aria-expanded": String(isOpen), "aria-controls": isOpen ? `${this.name(row)}-detail` : null, on: { click: () => this.toggle(row) } };
     return el("button", attributes, title);
   }
 

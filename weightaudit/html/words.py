@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from math import isfinite, isnan
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
@@ -37,6 +41,16 @@ def number(value: float | None) -> str:
 def count(value: int) -> str:
     """Return an integer with its thousands apart: ``25,636,712``."""
     return f"{value:,}"
+
+
+def decade(power: int) -> str:
+    """Return a power of ten as axes show it: ``1e5``, ``1``, ``1e-8`` with a true minus."""
+    return f"1e{power}".replace("-", MINUS) if power else "1"
+
+
+def shape(dimensions: Sequence[int]) -> str:
+    """Return the shape of a tensor, with multiplication signs, or that it is a scalar."""
+    return "\N{MULTIPLICATION SIGN}".join(map(str, dimensions)) or "scalar"
 
 
 def percent(share: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,9 @@ FINDINGS = ("errors", "warnings", "notes", "suppressed")
 COLUMNS: tuple[str, ...] = (*IDENTITY, *FIGURES, *FINDINGS)
 """Columns, in order; new ones come last."""
 
-# What begins like this is a formula to a spreadsheet, the wide forms to some of them.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What begins like this is a formula to a spreadsheet, the wide forms to some of them. Where the comma is
+# the sign for decimals, a spreadsheet takes the semicolon to separate cells, so one may begin behind it.
+_FORMULA = re.compile(r"""(^|;['"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 
 
 def render(report: Report, view: View) -> str:  # noqa: ARG001  all formats are given a view
@@ -101,4 +103,4 @@ def _figures(info: TensorInfo, stats: Stats | None) -> dict[str, Any]:
 def cell(text: str) -> str:
     """Return a text on one line, whole, that no spreadsheet takes for a formula."""
     shown = printable(text, max(1, len(text)))
-    return f"'{shown}" if shown.startswith(_FORMULA) else shown
+    return _FORMULA.sub(r"\1'", shown)

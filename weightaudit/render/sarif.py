@@ -111,7 +111,8 @@ def _cut(part: _Part, limit: int) -> _Part:
     there, kept = len(part.entries), part.entries[:limit]
     remarks = part.remarks
     if len(kept) < there:
-        remarks += (f"Only the worst {len(kept)} of {plural(there, 'result')} are here: a file has a limit.",)
+        told = f"Only the worst {len(kept)} of {plural(there, 'result')} are in the file"
+        remarks += (f"{told}: code scanning takes no more.",)
     if len(kept) > SHOWN:
         remarks += (f"Code scanning shows the worst {SHOWN} of these {len(kept)} results.",)
     return replace(part, entries=kept, remarks=remarks)
