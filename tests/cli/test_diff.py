@@ -14,23 +14,14 @@ import jsonschema
 import pytest
 
 from tests.cli.conftest import environment
+from tests.cli.sentences import assert_one_sentence
 from tests.cli.test_start import loaded
 from weightaudit.render.diff_json import schema
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import CommandLine, Result
-
-
-def assert_one_sentence(result: Result, code: int, *words: str) -> None:
-    """The command failed with this code, silent on stdout, with one sentence on stderr."""
-    assert result.code == code, result
-    assert result.out == ""
-    assert result.err.count("\n") == 1, result.err
-    assert result.err.startswith("weightaudit: ")
-    for word in words:
-        assert word in result.err
+    from tests.cli.conftest import CommandLine
 
 
 def test_0_equal(cli: CommandLine, fixtures_dir: Path) -> None:
