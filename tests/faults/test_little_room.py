@@ -29,7 +29,7 @@ def test_a_directory_that_may_not_be_written_to(server: ForkServer, worlds: Path
     (trial.world / HERE).chmod(0o755)
     trial.assert_kept(outcome, "a directory that may not be written to")
     assert outcome.code == FAILED
-    assert "Permission denied; choose another place with --output." in outcome.message
+    assert "Permission denied; choose another place." in outcome.message
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -101,7 +101,7 @@ def test_a_disk_that_is_read_only(has_own_mounts: Callable[[], bool], tmp_path: 
         outcome = server.run("replace a checkpoint", trial.world)
         trial.assert_kept(outcome, "a read-only disk")
         assert (outcome.code, trial.state()) == (FAILED, "old")
-        assert "Read-only file system; choose another place with --output." in outcome.message
+        assert "Read-only file system; choose another place." in outcome.message
 
 
 def test_room_is_asked_for_before_the_work(tmp_path: Path) -> None:

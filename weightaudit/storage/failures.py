@@ -12,7 +12,7 @@ from weightaudit.errors import WriteError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-_ELSEWHERE = "; choose another place with --output"
+_ELSEWHERE = "; choose another place"
 _ADVICE = {
     ENOSPC: f"; free some space, or {_ELSEWHERE[2:]}",
     EDQUOT: f"; free some space, or {_ELSEWHERE[2:]}",

@@ -29,5 +29,5 @@ def require_space(directory: Path, nbytes: int, name: str = "") -> None:
     if status.f_blocks and free < nbytes:
         raise WriteError(
             f"{f'{name} cannot be written: its disk' if name else directory} has {free} bytes free, and "
-            f"{nbytes} are needed; free some space, or choose another place with --output."
+            f"{nbytes} are needed; free some space, or choose another place."
         )
