@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from tests.cli.conftest import environment
-from tests.cli.test_diff import assert_one_sentence
+from tests.cli.sentences import assert_one_sentence
 from tests.hostile.documents import CASES
 from weightaudit.inspection.choosing import tensor_names
 from weightaudit.render.inspect_json import schema
