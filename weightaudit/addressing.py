@@ -34,14 +34,11 @@ def find_model(text: str) -> Model:
         StoreError: There is no such version.
         UnsupportedFormatError: A directory holds no saved model.
     """
-    if "@" in text:
-        from weightaudit.versions.address import find_version
+    from weightaudit.discover import addressed, search
 
-        version = find_version(text)
-        if version is not None:
-            return Model(version.path, version.address, _digest(version))
-    from weightaudit.discover import search
-
+    version = addressed(text)
+    if version is not None:
+        return Model(version.path, version.address, _digest(version))
     targets = search([text]).targets
     if len(targets) != 1:
         raise UsageError(f"{text} stands for {len(targets)} models; name one of them.")

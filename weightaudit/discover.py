@@ -28,6 +28,8 @@ from weightaudit.wholes import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from weightaudit.versions.version import Version
+
 _MODEL_SUFFIXES = frozenset({".keras", ".h5", ".hdf5"})
 _VERSION_CONTROL = frozenset({".git", ".hg", ".svn"})
 _UNFINISHED = ".weightaudit-tmp"
@@ -122,6 +124,25 @@ def search(paths: Sequence[str]) -> Search:
     return Search(tuple(found.values()), tuple(left_out))
 
 
+def addressed(text: str) -> Version | None:
+    """Return the version that a text is the address of; None for what is on the disk, or no address.
+
+    Raises:
+        StoreError: There is a store where it says, but no such version in it.
+        UsageError: It names no version, or can mean more than one.
+        ReadError: What has its name cannot be looked at.
+    """
+    if "@" not in text or os.path.lexists(text):
+        return None
+    path = Path(text)
+    matches = glob(text, recursive=True, include_hidden=True) if has_magic(text) else []  # noqa: PTH207 - as in `_matching`
+    if _is_directory(path) or matches or _named(path) is not None:
+        return None
+    from weightaudit.versions.address import find_version
+
+    return find_version(text)
+
+
 def stripped(path: Path, error: UnsupportedFormatError) -> str:
     """Return what a path is, from the sentence that says that it is no model: without its name."""
     return str(error).removeprefix(f"{path.name} is ").removesuffix(".")
@@ -148,12 +169,9 @@ def _resolve(text: str, passed: _Passed) -> list[Target]:
     if not text:
         # Path("") would be the working directory: a variable that is not set must not audit that.
         raise UsageError("A path is empty; give a file, a directory, a checkpoint prefix or a glob.")
-    if "@" in text:
-        from weightaudit.versions.address import find_version
-
-        version = find_version(text)
-        if version is not None:
-            return [Target(version.path, version.address, explicit=True)]
+    version = addressed(text)
+    if version is not None:
+        return [Target(version.path, version.address, explicit=True)]
     return [Target(path, label_of(path), explicit) for path, explicit in _on_disk(text, passed)]
 
 

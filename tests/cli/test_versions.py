@@ -103,6 +103,28 @@ def test_a_version_is_a_model_to_check(cli: CommandLine, model: Path, fixtures_d
     assert "nowhere/m.keras@7 does not exist" in cli("check", "nowhere/m.keras@7").err
 
 
+def test_what_is_on_the_disk_is_no_address(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
+    """Beside a store, files, checkpoints and globs with an @ in their names are still what they were."""
+    two(cli, model, fixtures_dir)
+    shutil.copy(fixtures_dir / "nan.keras", model.parent / "m.keras@1")
+    for path in (fixtures_dir / "checkpoint").glob("ckpt-1.*"):
+        shutil.copy(path, model.parent / path.name.replace("ckpt-1", "best@1"))
+    assert "error WA101" in cli("check", "models/m.keras@1").out
+    for text in ("models/best@1", "models/best@*.index"):
+        assert "models/best@1: 14 of 14 tensors" in cli("check", text).out, text
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize("text", ["models/m.keras@", "models/@"])
+def test_a_version_without_a_name_is_refused(cli: CommandLine, text: str) -> None:
+    """A variable that is not set, as in ``m.keras@$TAG``, never stands for the newest version in a gate."""
+    assert cli("commit", "models/m.keras", "-m", "first").code == 0
+    for command in (("check", text), ("inspect", text), ("check", "models/m.keras", "--reference", text)):
+        result = cli(*command)
+        assert (result.code, result.out) == (2, "")
+        assert f"{text} names no version; write {text}latest" in result.err
+
+
 def test_list_on_a_terminal(cli: CommandLine, model: Path, fixtures_dir: Path) -> None:
     """A person sees a table; what a record says is shown, never obeyed as markup."""
     two(cli, model, fixtures_dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,14 +89,20 @@ def only(store: Store, models: Sequence[str]) -> str:
 
 
 def find_version(text: str) -> Version | None:
-    """Return the version in a default store that an address stands for, None for what is no address.
+    """Return the version in a default store that an address stands for, None where there is no such store.
+
+    Args:
+        text: An address with ``@``, which nothing on the disk is called.
 
     Raises:
         StoreError: There is such a store, but no such version in it.
-        UsageError: The address can mean more than one version.
+        UsageError: The address can mean more than one version, or ends with ``@``.
     """
-    if "@" not in text or os.path.lexists(text) or not is_store(_split(text)[0]):
+    if not is_store(_split(text)[0]):
         return None
+    if text.endswith("@"):
+        # A variable that is not set must not stand for the newest version.
+        raise UsageError(f"{text} names no version; write {text}{LATEST}, a number or a tag.")
     return locate(text, None).version()
 
 
