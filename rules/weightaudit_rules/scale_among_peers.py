@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, log2
+from math import inf, log2, prod
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,10 @@ _MIN_KERNEL = 64
 _MIN_VECTOR = 4
 _ONE_PEER = 3.0
 _EMBEDDING = 3.0
+_ONE_OUTPUT = 3.0
 _SCALE = 1.4
-"""By how much bounds are wider: with a single peer, for embeddings, and for scales of normalizations."""
+"""By how much bounds are wider: with a single peer, for embeddings, downwards for kernels with a single
+output, and for scales of normalizations."""
 _LARGE_OFFSET = 10.0
 _GATES = ("first", "second", "third", "fourth")
 
@@ -74,7 +76,8 @@ class ScaleAmongPeers(Rule):
     the model; and where these are fewer than six, one or two typical ones are added. It is a finding if both
     deviate in the same direction by more than `ratio` and by more than `spreads` times the scatter of
     the peers (1.4826 times the median absolute deviation); with a single peer, and for embeddings,
-    `ratio` counts three times. Kernels below 64 elements and a kernel without peers are not judged. The
+    `ratio` counts three times; so do `ratio` and `error` for a kernel that vanished and has a single output,
+    for such a kernel nearly always ends the model, and targets decide its size. Kernels below 64 elements and a kernel without peers are not judged. The
     gates of a recurrent kernel are compared with each other, scales of normalizations with each
     other by their rms; biases and offsets, which start at zero, only where their rms is above 10 and
     `ratio` times that of every other.
@@ -88,6 +91,11 @@ class ScaleAmongPeers(Rule):
     a million, up and down.
 
     Where WA201, WA202 or WA207 say no worse of the same tensor, this finding takes their place.
+
+    Trained kernels with a single output reach further down than others: the twentieth part of them lies
+    below 0.16 times its peers (of 326, in 84 models and 300 of one family), of other kernels below 0.5
+    times. In 15 models of that family, whose last layer was trained again for other targets, it
+    is 16 to 42 times smaller than its peers.
 
     Known false positives: side branches that are scaled by hand; linear parts beside a deep one. A
     declared regularizer can drive a whole kernel to next to nothing (L1 of 0.05 on targets that are
@@ -184,7 +192,7 @@ class ScaleAmongPeers(Rule):
 
     def _is_far(self, standing: Standing) -> bool:
         wider = _EMBEDDING if standing.size.info.role is Role.EMBEDDING else 1.0
-        wider *= _ONE_PEER if standing.peers == 1 else 1.0
+        wider *= (_ONE_PEER if standing.peers == 1 else 1.0) * _for_output(standing)
         return abs(standing.factor) > max(log2(self.ratio * wider), self.spreads * standing.spread)
 
     def _kernel(self, standing: Standing) -> Finding:
@@ -199,7 +207,7 @@ class ScaleAmongPeers(Rule):
             size.info,
             f"The {what} is {value:.3g}: the layer {word} by a factor of {factor:.3g} against "
             f"{number(standing.peers, 'other tensor')} of the model and their initializers{reason}.",
-            Severity.ERROR if factor > self.error and not shrunk else Severity.WARNING,
+            Severity.ERROR if factor > self.error * _for_output(standing) and not shrunk else Severity.WARNING,
             value=value,
             factor=2.0**standing.factor,
             peers=standing.peers,
@@ -250,6 +258,13 @@ def _vectors(model: Measured, role: Role) -> list[tuple[TensorInfo, float]]:
         if info.role is role and info.size >= _MIN_VECTOR
     )
     return [(info, rms) for info, rms in found if rms]
+
+
+def _for_output(standing: Standing) -> float:
+    """Return by how much bounds are wider for a kernel that is small and has a single output."""
+    info = standing.size.info
+    outputs = prod(info.shape[axis] for axis in info.output_axes)
+    return _ONE_OUTPUT if standing.factor < 0 and info.output_axes and outputs == 1 else 1.0
 
 
 def _has_gates(info: TensorInfo) -> bool:

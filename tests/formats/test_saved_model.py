@@ -76,6 +76,8 @@ def graph_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tf.Graph().as_default(), v1.Session() as session:
         v1.get_variable("scope/w", [2, 3])
         v1.get_variable("scope/parts", [4, 2], partitioner=v1.fixed_size_partitioner(2), use_resource=False)
+        v1.get_variable("scope/frozen", [2], trainable=False)
+        v1.add_to_collection("trainable_variables_of_old", "x" * 5000)
         tf.raw_ops.RestoreV2(
             prefix="elsewhere", tensor_names=["foreign"], shape_and_slices=[""], dtypes=[tf.float32]
         )
@@ -107,15 +109,25 @@ def test_an_object_model_equals_tensorflow(object_model: Path) -> None:
 
 
 def test_a_graph_model_equals_tensorflow(graph_model: Path) -> None:
-    """A TensorFlow 1 model has TensorFlow's tensors; what its graph reads elsewhere is not missed."""
+    """A TensorFlow 1 model has TensorFlow's tensors and lists; what its graph reads elsewhere is not missed."""
     found = compared(graph_model)
-    assert {item.key for item in found.entries} == {"scope/w", "scope/parts"}
+    assert {item.key for item in found.entries} == {"scope/w", "scope/parts", "scope/frozen"}
+    assert found.documents["saved_model"]["trained"] == {
+        "scope/w": True,
+        "scope/parts": True,
+        "scope/frozen": False,
+    }
     (reach,) = found.defects
     assert (reach.flaw, reach.message[-25:]) == (Flaw.REACH, "read files (1 RestoreV2).")
     document = found.documents["saved_model"]
     assert sorted(document["tags"]) == ["gpu", "serve"]
     names = {item["name"]: item["shape"] for item in document["variables"]}
-    assert names == {"scope/w": [2, 3], "scope/parts/part_0": [2, 2], "scope/parts/part_1": [2, 2]}
+    assert names == {
+        "scope/w": [2, 3],
+        "scope/parts/part_0": [2, 2],
+        "scope/parts/part_1": [2, 2],
+        "scope/frozen": [2],
+    }
 
 
 def without(folder: Path, target: Path, key: str) -> Path:

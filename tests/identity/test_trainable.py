@@ -90,3 +90,32 @@ def test_shared_names_are_left_unknown() -> None:
     tensors = by_name(tensorflow(dict.fromkeys(keys, (2, 2)), graph, saved_model=declared))
     assert len(tensors) == 2
     assert {info.trainable for info in tensors.values()} == {None}
+
+
+def test_a_variable_that_says_nothing_is_left_unknown() -> None:
+    """TensorFlow 1 declares variables without a word on training: that is no word against it."""
+    key = "w/.ATTRIBUTES/VARIABLE_VALUE"
+    graph = ObjectGraph(2, {0: {"w": 1}}, [Variable(1, key, "net/w")])
+    declared = {"variables": [{"name": "net/w", "trainable": None}]}
+    (info,) = by_name(tensorflow({key: (2, 2)}, graph, saved_model=declared)).values()
+    assert info.trainable is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_tensorflow_1_lists_what_is_trained(tmp_path: Path, *, kept: bool) -> None:
+    """The collections of a TensorFlow 1 graph tell what is trained; without them the role alone does."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.get_variable("head/kernel", [2, 3])
+        v1.get_variable("norm/moving_mean", [3], trainable=False)
+        v1.get_variable("body/kernel", [2, 3], trainable=False)
+        session.run(v1.global_variables_initializer())
+        if not kept:
+            v1.get_default_graph().clear_collection("trainable_variables")
+        builder = v1.saved_model.Builder(str(tmp_path / "model"))
+        builder.add_meta_graph_and_variables(session, ["serve"])
+        builder.save()
+    expected = (
+        {"head/kernel": True, "body/kernel": False} if kept else {"head/kernel": None, "body/kernel": None}
+    )
+    assert stored(tmp_path / "model") == {**expected, "norm/moving_mean": False}

@@ -7,11 +7,12 @@ only what is needed is read. Nothing of the graph is built or run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from weightaudit.errors import ReadError
+from weightaudit.formats.graph_collections import read_trained
 from weightaudit.formats.object_graph import parse_children
 from weightaudit.formats.protobuf import Message, Span, read_message, walk
 from weightaudit.formats.tensorflow_types import DATA_TYPES
@@ -19,7 +20,7 @@ from weightaudit.limits import Limits
 from weightaudit.source import ByteSource
 
 _META_GRAPHS = 2
-_INFO, _GRAPH, _SAVER, _OBJECTS = 1, 2, 3, 7
+_INFO, _GRAPH, _SAVER, _COLLECTION, _OBJECTS = 1, 2, 3, 4, 7
 _NODES = 1
 _LARGEST_NODE = 16 << 20  # larger nodes are frozen constants, which name no variable
 _VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable"})
@@ -59,6 +60,8 @@ class MetaGraph:
         graph: Where its GraphDef lies in the file; of no length if it has none.
         saver: Names of the nodes by which the model is saved and restored: of all that they lead back to
             in TensorFlow 1; of those that call the functions in TensorFlow 2.
+        trained: Of the variables of a TensorFlow 1 graph that keeps lists of them, by checkpoint key,
+            whether they are trained.
     """
 
     tags: tuple[str, ...]
@@ -68,6 +71,7 @@ class MetaGraph:
     restored: frozenset[str]
     graph: Span
     saver: frozenset[str]
+    trained: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
 
 @dataclass(slots=True)
@@ -94,8 +98,13 @@ def read_meta_graphs(source: ByteSource, limits: Limits) -> list[MetaGraph]:
 
 def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
     parts: dict[int, Span] = {}
+    collections: list[Span] = []
     for part in walk(source, span.start, span.end):
-        if part.field in {_INFO, _GRAPH, _SAVER, _OBJECTS} and parts.setdefault(part.field, part) is not part:
+        if part.field == _COLLECTION:
+            collections.append(part)
+        elif (
+            part.field in {_INFO, _GRAPH, _SAVER, _OBJECTS} and parts.setdefault(part.field, part) is not part
+        ):
             raise ReadError(f"{source.label} is damaged: a graph has part {part.field} twice.")
     empty = Span(0, 0, 0)
     info = read_message(source, parts.get(_INFO, empty), limits.max_metadata)
@@ -118,7 +127,8 @@ def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
     restorers = _upstream(graph, restoring)
     restored = frozenset(_restored(graph, restorers))
     nodes = frozenset({*restorers, *_upstream(graph, saving)})
-    return MetaGraph(tags, version, (), tuple(graph.variables), restored, place, nodes)
+    trained = read_trained(source, collections, limits)
+    return MetaGraph(tags, version, (), tuple(graph.variables), restored, place, nodes, trained)
 
 
 def _object(message: Message) -> SavedObject:

@@ -37,10 +37,10 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
 
     Returns:
         The catalog of its checkpoint, with the documents ``saved_model`` (``tensorflow_version``,
-        ``tags`` and declared ``variables``) and, for Keras 2, ``keras_metadata``. Behind the variables
-        stand the distinct constants (`read_constants`). A model with neither has no entries and a note. A
-        variable that loading the model would need and that the checkpoint lacks is a defect, and so are
-        operations that reach beyond the model (`graph_operations`).
+        ``tags``, declared ``variables`` and, of TensorFlow 1, by key which are ``trained``) and, for Keras
+        2, ``keras_metadata``. Behind the variables stand the distinct constants (`read_constants`). A model
+        with neither has no entries and a note. A variable that loading the model would need and that the
+        checkpoint lacks is a defect, and so are operations that reach beyond the model (`graph_operations`).
 
     Raises:
         ReadError: saved_model.pb or the checkpoint's index is missing or damaged.
@@ -89,6 +89,7 @@ def _summary(graphs: Sequence[MetaGraph]) -> Json:
         "tensorflow_version": next((graph.version for graph in graphs if graph.version), ""),
         "tags": list(dict.fromkeys(tag for graph in graphs for tag in graph.tags)),
         "variables": [variable for graph in graphs for variable in graph.variables],
+        "trained": {key: trained for graph in graphs for key, trained in graph.trained.items()},
     }
 
 

@@ -93,7 +93,7 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
     graph = read_graph(catalog.graph)
     if not graph.names:
         keys = {entry.key for entry in catalog.entries}
-        return [_by_tf1_name(entry, keys) for entry in catalog.entries], [], []
+        return with_trainable((_by_tf1_name(entry, keys) for entry in catalog.entries), catalog), [], []
     layers = _read_metadata(catalog.documents.get("keras_metadata"))
     root = read_config(catalog.documents.get("config"))
     known = [*(layer for _, layer in layers.values()), *(root.walk() if root else ())]

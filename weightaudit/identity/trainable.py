@@ -26,9 +26,12 @@ def with_trainable(tensors: Iterable[Described], catalog: Catalog) -> list[Descr
         catalog: Where it came from: only that of a SavedModel tells anything.
     """
     graph, document = catalog.graph, as_mapping(catalog.documents.get("saved_model"))
-    if graph is None or not document:
+    if not document:
         return list(tensors)
-    found = _listed(graph) or _declared(graph, document.get("variables"))
+    if graph is None:
+        found = {key: trained is True for key, trained in as_mapping(document.get("trained")).items()}
+    else:
+        found = _listed(graph) or _declared(graph, document.get("variables"))
     return [
         (replace(info, trainable=found.get(info.key)), entry) if info.trainable is None else (info, entry)
         for info, entry in tensors
@@ -50,7 +53,8 @@ def _declared(graph: ObjectGraph, variables: Json) -> dict[str, bool]:
     """Return what each variable of a name of its own said of itself when it was made, by key."""
     declared: dict[str, list[bool]] = {}
     for variable in map(as_mapping, as_list(variables)):
-        declared.setdefault(as_text(variable.get("name")), []).append(variable.get("trainable") is True)
+        if isinstance(trained := variable.get("trainable"), bool):
+            declared.setdefault(as_text(variable.get("name")), []).append(trained)
     counts = Counter(one.full_name for one in graph.variables)
     freezes = any(not _OF_KERAS.isdisjoint(children) for children in graph.children.values())
     found = {

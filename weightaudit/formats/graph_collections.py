@@ -1,0 +1,64 @@
+"""Which variables a TensorFlow 1 graph lists as trained: what TensorFlow 2 says of each variable itself.
+
+Source of the format: CollectionDef of tensorflow/core/protobuf/meta_graph.proto, and variable.proto. A
+VariableDef has a field ``trainable``, too, but files from before TensorFlow 1.11 lack it; so the lists count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weightaudit.formats.protobuf import Message, Span, read_message, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from weightaudit.limits import Limits
+    from weightaudit.source import ByteSource
+
+_EVERY = ("variables", "local_variables")
+_TRAINED = "trainable_variables"
+_NAME = 1
+
+
+def read_trained(source: ByteSource, spans: Sequence[Span], limits: Limits) -> Mapping[str, bool]:
+    """Return by checkpoint key whether a variable is trained; empty if the graph keeps no such lists.
+
+    Args:
+        source: The file saved_model.pb.
+        spans: Where the collections of the graph lie in it.
+        limits: Bounds on what is read.
+
+    Raises:
+        ReadError: A collection is damaged, or larger than ``--max-metadata``.
+    """
+    listed: dict[str, frozenset[str]] = {}
+    for span in spans:
+        # Other collections may be of any size, and in any form.
+        name = _name(source, span)
+        if name in {*_EVERY, _TRAINED}:
+            listed[name] = frozenset(_keys(read_message(source, span, limits.max_metadata)))
+    if _TRAINED not in listed:
+        # A graph that was stripped for serving lists nothing; its variables are not frozen for that.
+        return {}
+    every = frozenset[str]().union(*listed.values())
+    return {key: key in listed[_TRAINED] for key in every}
+
+
+def _name(source: ByteSource, span: Span) -> str:
+    longest = len(max(*_EVERY, _TRAINED, key=len))
+    for part in walk(source, span.start, span.end):
+        if part.field == _NAME and part.end - part.start <= longest:
+            return source.read(part.start, part.end - part.start).decode(errors="replace")
+    return ""
+
+
+def _keys(item: Message) -> list[str]:
+    """Return the checkpoint keys of the variables of a collection: that of the whole for a part of one."""
+    collection = item.message(2)
+    listed = collection.message(2) if collection else None
+    variables = listed.messages(1) if listed else ()
+    wholes = ((variable, variable.message(4)) for variable in variables)
+    return [
+        (whole.text(1) if whole else "") or variable.text(1).rpartition(":")[0] for variable, whole in wholes
+    ]
