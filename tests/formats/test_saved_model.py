@@ -109,7 +109,7 @@ def test_an_object_model_equals_tensorflow(object_model: Path) -> None:
 
 
 def test_a_graph_model_equals_tensorflow(graph_model: Path) -> None:
-    """A TensorFlow 1 model has TensorFlow's tensors and lists; what its graph reads elsewhere is not missed."""
+    """A TensorFlow 1 model has TensorFlow's tensors and lists; foreign tensors are not missed."""
     found = compared(graph_model)
     assert {item.key for item in found.entries} == {"scope/w", "scope/parts", "scope/frozen"}
     assert found.documents["saved_model"]["trained"] == {
