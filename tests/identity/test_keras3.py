@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import keras
+import pytest
+
 from tests.identity.catalogs import by_name, functional, keras3, layer, max_norm, result
 from weightaudit.catalog import Flaw
+from weightaudit.checkpoint import open_checkpoint
 from weightaudit.identity.config import policy_of
 from weightaudit.tensor import Evidence, Role
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_layer_names_come_from_the_config_and_not_from_the_path() -> None:
@@ -263,6 +272,9 @@ def test_policies_of_all_generations_are_named() -> None:
         ({"class_name": "Policy", "config": {"name": "mixed_float16"}}, "mixed_float16"),
         ({"class_name": "DTypePolicy", "config": {"name": "bfloat16"}}, "bfloat16"),
         ({"config": {"mode": "float8", "source_name": "float32"}}, "float8_from_float32"),
+        ({"config": {"default_policy": "float32", "policy_map": {}}}, "map_float32"),
+        ({"config": {"default_policy": {"config": {"name": "bfloat16"}}}}, "map_bfloat16"),
+        ({"config": {"default_policy": {"config": {"default_policy": "float32"}}}}, ""),
         ({"config": ["nonsense"]}, ""),
         (None, ""),
     ):
@@ -270,6 +282,20 @@ def test_policies_of_all_generations_are_named() -> None:
     stored = {"layers/dense/vars/0": (3, 4), "layers/dense/vars/1": (4,)}
     infos = by_name(keras3(stored, functional(layer("Dense", "fc", dtype="mixed_float16"))))
     assert {info.policy for info in infos.values()} == {"mixed_float16"}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 on numpy 2
+def test_a_map_of_policies_is_named_as_keras_names_it(tmp_path: Path) -> None:
+    """Layers under a map have the name of the live map, the projections inside attention among them."""
+    policy = keras.dtype_policies.DTypePolicyMap(
+        "mixed_bfloat16", {"mha/query": keras.DTypePolicy("float32")}
+    )
+    inputs = keras.Input((5, 8))
+    attention = keras.layers.MultiHeadAttention(2, 4, dtype=policy, name="mha")(inputs, inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, dtype=policy, name="head")(attention))
+    model.save(tmp_path / "m.keras")
+    with open_checkpoint(tmp_path / "m.keras") as checkpoint:
+        assert {info.policy for info in checkpoint.tensors} == {policy.name}
 
 
 def test_adapters_freeze_what_they_are_added_to() -> None:

@@ -155,13 +155,21 @@ def quantization_mode(config: Mapping[str, Any]) -> str:
 
 
 def policy_of(config: Mapping[str, Any]) -> str:
-    """Return the name of a layer's dtype policy, such as ``mixed_float16``; empty if the config has none."""
+    """Return the name of a layer's dtype policy, such as ``mixed_float16``; empty if the config has none.
+
+    A ``DTypePolicyMap`` has the name that Keras gives it: that of its default, behind ``map_``.
+    """
     stored: Json = config.get("dtype")
     if isinstance(stored, str):
         return stored
     if stored is None:
         return ""
     policy = as_mapping(as_mapping(stored).get("config"))
+    if "default_policy" in policy:
+        default: Json = policy["default_policy"]
+        # Keras keeps no map in a map; a file that does is not followed down.
+        nested = "default_policy" in as_mapping(as_mapping(default).get("config"))
+        return "" if nested or not (name := policy_of({"dtype": default})) else f"map_{name}"
     if "mode" not in policy:
         return as_text(policy.get("name"))
     return f"{as_text(policy['mode'])}_from_{as_text(policy.get('source_name'))}"
