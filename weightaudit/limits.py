@@ -17,7 +17,8 @@ class Limits:
 
     Attributes:
         max_tensors: Tensors in one model, and chunks of all tensors in one file; up to ten times as many
-            groups, objects of a graph, and values of a document.
+            groups, objects of a graph, and values of a document; four times as many nodes of a SavedModel's
+            graphs, and fifty times as many fields.
         max_metadata: Bytes of one configuration document, index or attribute table.
         max_depth: Nesting of groups, JSON documents and protocol buffers.
         max_aliases: Names that datasets of an HDF5 file may have, beyond two for each.

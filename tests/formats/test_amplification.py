@@ -28,6 +28,7 @@ from weightaudit.errors import ReadError
 from weightaudit.formats import open_catalog
 from weightaudit.formats.documents import parse_json
 from weightaudit.formats.object_graph import parse_object_graph
+from weightaudit.formats.protobuf import MOST_FIELDS
 from weightaudit.formats.tensor_slice import parse_slice
 from weightaudit.formats.zip_archive import list_members, read_member
 from weightaudit.limits import DEFAULT_LIMITS, Limits
@@ -214,3 +215,64 @@ def test_hdf5_limits(tmp_path: Path) -> None:
     files, catalog, *_ = open_catalog(_model(tmp_path / "text.h5", text))
     files.close()
     assert {entry.dtype for entry in catalog.entries} == {"string", "float32"}
+
+
+_FEW = Limits(max_tensors=9, max_metadata=1000)
+_NODE = chunk(1, chunk(1, b"a") + chunk(2, b"NoOp"))
+_CHILD = number(1, 0) + chunk(2, b"ab")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x18\x00" * 451, "more than 450 fields"),
+        (chunk(2, b"\x18\x00" * 451), "more than 450 fields"),
+        (chunk(2, chunk(2, _NODE * 20)) * 2, "more than 36 nodes"),
+        (chunk(2, chunk(2, chunk(1, chunk(1, b"a") + chunk(3, b"ab") * 91))), "more than 90 objects, inputs"),
+        (chunk(2, chunk(2, chunk(1, chunk(1, b"a") + chunk(2, b"VariableV2")) * 10)), "more than 90 objects"),
+        (chunk(2, chunk(7, chunk(1, b"") * 50)) * 2, "more than 90 objects"),
+        (chunk(2, chunk(7, chunk(1, chunk(1, _CHILD)) * 60)), "more than 90 objects"),
+        (chunk(2, chunk(7, chunk(1, chunk(7, b"")) * 10)), "more than 90 objects"),
+        (chunk(2, chunk(1, chunk(4, b"ab") * 91)), "more than 90 objects"),
+        (chunk(2, chunk(1, chunk(4, b"a" * 600))) * 2, "names of more than 1000 characters"),
+    ],
+)
+def test_graphs_that_unfold(tmp_path: Path, content: bytes, said: str) -> None:
+    """What takes two bytes each in a SavedModel is counted over all its graphs, before it takes memory."""
+    (tmp_path / "saved_model.pb").write_bytes(content)
+    assert said in _refusal(tmp_path, _FEW)
+
+
+def test_more_parts_than_any_model_has(tmp_path: Path) -> None:
+    """Graphs, collections of one, attributes of a node and fields of a message are bounded, too."""
+    saved = tmp_path / "saved_model.pb"
+    saved.write_bytes(chunk(2, b"") * 1001)
+    assert "more than 1000 graphs" in _refusal(tmp_path)
+    saved.write_bytes(chunk(2, chunk(4, b"") * 10_001))
+    assert "more than 10000 collections" in _refusal(tmp_path)
+    node = chunk(1, chunk(1, b"a") + chunk(2, b"Const") + chunk(5, b"") * 4097)
+    saved.write_bytes(chunk(2, chunk(2, node)))
+    assert "more than 4096 attributes" in _refusal(tmp_path)
+    saved.write_bytes(chunk(2, chunk(1, chunk(4, b"") * (MOST_FIELDS + 1))))
+    assert f"more than {MOST_FIELDS} fields" in _refusal(tmp_path)
+
+
+def test_metadata_of_too_many_layers(tmp_path: Path) -> None:
+    """What Keras 2 says of its layers takes hundreds of bytes for each in memory."""
+    (tmp_path / "saved_model.pb").write_bytes(chunk(2, b""))
+    (tmp_path / "keras_metadata.pb").write_bytes(chunk(1, b"") * 10)
+    assert "more than 9 objects" in _refusal(tmp_path, _FEW)
+
+
+def test_a_constant_that_many_restore(tmp_path: Path) -> None:
+    """The names that a graph restores are read once, however many of its nodes ask for them."""
+    names = chunk(8, b"".join(chunk(8, b"%02d" % place) for place in range(20)))
+    constant = chunk(1, b"names") + chunk(2, b"Const") + chunk(5, chunk(1, b"value") + chunk(2, names))
+    restore = chunk(2, b"RestoreV2") + chunk(3, b"p") + chunk(3, b"names")
+    restores = [chunk(1, chunk(1, b"r%d" % place) + restore) for place in range(6)]
+    last = chunk(1, chunk(1, b"all") + b"".join(chunk(3, b"^r%d" % place) for place in range(6)))
+    graph = chunk(2, chunk(1, constant) + b"".join(restores) + last) + chunk(3, chunk(3, b"all"))
+    (tmp_path / "saved_model.pb").write_bytes(chunk(2, graph))
+    files, catalog, *_ = open_catalog(tmp_path, _FEW)
+    files.close()
+    assert "none of the model's 20 variables" in catalog.defects[0].message

@@ -105,6 +105,16 @@ def _asset_outside() -> bytes:
     return chunk(6, chunk(2, b"../../../canary/secret.txt"))
 
 
+def _wide() -> bytes:
+    return chunk(1, chunk(1, b"n") + chunk(2, b"NoOp") + chunk(3, b"ab") * 1_000_000)
+
+
+def _variables(count: int) -> bytes:
+    """Return a graph of TensorFlow 1 with so many variables."""
+    nodes = (chunk(1, chunk(1, b"%07d" % place) + chunk(2, b"VariableV2")) for place in range(count))
+    return chunk(2, b"".join(nodes))
+
+
 KERNEL = weights().tobytes()
 
 PYTHON = chunk(1, b"n") + chunk(2, b"NoOp") + chunk(2, b"PyFunc")
@@ -133,6 +143,48 @@ CASES: list[Case] = [
         "savedmodel: 20,000 nested messages, which are passed over, as a control", saved(chunk(2, _deep(2)))
     ),
     refused("savedmodel: 1,200,000 objects", saved(chunk(7, chunk(1, b"") * 1_200_000)), "--max-tensors"),
+    refused(
+        "savedmodel: 4,000,000 graphs of nothing",
+        saved(b"", raw=chunk(2, b"") * 4_000_000),
+        "more than 1000 graphs",
+    ),
+    refused(
+        "savedmodel: 8,000,000 fields that nobody knows",
+        saved(b"", raw=b"\x18\x00" * 8_000_000),
+        "--max-tensors",
+    ),
+    refused(
+        "savedmodel: 10,000,000 tags",
+        saved(b"", raw=chunk(2, chunk(1, chunk(4, b"ab") * 10_000_000))),
+        "1048576 fields",
+    ),
+    refused("savedmodel: 4,000,000 collections", saved(chunk(4, b"") * 4_000_000), "10000 collections"),
+    refused(
+        "savedmodel: five graphs of 900,000 objects",
+        saved(b"", raw=chunk(2, chunk(7, chunk(1, b"") * 900_000)) * 5),
+        "--max-tensors",
+    ),
+    refused(
+        "savedmodel: 990,000 objects with a child each",
+        saved(chunk(7, chunk(1, _child(0)) * 990_000)),
+        "--max-tensors",
+    ),
+    refused(
+        "savedmodel: 4,000,000 nodes that read files",
+        saved(chunk(2, chunk(1, chunk(1, b"n") + chunk(2, b"ReadFile")) * 4_000_000)),
+        "400000 nodes",
+    ),
+    refused(
+        "savedmodel: nodes of 1,000,000 inputs each",
+        saved(chunk(2, _wide() * 16)),
+        "--max-tensors",
+    ),
+    refused(
+        "savedmodel: a constant of 8,000,000 attributes",
+        saved(chunk(2, chunk(1, chunk(1, b"n") + chunk(2, b"Const") + chunk(5, b"") * 8_000_000))),
+        "1048576 fields|4096 attributes",
+    ),
+    refused("savedmodel: 390,000 variables in the graph", saved(_variables(390_000)), "--max-tensors"),
     refused("savedmodel: 500,000 nodes", saved(chunk(2, chunk(1, b"") * 500_000)), "--max-tensors"),
     refused(
         "savedmodel: a constant with fewer bytes than it has room for",

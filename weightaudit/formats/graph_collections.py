@@ -8,36 +8,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weightaudit.formats.protobuf import Message, Span, read_message, walk
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from weightaudit.formats.graph_nodes import Ahead, Field
+    from weightaudit.formats.protobuf import Message
     from weightaudit.limits import Limits
-    from weightaudit.source import ByteSource
 
 _EVERY = ("variables", "local_variables")
 _TRAINED = "trainable_variables"
 _NAME = 1
 
 
-def read_trained(source: ByteSource, spans: Sequence[Span], limits: Limits) -> Mapping[str, bool]:
+def read_trained(source: Ahead, fields: Sequence[Field], limits: Limits) -> Mapping[str, bool]:
     """Return by checkpoint key whether a variable is trained; empty if the graph keeps no such lists.
 
     Args:
         source: The file saved_model.pb.
-        spans: Where the collections of the graph lie in it.
+        fields: Where the collections of the graph lie in it.
         limits: Bounds on what is read.
 
     Raises:
         ReadError: A collection is damaged, or larger than ``--max-metadata``.
     """
     listed: dict[str, frozenset[str]] = {}
-    for span in spans:
+    for field in fields:
         # Other collections may be of any size, and in any form.
-        name = _name(source, span)
+        name = _name(source, field)
         if name in {*_EVERY, _TRAINED}:
-            listed[name] = frozenset(_keys(read_message(source, span, limits.max_metadata)))
+            listed[name] = frozenset(_keys(source.message(field, limits.max_metadata)))
     if _TRAINED not in listed:
         # A graph that was stripped for serving lists nothing; its variables are not frozen for that.
         return {}
@@ -45,11 +44,11 @@ def read_trained(source: ByteSource, spans: Sequence[Span], limits: Limits) -> M
     return {key: key in listed[_TRAINED] for key in every}
 
 
-def _name(source: ByteSource, span: Span) -> str:
+def _name(source: Ahead, field: Field) -> str:
     longest = len(max(*_EVERY, _TRAINED, key=len))
-    for part in walk(source, span.start, span.end):
-        if part.field == _NAME and part.end - part.start <= longest:
-            return source.read(part.start, part.end - part.start).decode(errors="replace")
+    for number, start, end in source.walk(*field[1:]):
+        if number == _NAME and end - start <= longest:
+            return source.read(start, end).decode(errors="replace")
     return ""
 
 

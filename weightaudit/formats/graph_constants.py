@@ -55,7 +55,7 @@ _USUAL_TYPE = (
 
 _LONGEST_LIST = 8 << 20
 _MOST_UNPACKED = 64 << 20  # these are kept in memory; lists of one number are not
-_NODES_PER_TENSOR = 4
+_MOST_ATTRIBUTES = 4096  # of one node; operations have some ten
 
 
 def read_constants(
@@ -87,7 +87,7 @@ def read_constants(
     Raises:
         ReadError: The file is damaged, or holds more than the limits allow.
     """
-    ahead = Ahead(source)
+    ahead = Ahead(source, limits)
     gathered = _Gathered(ahead, number, limits)
     for index, graph in enumerate(graphs):
         prefix = f"{source.label} {index + 1}/" if index else f"{source.label}/"
@@ -109,19 +109,13 @@ class _Gathered:
         self._number = number
         self._most = limits.max_tensors
         self._most_named = limits.max_metadata
-        self._nodes = 0
         self._budget = limits.budget(source.size)
         self._repeated = self._unpacked = self._named = 0
 
     def hold(self, node: Field) -> bytes:
         """Count a node and return its bytes; none of one so large that it is looked at by position."""
         _, start, end = node
-        self._nodes += 1
-        if self._nodes > _NODES_PER_TENSOR * self._most:
-            raise ReadError(
-                f"{self._source.label} holds more than {self._nodes - 1} nodes, which is the limit "
-                "(--max-tensors)."
-            )
+        self._source.count_node()
         return self._source.read(start, end) if end - start <= AHEAD else b""
 
     def add(self, path: str, node: Field) -> None:
@@ -141,9 +135,7 @@ class _Gathered:
         if entry.key in self.entries:
             raise source.damaged(node[1], f"there is a second constant {entry.key}")
         if len(self.entries) == self._most:
-            raise ReadError(
-                f"{source.label} holds more than {self._most} constants, which is the limit (--max-tensors)."
-            )
+            raise source.beyond(f"{self._most} constants")
         self.entries[entry.key] = entry
 
     def _entry(self, path: str, name: str, dtype: DataType, tensor: Field) -> Entry | None:
@@ -224,6 +216,8 @@ def _constant(source: Ahead, node: Field) -> tuple[str, DataType, Field] | None:
     for part in source.walk(*node[1:]):
         if part[0] == ATTRIBUTES:
             attributes.append(part)
+            if len(attributes) > _MOST_ATTRIBUTES:
+                raise source.damaged(part[1], f"a node has more than {_MOST_ATTRIBUTES} attributes")
         elif part[0] == NAME:
             name = part
         elif part[0] == OPERATION:

@@ -15,12 +15,14 @@ from weightaudit.formats.protobuf import (
     FIXED64,
     VARINT,
     MalformedError,
+    Message,
     Span,
     decode_text,
     read_varint,
 )
 
 if TYPE_CHECKING:
+    from weightaudit.limits import Limits
     from weightaudit.source import ByteSource
 
 NAME, OPERATION, ATTRIBUTES = 1, 2, 5  # NodeDef; the name of an OpDef is field 1 as well
@@ -35,15 +37,29 @@ _SIGNATURE, _BODY = 1, 3  # FunctionDef
 _FIXED = {FIXED32: 4, FIXED64: 8}
 _LONGEST_HEADER = 20
 
+_NODES_PER_TENSOR = 4
+_FIELDS_PER_TENSOR = 50
+
 Field = tuple[int, int, int]
 """Number, begin and end of a length-delimited field, in bytes of the file."""
 
 
 class Ahead:
-    """A file that is gone through in small steps: it reads ahead, and keeps what it read last."""
+    """A file that is gone through in small steps: it reads ahead, and keeps what it read last.
 
-    def __init__(self, source: ByteSource) -> None:
+    What is gone through is counted, over the whole file: two bytes are a field, and take as long as a
+    hundred others.
+
+    Args:
+        source: saved_model.pb.
+        limits: `max_tensors` bounds fields and nodes.
+    """
+
+    def __init__(self, source: ByteSource, limits: Limits) -> None:
         self._source = source
+        self._most_nodes = _NODES_PER_TENSOR * limits.max_tensors
+        self._most_fields = _FIELDS_PER_TENSOR * limits.max_tensors
+        self._nodes = self._fields = 0
         self._start, self._held = 0, b""
         self._mentions: bool | None = None
         self.label, self.size = source.label, source.size
@@ -73,13 +89,16 @@ class Ahead:
         return self._mentions
 
     def walk(self, start: int, end: int) -> Iterator[Field]:
-        """Yield the length-delimited fields of a message, as `protobuf.walk` does in four times the time.
+        """Yield the length-delimited fields of a message by position, without reading their content.
 
         Raises:
-            ReadError: The message is malformed.
+            ReadError: The message is malformed, or the file has more fields than the limit.
         """
         position, base, held = start, 0, b""
         while position < end:
+            self._fields += 1
+            if self._fields > self._most_fields:
+                raise self.beyond(f"{self._most_fields} fields")
             if position + _LONGEST_HEADER > base + len(held):
                 base, held = self.window(position, min(_LONGEST_HEADER, end - position))
             place = position - base
@@ -124,6 +143,37 @@ class Ahead:
     def text(self, field: Field | None) -> str:
         """Return a field that is a name, empty if it is absent."""
         return decode_text(self.small(field), self.label)
+
+    def whole(self, field: Field | None, most: int) -> bytes:
+        """Return the content of a field; none if it is absent.
+
+        Raises:
+            ReadError: It has more bytes than `most`.
+        """
+        _, start, end = field or (0, 0, 0)
+        if end - start > most:
+            raise ReadError(
+                f"{self.label} holds a message of {end - start} bytes; the limit is {most} (--max-metadata)."
+            )
+        return self.read(start, end)
+
+    def message(self, field: Field | None, most: int) -> Message:
+        """Return a field that is a message, decoded; as `whole` does, which raises the same errors."""
+        return Message(self.whole(field, most), self.label)
+
+    def count_node(self) -> None:
+        """Count a node of any graph of the file.
+
+        Raises:
+            ReadError: There are more than the limit.
+        """
+        self._nodes += 1
+        if self._nodes > self._most_nodes:
+            raise self.beyond(f"{self._most_nodes} nodes")
+
+    def beyond(self, what: str) -> ReadError:
+        """Return the error that says of what the file holds more than the limit, such as ``9 nodes``."""
+        return ReadError(f"{self.label} holds more than {what}, which is the limit (--max-tensors).")
 
     def damaged(self, position: int, clause: str) -> ReadError:
         """Return the error that names the file and a place in it."""

@@ -28,6 +28,11 @@ def read_keras_metadata(source: ByteSource, limits: Limits) -> Metadata:
         ReadError: The file is damaged or too large.
     """
     saved = read_message(source, Span(0, 0, source.size), limits.max_metadata)
+    if len(saved.chunks(1)) > limits.max_tensors:
+        raise ReadError(
+            f"{source.label} describes more than {limits.max_tensors} objects, "
+            "which is the limit (--max-tensors)."
+        )
     return {
         str(node.integer(2)): _described(node.text(3), node.text(4), node.text(5), source.label, limits)
         for node in saved.messages(1)

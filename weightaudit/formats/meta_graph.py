@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weightaudit.errors import ReadError
+from weightaudit.formats.graph_budget import GraphBudget
 from weightaudit.formats.graph_collections import read_trained
+from weightaudit.formats.graph_nodes import NODES, Ahead, Field
 from weightaudit.formats.object_graph import parse_children
-from weightaudit.formats.protobuf import Message, Span, read_message, walk
+from weightaudit.formats.protobuf import CHUNK, Message, Span, read_fields
 from weightaudit.formats.tensorflow_types import DATA_TYPES
 from weightaudit.limits import Limits
 from weightaudit.source import ByteSource
 
 _META_GRAPHS = 2
 _INFO, _GRAPH, _SAVER, _COLLECTION, _OBJECTS = 1, 2, 3, 4, 7
-_NODES = 1
+_OBJECT = 1 << 3 | CHUNK  # SavedObjectGraph
 _LARGEST_NODE = 16 << 20  # larger nodes are frozen constants, which name no variable
+_MOST_GRAPHS = 1000
+_MOST_COLLECTIONS = 10_000
 _VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp", "AutoReloadVariable"})
 
 Json = dict[str, Any]
@@ -80,7 +84,7 @@ class _Graph:
 
     inputs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     restores: dict[str, str] = field(default_factory=dict[str, str])
-    strings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    constants: dict[str, Field] = field(default_factory=dict[str, "Field"])
     variables: list[Json] = field(default_factory=list[Json])
 
 
@@ -88,47 +92,68 @@ def read_meta_graphs(source: ByteSource, limits: Limits) -> list[MetaGraph]:
     """Return the graphs of a saved_model.pb.
 
     Raises:
-        ReadError: The file is damaged, or is no SavedModel.
+        ReadError: The file is damaged, is no SavedModel, or holds more than the limits allow.
     """
-    spans = [span for span in walk(source, 0, source.size) if span.field == _META_GRAPHS]
-    if not spans:
+    ahead = Ahead(source, limits)
+    graphs: list[Field] = []
+    for part in ahead.walk(0, source.size):
+        if part[0] == _META_GRAPHS:
+            graphs.append(part)
+            if len(graphs) > _MOST_GRAPHS:
+                raise ahead.damaged(part[1], f"it holds more than {_MOST_GRAPHS} graphs")
+    if not graphs:
         raise ReadError(f"{source.label} is no SavedModel, or is damaged: it holds no graph.")
-    return [_meta_graph(source, span, limits) for span in spans]
+    budget = GraphBudget(ahead, limits)
+    return [_meta_graph(ahead, graph, limits, budget) for graph in graphs]
 
 
-def _meta_graph(source: ByteSource, span: Span, limits: Limits) -> MetaGraph:
-    parts: dict[int, Span] = {}
-    collections: list[Span] = []
-    for part in walk(source, span.start, span.end):
-        if part.field == _COLLECTION:
-            collections.append(part)
-        elif (
-            part.field in {_INFO, _GRAPH, _SAVER, _OBJECTS} and parts.setdefault(part.field, part) is not part
-        ):
-            raise ReadError(f"{source.label} is damaged: a graph has part {part.field} twice.")
-    empty = Span(0, 0, 0)
-    info = read_message(source, parts.get(_INFO, empty), limits.max_metadata)
-    saver = read_message(source, parts.get(_SAVER, empty), limits.max_metadata)
-    described = read_message(source, parts.get(_OBJECTS, empty), limits.max_metadata)
-    most = 10 * limits.max_tensors
-    if len(described.chunks(_NODES)) > most:
-        raise ReadError(f"{source.label} holds more than {most} objects, which is the limit (--max-tensors).")
-    objects = tuple(_object(node) for node in described.messages(_NODES))
+def _meta_graph(source: Ahead, graph: Field, limits: Limits, budget: GraphBudget) -> MetaGraph:
+    most = limits.max_metadata
+    parts, collections = _parts(source, graph)
+    info, saver = (source.message(parts.get(part), most) for part in (_INFO, _SAVER))
+    objects = tuple(_objects(source, source.whole(parts.get(_OBJECTS), most), budget))
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
         raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")
-    tags, version, place = tuple(info.texts(4)), info.text(5), parts.get(_GRAPH, empty)
+    tags, version, place = tuple(info.texts(4)), info.text(5), Span(*parts.get(_GRAPH, (0, 0, 0)))
+    budget.keep_names(tags)
     saving, restoring = (saver.text(field).partition(":")[0] for field in (2, 3))
     if objects:
         variables = tuple(item.variable for item in objects if item.variable)
         return MetaGraph(
             tags, version, objects, variables, frozenset(), place, frozenset({saving, restoring})
         )
-    graph = _graph(source, place)
-    restorers = _upstream(graph, restoring)
-    restored = frozenset(_restored(graph, restorers))
-    nodes = frozenset({*restorers, *_upstream(graph, saving)})
+    found = _graph(source, place, budget)
+    restorers = _upstream(found, restoring)
+    restored = frozenset(_restored(source, found, restorers, budget))
+    nodes = frozenset({*restorers, *_upstream(found, saving)})
     trained = read_trained(source, collections, limits)
-    return MetaGraph(tags, version, (), tuple(graph.variables), restored, place, nodes, trained)
+    return MetaGraph(tags, version, (), tuple(found.variables), restored, place, nodes, trained)
+
+
+def _parts(source: Ahead, graph: Field) -> tuple[dict[int, Field], list[Field]]:
+    """Return where the parts of a graph lie that are there once, and its collections."""
+    parts: dict[int, Field] = {}
+    collections: list[Field] = []
+    for part in source.walk(*graph[1:]):
+        if part[0] == _COLLECTION:
+            collections.append(part)
+            if len(collections) > _MOST_COLLECTIONS:
+                raise source.damaged(part[1], f"a graph has more than {_MOST_COLLECTIONS} collections")
+        elif part[0] in {_INFO, _GRAPH, _SAVER, _OBJECTS} and parts.setdefault(part[0], part) is not part:
+            raise ReadError(f"{source.label} is damaged: a graph has part {part[0]} twice.")
+    return parts, collections
+
+
+def _objects(source: Ahead, data: bytes, budget: GraphBudget) -> Iterator[SavedObject]:
+    """Yield the objects of a SavedObjectGraph, which are decoded one at a time."""
+    for tag, _, chunk in read_fields(data, source.label):
+        if tag == _OBJECT:
+            budget.keep(1)
+            found = _object(Message(chunk, source.label))
+            budget.keep(len(found.children))
+            if found.variable:
+                budget.keep_variable()
+            yield found
 
 
 def _object(message: Message) -> SavedObject:
@@ -161,20 +186,25 @@ def _declared(name: str, dtype: int, shape: Message | None, *, trainable: bool |
     }
 
 
-def _graph(source: ByteSource, span: Span) -> _Graph:
+def _graph(source: Ahead, span: Span, budget: GraphBudget) -> _Graph:
     """Read the nodes of a graph, one at a time."""
     graph = _Graph()
-    for part in walk(source, span.start, span.end):
-        if part.field != _NODES or part.end - part.start > _LARGEST_NODE:
+    for part in source.walk(span.start, span.end):
+        if part[0] != NODES:
             continue
-        node = read_message(source, part, _LARGEST_NODE)
+        source.count_node()
+        if part[2] - part[1] > _LARGEST_NODE:
+            continue
+        node = source.message(part, _LARGEST_NODE)
         name, op, inputs = node.text(1), node.text(2), node.texts(3)
+        budget.keep_names((name, *inputs))
         graph.inputs[name] = [text.lstrip("^").partition(":")[0] for text in inputs]
         if op == "RestoreV2" and len(inputs) > 1:
             graph.restores[name] = graph.inputs[name][1]
         elif op == "Const":
-            graph.strings[name] = list(_strings(node))
+            graph.constants[name] = part
         elif op in _VARIABLE_OPS:
+            budget.keep_variable()
             attributes = _attributes(node)
             dtype, shape = attributes.get("dtype"), attributes.get("shape")
             graph.variables.append(
@@ -201,14 +231,16 @@ def _strings(node: Message) -> Iterator[str]:
         yield chunk.decode(errors="replace")
 
 
-def _restored(graph: _Graph, restorers: Sequence[str]) -> Iterator[str]:
+def _restored(source: Ahead, graph: _Graph, restorers: Sequence[str], budget: GraphBudget) -> Iterator[str]:
     """Yield the keys that the graph's own restore operation asks for.
 
-    Only what that operation leads to counts: a training graph may restore other checkpoints too.
+    Only what that operation leads to counts: a training graph may restore other checkpoints too, and
+    other constants may be vocabularies of millions of words.
     """
-    for name in restorers:
-        if name in graph.restores:
-            yield from graph.strings.get(graph.restores[name], ())
+    for name in {graph.restores[name] for name in restorers if name in graph.restores}:
+        keys = list(_strings(source.message(graph.constants.get(name), _LARGEST_NODE)))
+        budget.keep_names(keys)
+        yield from keys
 
 
 def _upstream(graph: _Graph, operation: str) -> list[str]:

@@ -20,6 +20,9 @@ _CUT = "a message ends in the middle of a field"
 _BEYOND = "a field reaches beyond its message or has no valid number"
 _LONGEST_HEADER = 20  # a tag and a length, ten bytes each
 
+MOST_FIELDS = 1 << 20
+"""Fields of one message that is decoded: one of two bytes takes sixty in memory."""
+
 
 class MalformedError(Exception):
     """Bytes break their format. Its text is a clause; whoever knows the file turns it into a ReadError."""
@@ -167,7 +170,7 @@ class Message:
         what: File, and place in it, for errors.
 
     Raises:
-        ReadError: The message is malformed.
+        ReadError: The message is malformed, or has more than `MOST_FIELDS` fields.
     """
 
     __slots__ = ("_chunks", "_numbers", "what")
@@ -176,7 +179,9 @@ class Message:
         self.what = what
         self._numbers: dict[int, list[int]] = {}
         self._chunks: dict[int, list[bytes]] = {}
-        for tag, number, chunk in read_fields(data, what):
+        for count, (tag, number, chunk) in enumerate(read_fields(data, what)):
+            if count == MOST_FIELDS:
+                raise ReadError(f"{what} is refused: a message has more than {MOST_FIELDS} fields.")
             if tag & 7 == CHUNK:
                 self._chunks.setdefault(tag >> 3, []).append(chunk)
             elif tag & 7 == VARINT:
