@@ -2,13 +2,18 @@
 
 It audits a model of its own making, whose faults are seeded here, writes the report as anyone would,
 and looks at it in Chromium. Without arguments it renews ``docs/images``; with one it writes to that folder.
+Each picture carries the digest of the page that it shows, so that a test can tell when it is stale.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +28,8 @@ from tests.html.chromium import Chromium, find_chromium  # noqa: E402 - it is fo
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+PICTURES = ("report-light.png", "report-dark.png", "report-tensor.png", "report-phone.png")
+_KEYWORD = b"Page digest"
 _SEED = 7
 _LAYERS = 24
 
@@ -34,11 +41,12 @@ def main() -> None:
     if executable is None:
         sys.exit("There is no Chromium; install one, or set CHROMIUM to its path.")
     with tempfile.TemporaryDirectory() as place, Chromium(executable) as browser:
-        page = _report(Path(place))
-        for scheme in ("light", "dark"):
-            _shoot(browser, page, folder / f"report-{scheme}.png", (1280, 1180), scheme=scheme)
-        _shoot(browser, page, folder / "report-tensor.png", (1280, 780), fragment="#m0-t12")
-        _shoot(browser, page, folder / "report-phone.png", (390, 844))
+        page = report(Path(place))
+        light, dark, tensor, phone = (folder / name for name in PICTURES)
+        _shoot(browser, page, light, (1280, 1340))
+        _shoot(browser, page, dark, (1280, 1340), scheme="dark")
+        _shoot(browser, page, tensor, (1280, 780), fragment="#m0-t12")
+        _shoot(browser, page, phone, (390, 844))
 
 
 def _shoot(
@@ -56,9 +64,30 @@ def _shoot(
     if browser.complaints:
         sys.exit(f"The page complains: {browser.complaints}")
     browser.screenshot(picture)
+    picture.write_bytes(_stamped(picture.read_bytes(), digest(page)))
 
 
-def _report(folder: Path) -> Path:
+def digest(page: Path) -> str:
+    """Return the SHA-256 of a page, whatever the version of weightaudit that it names."""
+    text = re.sub(r"""((?:content="|Made by )weightaudit )[\w.+]+""", r"\1", page.read_text("utf-8"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stamp(picture: bytes) -> str | None:
+    """Return the digest of the page that a picture was made of; None if it has none."""
+    found = re.search(rb"tEXt" + _KEYWORD + rb"\0([0-9a-f]{64})", picture)
+    return found[1].decode() if found else None
+
+
+def _stamped(picture: bytes, text: str) -> bytes:
+    """Return a PNG with a text chunk before its end, laid out as https://www.w3.org/TR/png-3/#11tEXt says."""
+    end = picture.rindex(b"IEND") - 4
+    chunk = b"tEXt" + _KEYWORD + b"\0" + text.encode("ascii")
+    body = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return picture[:end] + body + picture[end:]
+
+
+def report(folder: Path) -> Path:
     """Save a model with a few faults, audit it on the command line, and return its page."""
     _save(folder / "encoder.h5")
     command = [sys.executable, "-m", "weightaudit", "check", "encoder.h5", "-f", "html=report.html"]

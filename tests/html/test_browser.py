@@ -270,9 +270,10 @@ def test_a_tensor_tells_how_it_differs_from_the_reference(
     assert browser.complaints == []
 
 
-def test_letters_of_pictures_can_be_read_on_a_phone(browser: Chromium, overflowing: Path) -> None:
+@pytest.mark.parametrize("width", [360, 900, 1081, 1280])
+def test_letters_of_pictures_can_be_read(browser: Chromium, overflowing: Path, width: int) -> None:
     """Pictures of a tensor are drawn for the window that there is: their letters do not shrink with it."""
-    browser.size(360, 800, mobile=True)
+    browser.size(width, 800, mobile=width < 500)
     browser.open(overflowing)
     browser.run("document.querySelectorAll('.data tr.row .open').forEach(one => one.click())")
     heights: list[float] = browser.run(

@@ -16,7 +16,7 @@ _TEXTS = [
     *((ink, ground) for ink in ("ink", "soft", "accent") for ground in ("ground", "paper", "wash")),
     *((tone, "paper") for tone in _SEVERITIES),
     *((tone, f"{tone}-wash") for tone in _SEVERITIES),
-    *(("soft", f"{tone}-wash") for tone in _SEVERITIES),
+    *((ink, f"{tone}-wash") for ink in ("ink", "soft", "accent") for tone in _SEVERITIES),
 ]
 _GRAPHICS = [(sign, "paper") for sign in ("bulk", "second", "zeros", "error", "accent")]
 

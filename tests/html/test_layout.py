@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import h5py
+import numpy as np
 import pytest
 
-from tests.html.pages import commands_of, data_of
+from tests.html.pages import audited, commands_of, data_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,14 +74,71 @@ def test_underscores_of_names_are_seen_above_the_line_of_a_link(browser: Chromiu
     assert browser.run(below) >= 0
 
 
-@pytest.mark.parametrize("width", [1000, 1100])
-def test_tables_fit_windows_of_middling_width(browser: Chromium, overflowing: Path, width: int) -> None:
-    """On half of a large screen, no column of the table and no part of its details is cut off."""
-    browser.size(width, 800)
-    browser.open(overflowing)
+@pytest.mark.parametrize("width", [360, 600, 821, 900, 990, 1081, 1100, 1210])
+@pytest.mark.parametrize("name", ["overflowing", "several"])
+def test_tables_fit_windows_of_any_width(
+    browser: Chromium, request: pytest.FixtureRequest, name: str, width: int
+) -> None:
+    """From a phone to half of a large screen, no table scrolls sideways: of models, layers or tensors."""
+    browser.size(width, 800, mobile=width < 500)
+    browser.open(request.getfixturevalue(name))
+    browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     browser.run("document.querySelector('.data .open').click()")
-    wider = "(one => one.scrollWidth - one.clientWidth)(document.querySelector('.tensors .scroll'))"
-    assert browser.run(wider) <= 0
+    wider: list[int] = browser.run(
+        "[...document.querySelectorAll('.scroll')].map(one => one.scrollWidth - one.clientWidth)"
+    )
+    assert len(wider) >= 2
+    assert max(wider) <= 0
+
+
+def test_a_narrow_window_has_a_field_for_the_order(browser: Chromium, healthy: Path) -> None:
+    """Where headings have no room, a field sorts as they do, both ways; where they have, there is none."""
+    browser.open(healthy)
+    is_shown = "document.querySelector('.sorting').checkVisibility()"
+    assert not browser.run(is_shown)
+    browser.size(900, 800)
+    assert browser.run(is_shown)
+    assert not browser.run("document.querySelector('.data thead').checkVisibility()")
+    for way, sign in (("up", 1), ("down", -1)):
+        browser.run(
+            "(field => { field.value = [...field.options].find(one => one.value.startsWith('5 ')"
+            f" && one.value.endsWith('{way}')).value; field.dispatchEvent(new Event('change')); }})"
+            "(document.querySelector('.sorting'))"
+        )
+        sizes: list[int] = browser.run("TABLES[0].matching().map(row => row.size)")
+        assert sizes == sorted(sizes, reverse=sign < 0)
+    browser.run("TABLES[0].sort(5)")
+    assert browser.run("document.querySelector('.sorting').value") == "5 up"
+
+
+def test_names_that_differ_in_a_space_look_different(browser: Chromium, pages: Path) -> None:
+    """Spaces of a name are shown as they are, and a short name keeps its line beside a long one."""
+    path = pages / "spaces.weights.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("a_long_name_" * 20, "b c", "b  c"):
+            file[f"layers/{name}/vars/0"] = np.eye(4, dtype=np.float32)
+    browser.open(audited(pages / "spaces.html", path))
+    assert (
+        browser.run("new Set([...document.querySelectorAll('.data .open')].map(one => one.innerText)).size")
+        == 3
+    )
+    heights = "[...document.querySelectorAll('.ends > span')].map(one => one.getClientRects()[0].height)"
+    short, long = sorted(browser.run(heights))
+    assert short < long
+
+
+def test_a_sign_stays_with_its_code(browser: Chromium, broken: Path) -> None:
+    """However narrow the column of findings is, a code does not go to the next line without its sign."""
+    browser.open(broken)
+    browser.run(
+        "[...document.querySelectorAll('.data tbody td:nth-child(2)')].forEach(one => one.replaceChildren("
+        "findingMarks({ findings: ['error', 'note'].map(severity => ({ severity, code: 'WA101' })) })))"
+    )
+    lines: list[int] = browser.run(
+        "[...document.querySelectorAll('.mark-of')].map(one => one.getClientRects().length)"
+    )
+    assert len(lines) > 2
+    assert set(lines) == {1}
 
 
 def test_names_do_not_move_what_stands_beside_them(browser: Chromium, healthy: Path) -> None:

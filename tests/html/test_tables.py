@@ -118,6 +118,14 @@ def test_bounds_are_those_that_rules_count_by(fixtures_dir: Path) -> None:
     assert any(one.label == "rule" for one in found["stem/kernel"])
 
 
+def test_bounds_have_the_code_of_the_rule_that_counts(fixtures_dir: Path) -> None:
+    """Where the rules are known, no bound is told as some rule's: float16's end is that of WA210."""
+    (model,) = measured(fixtures_dir / "healthy.keras").models
+    found = limits(model, configure(load_registry(), parse_policy({}, "weightaudit.toml")))
+    assert (65520.0, "WA210") in {(one.value, one.label) for one in found["stem/kernel"]}
+    assert "rule" not in {one.label for each in found.values() for one in each}
+
+
 def test_bounds_that_nothing_breaks_are_known(fixtures_dir: Path) -> None:
     """A bound of the policy on values is drawn where all values keep it, too."""
     (model,) = measured(fixtures_dir / "healthy.keras").models

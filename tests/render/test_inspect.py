@@ -29,7 +29,7 @@ from weightaudit.render.inspect_study import print_studies, studies_text
 from weightaudit.render.inspect_table import print_table
 from weightaudit.render.inspect_text import table_text, tree_text
 from weightaudit.render.inspect_tree import print_tree
-from weightaudit.render.inspect_words import percent
+from weightaudit.render.inspect_words import number, percent
 from weightaudit.rule import Finding, Severity
 from weightaudit.statistics import MagnitudeCounts, Magnitudes
 from weightaudit.tensor import Evidence, Role, TensorInfo
@@ -339,3 +339,24 @@ def test_one_long_name_costs_a_tree_no_figures() -> None:
     assert len(rows) == 2
     assert any(line.startswith("short ") for line in rows)
     assert any(line.startswith("long_long_") and "%" not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "wanted"),
+    [
+        (0.012345, 3, "0.0123"),
+        (999.4, 3, "999"),
+        (999.6, 3, "1,000"),
+        (-4346.2, 3, "-4,350"),
+        (-2914.0, 2, "-2,900"),
+        (840.0, 2, "840"),
+        (999_999.0, 3, "1,000,000"),
+        (5.02e6, 3, "5.02e+06"),
+        (1.2e-7, 3, "1.2e-07"),
+        (nan, 3, "-"),
+        (float("-inf"), 3, "-inf"),
+    ],
+)
+def test_thousands_are_written_out(value: float, digits: int, wanted: str) -> None:
+    """Up to a million a person reads a number at a glance; beyond, and near zero, as a power of ten."""
+    assert number(value, digits) == wanted

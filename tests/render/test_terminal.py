@@ -76,12 +76,24 @@ def test_verbose_shows_statistics_and_quiet_only_what_decides(report: Report) ->
     assert not any(word in quiet for word in ("WA202", "good.h5", "stale", "262"))
 
 
-def test_quiet_tells_each_reason_for_skipping_once() -> None:
-    """A terminal is not flooded with the names of all tensors of a lost shard when it is to be quiet."""
+@pytest.mark.parametrize("quiet", [False, True])
+def test_each_reason_for_skipping_is_told_once(*, quiet: bool) -> None:
+    """A terminal is not flooded with the names of all tensors of a lost shard, unless it is to be verbose."""
     lost = [Skipped(f"layer_{index}/kernel", "The shard is missing.") for index in range(300)]
-    text = shown(Report((ModelReport("m", skipped=lost),)), width=500, quiet=True)
+    report = Report((ModelReport("m", skipped=lost),))
+    text = shown(report, width=500, quiet=quiet)
     assert "300 tensors: skipped: The shard is missing." in COLOUR.sub("", text)
     assert text.count("The shard is missing.") == 1
+    assert shown(report, width=500, verbose=True).count("The shard is missing.") == 300
+
+
+def test_the_next_step_stands_above_the_verdict(report: Report, names: dict[str, str]) -> None:
+    """A terminal names the command that explains the worst rule, but not in quiet, nor of unknown rules."""
+    *_, step, verdict = COLOUR.sub("", shown(report, width=500, names=names)).splitlines()
+    assert step == "why, and how to mend: weightaudit explain WA101"
+    assert verdict.startswith("incomplete")
+    assert "explain" not in shown(report, width=500, names=names, quiet=True)
+    assert "explain" not in shown(report, width=500)
 
 
 def test_a_model_without_numbers_says_so() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.discover import grouped
 from weightaudit.html import drawing
 from weightaudit.html.depth import columns
 from weightaudit.html.grouping import groups, skipped_by_reason, suppressed_by_reason
@@ -14,6 +13,7 @@ from weightaudit.html.page import page
 from weightaudit.html.portraits import portraits
 from weightaudit.html.tables import Budget, model_data
 from weightaudit.html.words import number, percent, shown
+from weightaudit.left_out import grouped
 from weightaudit.render.summary import VERDICTS, count, coverage, obstacle, plural, size, verdict
 from weightaudit.report import ExitCode
 from weightaudit.rule import Severity
@@ -34,6 +34,8 @@ _FAILS = {
     Severity.WARNING: "Errors and warnings fail this audit",
     Severity.NOTE: "Every finding fails this audit",
 }
+BRIEFS = 4
+"""Rules that the first screen tells in full, with where and what to do; of the others it has the names."""
 _STRIP = 10
 """Width of a power of two in the small picture of one layer."""
 
@@ -108,6 +110,8 @@ def audit_page(report: Report, view: View) -> str:
         counts=count(report.findings),
         totals=totals,
         sections=sections,
+        overview=sorted(sections, key=_urgency),
+        BRIEFS=BRIEFS,
         left_out=grouped(report.left_out),
         drawing=drawing,
         strip=_strip,
@@ -140,6 +144,7 @@ def _totals(report: Report) -> dict[str, Any]:
     return {
         "audited": sum(one.audited for one in covered),
         "tensors": sum(one.tensors for one in covered),
+        "opaque": sum(one.opaque for one in covered),
         "skipped": sum(len(model.skipped) for model in report.models),
         "size": size(sum(one.nbytes for one in covered)),
         "suppressed": sum(len(model.suppressed) for model in report.models),
@@ -192,6 +197,12 @@ def _state(model: ModelReport, report: Report) -> str:
         return VERDICTS[ExitCode.INCOMPLETE]
     fails = report.fail_on is not None and model.worst is not None and model.worst >= report.fail_on
     return VERDICTS[ExitCode.FINDINGS if fails else ExitCode.PASSED]
+
+
+def _urgency(one: Section) -> tuple[int, ...]:
+    """Return what puts models that did not pass first, and those with more findings before others."""
+    order = (VERDICTS[code] for code in (ExitCode.INCOMPLETE, ExitCode.FINDINGS, ExitCode.PASSED))
+    return [*order].index(one.state), *(-number for number in one.counts.values())
 
 
 def _sentence(one: Column) -> str:

@@ -40,7 +40,7 @@ function diffTable(place) {
     search: (row) => `${row.name} ${row.status} ${row.role} ${row.type}`,
     columns: [
       NAME, text("Status", "status"), RELATIVE,
-      figureOf("Largest", (row) => real(row.largest) ?? null, (row) => number(row.largest)),
+      figureOf("Largest change", (row) => real(row.largest) ?? null, (row) => number(row.largest)),
       PART,
       figureOf("Signs turned", (row) => row.flips ?? null, (row) => whole(row.flips)),
       figureOf("Norm", (row) => (row.norms ? real(row.norms[1]) : null), (row) => arrow(row.norms)),
@@ -116,7 +116,7 @@ function ranges(row) {
     return el("p", { class: "hint" }, "There is nothing to draw: no number was finite before, or is after.");
   }
   const [low, high] = [Math.min(...ends, 0), Math.max(...ends, 0)];
-  const width = room(720);
+  const width = room(720, LEFT);
   const x = (value) => 70 + ((value - low) / (high - low || 1)) * (width - 80);
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 92`, role: "img", "aria-label": `Range of ${row.name} before and after` });
   for (const [name, shade, [, least, largest], y] of [["before", "before", row.before, 16], ["after", "plus", row.after, 44]]) {

@@ -8,7 +8,9 @@ const FLOATS = [
 ];
 
 // A picture that is stretched or shrunk takes its letters along: on a phone it is drawn narrower instead.
-const room = (most) => Math.min(most, Math.max(280, innerWidth - 90));
+// The details of a tensor stand side by side in a wide window, and a picture has a part of it.
+const room = (most, part) => Math.min(most, Math.max(280, innerWidth > 1080 ? part * innerWidth : innerWidth - 90));
+const [LEFT, RIGHT] = [0.52, 0.34];
 
 function counts(picture) {
   const side = (text) => (text ? text.split(",").map(Number) : []);
@@ -54,7 +56,7 @@ function histogram(picture, limits, label, behind) {
   const now = counts(picture);
   const all = behind ? [now, counts(behind)] : [now];
   const [low, high] = span(all);
-  const [width, middle, height] = [room(720), 128, 96];
+  const [width, middle, height] = [room(720, LEFT), 128, 96];
   const x = (power) => 8 + ((power - low) / (high - low)) * (width - 16);
   const most = Math.max(1, ...all.flatMap((each) => [...each.plus, ...each.minus]));
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 264`, role: "img", "aria-label": label });
@@ -111,7 +113,7 @@ function marks(chart, x, low, high, limits, width) {
 
 // Draws the norm of each output channel, or of each few of very many, in order.
 function channels([size, step, least, largest, extremes], label) {
-  const [width, height] = [room(720), 110];
+  const [width, height] = [room(720, LEFT), 110];
   const tops = (largest.length ? largest : least).map(real);
   const most = Math.max(...tops.filter(Number.isFinite), Number.MIN_VALUE);
   const wide = (width - 16) / tops.length;
@@ -137,7 +139,7 @@ function peers(values, own, label) {
   const near = powers.filter((power) => Math.abs(power - middle) < 4);
   const low = Math.min(...near) - 0.15;
   const high = Math.max(...near, low + 1) + 0.15;
-  const width = room(460);
+  const width = room(460, RIGHT);
   const x = (power) => 12 + ((Math.min(high, Math.max(low, power)) - low) / (high - low)) * (width - 24);
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} 58`, role: "img", "aria-label": label });
   const dots = powers.map((power, place) => `M${x(power).toFixed(1)} ${13 + ((place * 7) % 9)}h0`);

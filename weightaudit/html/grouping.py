@@ -41,6 +41,7 @@ class Group:
         guidance: What its documentation says.
         command: How to go on; empty if no command helps.
         total: Findings.
+        first: The first of the worst findings along the depth: what lies behind may follow from it.
         places: The findings by layer, up to `MOST`.
         left: Findings that are not in `places`.
     """
@@ -51,6 +52,7 @@ class Group:
     guidance: Guidance
     command: str
     total: int
+    first: Finding
     places: Sequence[Place]
     left: int
 
@@ -75,9 +77,16 @@ def _group(
         Guidance() if rule is None else guidance(rule),
         command(rule, path, found[0]),
         len(found),
+        min(found, key=lambda one: (-one.severity, _depth(one, tensors))),
         _places(found[:MOST], tensors),
         max(0, len(found) - MOST),
     )
+
+
+def _depth(finding: Finding, tensors: Mapping[str, tuple[int, TensorInfo]]) -> int:
+    """Return the place of the tensor that a finding is about; -1 if it is about the model."""
+    known = tensors.get(finding.tensor or "")
+    return -1 if known is None else known[0]
 
 
 def _places(found: Iterable[Finding], tensors: Mapping[str, tuple[int, TensorInfo]]) -> list[Place]:
@@ -87,11 +96,7 @@ def _places(found: Iterable[Finding], tensors: Mapping[str, tuple[int, TensorInf
         known = tensors.get(finding.tensor or "")
         return ("", "") if known is None else (known[1].layer, known[1].layer_class)
 
-    def depth(finding: Finding) -> int:
-        known = tensors.get(finding.tensor or "")
-        return -1 if known is None else known[0]
-
-    in_order = sorted(found, key=lambda one: (depth(one), -one.severity))
+    in_order = sorted(found, key=lambda one: (_depth(one, tensors), -one.severity))
     first: dict[tuple[str, str], list[Finding]] = {}
     for key, members in groupby(in_order, key=layer):
         first.setdefault(key, []).extend(members)

@@ -43,11 +43,12 @@ def limits(model: ModelReport, rules: RuleSet | None = None) -> dict[str, list[L
     if rules is not None:
         for info in model.tensors:
             if info.name in model.stats:
-                known[info.name] |= _clipped(info, rules.judges_for(info))
+                judges = [one for one in rules.judges_for(info) if one.rule.applies(info)]
+                known[info.name] |= _clipped(info, judges) | _counted(info, judges)
     for name, stats in model.stats.items():
         for what in stats:
             if isinstance(what, Above):
-                known[name][what.limit] = "rule"
+                known[name].setdefault(what.limit, "rule")
     for finding in model.findings:
         bound = finding.values.get("bound")
         if finding.tensor is None or finding.tensor not in model.stats or not _is_magnitude(bound):
@@ -69,11 +70,21 @@ def _clipped(info: TensorInfo, judges: Iterable[Judge]) -> dict[float, str]:
 
     found: dict[float, str] = {}
     for one in judges:
-        mending = one.rule.projection(info) if one.rule.applies(info) else None
+        mending = one.rule.projection(info)
         if isinstance(mending, Clip):
             ends = (mending.minimum, mending.maximum)
             found |= {abs(end): one.rule.code for end in ends if _is_magnitude(end)}
     return found
+
+
+def _counted(info: TensorInfo, judges: Iterable[Judge]) -> dict[float, str]:
+    """Return the magnitudes from which on rules count the numbers of a tensor."""
+    return {
+        what.limit: one.rule.code
+        for one in judges
+        for what in one.rule.needs(info)
+        if isinstance(what, Above)
+    }
 
 
 def _is_magnitude(bound: Value) -> TypeGuard[float]:

@@ -31,9 +31,13 @@ function findingMarks(row) {
   const found = el("span");
   for (const label of Object.keys(RANKS)) {
     const codes = unique(row.findings.filter((one) => one.severity === label).map((one) => one.code));
-    if (codes.length) found.append(icon(label), `\u00a0${codes.join(", ")} `, el("span", { class: "sr" }, label));
+    if (!codes.length) continue;
+    // A sign stays on the line of its code.
+    const [first, ...others] = codes;
+    found.append(el("span", { class: "mark-of" }, icon(label), el("span", { class: "sr" }, `${label}: `), `\u00a0${first}`),
+      ...others.map((code) => `, ${code}`), " ");
   }
-  if (row.skipped !== undefined) found.append(icon("incomplete"), " skipped");
+  if (row.skipped !== undefined) found.append(el("span", { class: "mark-of" }, icon("incomplete"), " skipped"));
   return found.childNodes.length ? found : null;
 }
 

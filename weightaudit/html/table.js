@@ -24,7 +24,23 @@ class Table {
       on: { input: () => this.again() },
     });
     this.chosen = this.what.filters.map((filter) => this.filter(filter));
-    return el("div", { class: "tools", role: "group", "aria-label": this.what.caption }, this.query, ...this.chosen.map((one) => one.element));
+    return el("div", { class: "tools", role: "group", "aria-label": this.what.caption },
+      this.query, ...this.chosen.map((one) => one.element), this.sorting());
+  }
+
+  // Stands in for the headings where a narrow window has no room for them.
+  sorting() {
+    const options = this.what.columns.flatMap(({ title, value }, place) => (value ? ["up", "down"].map((way) =>
+      el("option", { value: `${place} ${way}` }, `${title} ${way === "up" ? "↑" : "↓"}`)) : []));
+    this.ordered = el("select", { class: "sorting", "aria-label": "Order", on: { change: () => this.arrange() } },
+      el("option", { value: "" }, "Order: as listed"), ...options);
+    return this.ordered;
+  }
+
+  arrange() {
+    const [column, way] = this.ordered.value.split(" ");
+    this.order = way ? { column: Number(column), down: way === "down" } : null;
+    this.again();
   }
 
   filter(filter) {
@@ -91,6 +107,7 @@ class Table {
       if (isOrder) head.setAttribute("aria-sort", this.order.down ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     });
+    this.ordered.value = this.order ? `${this.order.column} ${this.order.down ? "down" : "up"}` : "";
     this.body.replaceChildren(...rows.slice(0, this.shown).flatMap((row) => this.lines(row)));
     const { noun } = this.what;
     this.hits.textContent = rows.length === this.what.rows.length

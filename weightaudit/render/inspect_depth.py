@@ -117,7 +117,7 @@ def figure_facts(sight: Sight) -> Iterator[Fact]:
     if counts is not None and counts.nonzero + counts.zeros >= MANY:
         values = [min(max(one, shown.minimum), shown.maximum) for one in quantiles(counts, SHARES)]
         found = zip(SHARES, values, strict=True)
-        yield Fact("quantiles", "  ".join(f"{share:.0%} {value:.2g}" for share, value in found))
+        yield Fact("quantiles", "  ".join(f"{share:.0%} {number(value, 2)}" for share, value in found))
 
 
 def format_facts(shown: Portrait) -> Iterator[Fact]:

@@ -17,9 +17,15 @@ FIGURES = ("rms", "mean", "std", "l2", "minimum", "maximum")
 """Fields of `Portrait` that are measured values; the counts are shown as integers."""
 
 
-def number(value: float) -> str:
-    """Return a measured value with three digits; a dash for one that is not there."""
-    return "-" if isnan(value) else f"{value:.3g}"
+def number(value: float, digits: int = 3) -> str:
+    """Return a measured value: ``0.0123``, ``-4,350``, ``1.2e-07``; a dash for one that is not there.
+
+    Args:
+        value: The value.
+        digits: Significant digits; up to a million, zeros take the place of what is rounded off.
+    """
+    text = "-" if isnan(value) else f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e6 else text
 
 
 def percent(share: float) -> str:

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from weightaudit.policy import FILE_NAME
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
-from weightaudit.render.summary import coverage, obstacle, plural, shown, shown_of_policy, skips, verdict
+from weightaudit.render.summary import (
+    coverage,
+    obstacle,
+    ordered,
+    plural,
+    shown,
+    shown_of_policy,
+    skips,
+    verdict,
+)
 from weightaudit.render.text import rule_text, suppressed_text, tensor_text
 from weightaudit.report import ExitCode
 from weightaudit.rule import Severity
@@ -49,7 +58,7 @@ def print_report(
     Args:
         report: The report.
         console: Where to print; its file is the caller's choice.
-        verbose: Add one line of statistics per tensor.
+        verbose: Add one line of statistics per tensor, and name all that were skipped for the same reason.
         quiet: Leave out everything that does not decide the verdict.
         suppressed: Add the findings that do not count, and why.
         names: Names of the rules by code; without them findings show the code alone.
@@ -62,6 +71,8 @@ def print_report(
                 _print_suppressed(model, console, names)
             _line(console, Text(), 0)
     _print_policy(report, console, quiet=quiet, names=names)
+    if not quiet:
+        _print_next_step(report, console, names or {})
     _line(console, Text(verdict(report), VERDICT_STYLE[report.exit_code]), 0)
 
 
@@ -77,7 +88,8 @@ def _print_model(
     title = Text(printable(model.path), "bold")
     _line(console, title.append(f"  {printable(model.container)}", "not bold dim"), 0)
     _print_findings(findings, console, names)
-    _print_obstacles(model, console, quiet=quiet)
+    # A lost shard would bury what is wrong with the rest under the names of its tensors.
+    _print_obstacles(model, console, once=not verbose)
     if quiet:
         return
     for remark in model.notes:
@@ -116,15 +128,22 @@ def _print_group(findings: list[Finding], title: str, console: Console) -> None:
         _line(console, line.append(printable(finding.message, MESSAGE_LIMIT), "not bold"), 4)
 
 
-def _print_obstacles(model: ModelReport, console: Console, *, quiet: bool) -> None:
+def _print_obstacles(model: ModelReport, console: Console, *, once: bool) -> None:
     """Print why the model, or some of its tensors, could not be audited."""
     failure = obstacle(model)
     if failure is not None:
         _line(console, Text(f"not audited: {printable(failure, MESSAGE_LIMIT)}", "magenta"), 2)
-    for name, reason in skips(model, quiet=quiet):
+    for name, reason in skips(model, quiet=once):
         line = Text(f"{printable(name)}: " if name else "", "bold")
         why = f"skipped: {printable(reason, MESSAGE_LIMIT)}"
         _line(console, line.append(why, "not bold magenta"), 2)
+
+
+def _print_next_step(report: Report, console: Console, names: Mapping[str, str]) -> None:
+    """Print the command that explains the worst finding, if its rule is known."""
+    worst = next((one.code for one in ordered(report.findings)), "")
+    if worst in names:
+        _line(console, Text(f"why, and how to mend: weightaudit explain {worst}", "dim"), 0)
 
 
 def _line(console: Console, text: Text, indent: int) -> None:
