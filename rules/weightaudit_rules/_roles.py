@@ -34,6 +34,11 @@ def is_second_copy(info: TensorInfo) -> bool:
     return info.is_certain and info.name.endswith(("/kernel_copy", "/embeddings_copy"))
 
 
+def is_reset(info: TensorInfo) -> bool:
+    """Say whether the tensor is known to hold a metric, which `fit` and `evaluate` set to zero first."""
+    return info.role is Role.METRIC and info.is_certain
+
+
 def is_surely_unused(info: TensorInfo) -> bool:
     """Say whether it is known, not guessed, that inference never reads the tensor.
 

@@ -11,7 +11,7 @@ from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
 from weightaudit.tensor import Role
 from weightaudit_rules._examples import trained_kernel
-from weightaudit_rules._roles import is_surely_unused
+from weightaudit_rules._roles import is_reset, is_surely_unused
 from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class InfiniteValues(Rule):
     training that diverged and stopped one step before NaN.
 
     Known false positives: attention masks stored as constants of minus infinity. In constants of a
-    graph, and in what inference is known not to read (optimizer slots, metrics, states), the
-    finding is a warning.
+    graph, and in what inference is known not to read (optimizer slots, states), the finding is a
+    warning, in a metric a note: it tells of the last run, and the next one sets it to zero first.
 
     How to mend: convert again from the float32 original (moving variances kept in float32), or
     go back to the last checkpoint without infinities.
@@ -86,7 +86,7 @@ class InfiniteValues(Rule):
         Example(
             title="an infinite loss in a metric",
             values=lambda: np.array([np.inf], np.float32),
-            severity=Severity.WARNING,
+            severity=Severity.NOTE,
             info={"role": "metric"},
         ),
     )
@@ -103,17 +103,23 @@ class InfiniteValues(Rule):
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         count = stats[_COUNT]
         if count.infinite:
-            unused = is_surely_unused(info)
-            consequence = (
-                "so training cannot be resumed from it" if unused else "which turns outputs into NaN"
-            )
+            consequence, severity = _consequence(info)
             yield self.finding(
                 info,
                 f"{part(count.infinite, info.size, 'value', 'is', 'are')} infinite, {consequence}.",
-                # Constants are masks, too, in which minus infinity is what is meant.
-                Severity.WARNING if unused or info.role is Role.CONSTANT else None,
+                severity,
                 positive=count.positive,
                 negative=count.negative,
                 size=info.size,
                 first=count.first,
             )
+
+
+def _consequence(info: TensorInfo) -> tuple[str, Severity | None]:
+    """Return what infinities in a tensor lead to, and how bad that is, None for what is usual."""
+    if is_reset(info):
+        return "as the last run measured it; the next one starts anew", Severity.NOTE
+    if is_surely_unused(info):
+        return "so training cannot be resumed from it", Severity.WARNING
+    # Constants are masks, too, in which minus infinity is what is meant.
+    return "which turns outputs into NaN", Severity.WARNING if info.role is Role.CONSTANT else None

@@ -95,8 +95,8 @@ class IsolatedValue(Rule):
     values above a gap are not judged: they are a group of their own.
     Nor are tensors of which more than half lies in stretches of zeros.
 
-    How to mend: the message tells which bit, if flipped, explains the value, and what it was before.
-    Compare it with another checkpoint, fetch the file again, or replace the value.
+    How to mend: compare the value with another checkpoint, fetch the file again, or replace the value;
+    where one flipped bit explains it, the message tells what it was before.
 
     Attributes:
         gap: Least ratio to the next value, above 1, for kernels and embeddings.

@@ -10,7 +10,7 @@ import numpy as np
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
 from weightaudit_rules._examples import trained_kernel
-from weightaudit_rules._roles import is_surely_unused
+from weightaudit_rules._roles import is_reset, is_surely_unused
 from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class NanValues(Rule):
     a logarithm or a division of zero, float16 without loss scaling) or from damaged files.
 
     Known false positives: none in weights. In what inference is known not to read (optimizer
-    slots, metrics, states) the finding is a warning: training cannot be resumed from it.
+    slots, states) the finding is a warning: training cannot be resumed from it. In a metric it is a
+    note: it tells of the last run, and the next one sets it to zero first.
 
     How to mend: go back to the last checkpoint without NaN; train on with gradient clipping
     or a smaller learning rate. Zeros in place of NaN give a model that nobody has trained.
@@ -80,6 +81,12 @@ class NanValues(Rule):
             severity=Severity.WARNING,
             info={"role": "optimizer_slot"},
         ),
+        Example(
+            title="a loss that was NaN in the last run",
+            values=lambda: np.array([np.nan], np.float32),
+            severity=Severity.NOTE,
+            info={"role": "metric"},
+        ),
     )
 
     def goes_by_kind(self) -> bool:
@@ -94,17 +101,21 @@ class NanValues(Rule):
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         count = stats[_COUNT]
         if count.nan:
-            unused = is_surely_unused(info)
-            consequence = (
-                "so training cannot be resumed"
-                if unused
-                else "which spreads to every output that is computed with it"
-            )
+            consequence, severity = _consequence(info)
             yield self.finding(
                 info,
                 f"{part(count.nan, info.size, 'value', 'is', 'are')} NaN, {consequence}.",
-                Severity.WARNING if unused else None,
+                severity,
                 nan=count.nan,
                 size=info.size,
                 first=count.first,
             )
+
+
+def _consequence(info: TensorInfo) -> tuple[str, Severity | None]:
+    """Return what NaN in a tensor leads to, and how bad that is, None for what is usual."""
+    if is_reset(info):
+        return "as the last run measured it; the next one starts anew", Severity.NOTE
+    if is_surely_unused(info):
+        return "so training cannot be resumed", Severity.WARNING
+    return "which spreads to every output that is computed with it", None

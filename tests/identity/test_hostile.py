@@ -8,9 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.identity.catalogs import functional, keras3, layer
+from tests.effort import grows_in_step
+from tests.identity.catalogs import functional, keras3, layer, legacy, tensorflow
 from weightaudit.catalog import Catalog, Entry, Fill, Layout, ObjectGraph, Slot, Variable
 from weightaudit.identity import identify
+from weightaudit.tensor import Evidence
 
 WORDS = st.sampled_from(
     [
@@ -110,3 +112,42 @@ def test_deep_nesting_does_not_explode() -> None:
     start = time.monotonic()
     identify(keras3({"layers/bidirectional/vars/0": (2, 2)}, functional(nested)))
     assert time.monotonic() - start < 2
+
+
+def test_nested_layers_are_looked_up() -> None:
+    """The weights of a nested model are found by name, not by a walk through the model for each of them."""
+
+    def find(count: int) -> None:
+        inner = functional(*(layer("Dense", f"dense_{n}") for n in range(count)), name="inner")
+        weights = {("inner", f"dense_{n}/kernel:0"): (2, 2) for n in range(count)}
+        identified = identify(legacy(weights, functional(inner)))
+        assert {info.evidence for info, _ in identified.tensors} == {Evidence.CONFIG}
+
+    assert grows_in_step(find, 50)
+
+
+def test_layers_of_a_checkpoint_are_looked_up() -> None:
+    """The variables of a checkpoint with a configuration are found by name, and among too many not at all."""
+
+    def find(count: int, names: int) -> set[Evidence]:
+        keys = [f"v{n}/.ATTRIBUTES/VARIABLE_VALUE" for n in range(count)]
+        listed = [Variable(n + 1, key, f"dense_{n % names}/kernel") for n, key in enumerate(keys)]
+        config = functional(*(layer("Dense", f"dense_{n % names}") for n in range(count)))
+        graph = ObjectGraph(count + 1, variables=listed)
+        identified = identify(tensorflow(dict.fromkeys(keys, (2, 2)), graph, config=config))
+        return {info.evidence for info, _ in identified.tensors}
+
+    assert find(50, 50) == {Evidence.CONFIG}
+    assert Evidence.CONFIG not in find(50, 1)
+    assert grows_in_step(lambda count: find(count, count), 50)
+    assert grows_in_step(lambda count: find(count, 1), 50)
+
+
+def test_very_many_optimizers_cost_no_pairs() -> None:
+    """Groups that look like optimizers, as many as layers, are not each compared with every weight."""
+
+    def find(count: int) -> None:
+        stored = {f"layers/dense_{n}/vars/0": (2, 2) for n in range(count)}
+        identify(keras3(stored | {f"optimizer/x_{n}/vars/0": (2, 2) for n in range(count)}))
+
+    assert grows_in_step(find, 50)

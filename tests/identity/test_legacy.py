@@ -37,6 +37,48 @@ def test_scopes_of_a_second_session_are_undone() -> None:
     assert set(by_name(legacy({("conv2d_1", "conv2d_1_1/kernel:0"): (3, 3, 1, 8)}))) == {"conv2d_1/kernel"}
 
 
+LSTM: dict[str, Any] = {"class_name": "LSTM", "config": {"name": "lstm_1", "units": 4}}
+BOTH: dict[str, Any] = {"class_name": "Bidirectional", "config": {"name": "both_1", "layer": LSTM}}
+NESTED: dict[str, Any] = {
+    "class_name": "Sequential",
+    "config": {"name": "conv", "layers": [{"class_name": "Dense", "config": {"name": "conv_1"}}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "group", "weight", "name"),
+    [
+        (LSTM, "lstm_1", "lstm_1_2/kernel", "lstm_1/kernel"),
+        (BOTH, "both_1", "both_1_1/forward_lstm_1/kernel", "both_1/forward_lstm_1/kernel"),
+        (NESTED, "conv", "conv_1/kernel", "conv_1/kernel"),
+        (None, "bidirectional_1", "bidirectional_1_1/forward_x/kernel", "bidirectional_1/forward_x/kernel"),
+    ],
+)
+def test_scopes_of_a_second_session_are_undone_around_a_cell(
+    config: dict[str, Any] | None, group: str, weight: str, name: str
+) -> None:
+    """Recurrent layers, wrappers and their slots lose the second number; a layer in a model keeps its own."""
+    stored = {(group, f"{weight}:0"): (3, 16), ("optimizer", f"training/Adam/{weight}/m:0"): (3, 16)}
+    infos = by_name(legacy(stored, model(config) if config else None))
+    assert set(infos) == {name, f"optimizer/{name}/m"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "layer_class", "gates"),
+    [
+        ("forward_lstm_1", "LSTMCell", 4),
+        ("backward_gru", "GRUCell", 3),
+        ("forward_cu_dnnlstm_1", "CuDNNLSTM", 4),
+        ("backward_simple_rnn_2", "SimpleRNNCell", 1),
+        ("forward_dense_1", "", 1),
+    ],
+)
+def test_names_tell_what_runs_in_both_directions(owner: str, layer_class: str, gates: int) -> None:
+    """Without a config, the copies that Bidirectional makes of a recurrent layer are told by their names."""
+    (info,) = by_name(legacy({("b", f"b/{owner}/recurrent_kernel:0"): (12, 12 * gates)})).values()
+    assert (info.layer_class, info.gates, info.role) == (layer_class, gates, Role.RECURRENT_KERNEL)
+
+
 @pytest.mark.parametrize(
     ("weight", "shape", "role"),
     [
@@ -62,6 +104,8 @@ def test_one_gate_of_keras1_is_no_side_by_side_gates() -> None:
         legacy({("lstm_1", "lstm_1_W_i:0"): (3, 8)}, {"class_name": "Sequential", "config": config})
     )
     info = infos["lstm_1/W_i"]
+    assert (info.role, info.gates, info.fan_out) == (Role.KERNEL, 1, 8)
+    (info,) = by_name(legacy({("lstm_1", "lstm_1_W_i:0"): (3, 8)})).values()
     assert (info.role, info.gates, info.fan_out) == (Role.KERNEL, 1, 8)
 
 
@@ -98,10 +142,25 @@ def test_unnamed_slots_are_found_by_sorted_names() -> None:
     }
     order = [(2,), (4, 2), (4,), (3, 4)]
     stored |= {("optimizer", f"Variable_{i}:0"): shape for i, shape in enumerate(order * 2)}
-    documents = {"optimizer_config": {"class_name": "Adam", "config": {}}}
+    documents: dict[str, Any] = {"optimizer_config": {"class_name": "Adam", "config": {}}}
     infos = by_name(legacy(stored, training_config=documents))
     assert infos["optimizer/a/bias/momentum"].key == "optimizer/Variable_0:0"
     assert infos["optimizer/b/kernel/velocity"].key == "optimizer/Variable_7:0"
+
+
+@pytest.mark.parametrize("names", [("Variable_",) * 3, ("m_", "v_", "vhat_")])
+def test_adam_of_keras2_keeps_a_zero_for_each_maximum_of_amsgrad(names: tuple[str, str, str]) -> None:
+    """Slots are kept kind after kind, and the last kind has one number for each variable."""
+    stored = {("a", "a/kernel:0"): (4, 2), ("a", "a/bias:0"): (2,)}
+    shapes = [(4, 2), (2,), (4, 2), (2,), (1,), (1,)]
+    slots = {("optimizer", f"training/Adam/{names[i // 2]}{i}:0"): shape for i, shape in enumerate(shapes)}
+    documents = {"optimizer_config": {"class_name": "Adam", "config": {"amsgrad": False}}}
+    infos = list(by_name(legacy(stored | slots, training_config=documents)).values())[2:]
+    assert [info.name.removeprefix("optimizer/a/") for info in infos] == [
+        f"{variable}/{slot}"
+        for slot in ("momentum", "velocity", "velocity_hat")
+        for variable in ("kernel", "bias")
+    ]
 
 
 def test_a_bias_that_the_config_promises_is_missed() -> None:

@@ -190,7 +190,7 @@ def test_a_policy_sets_options_for_some_tensors() -> None:
     rules = configure(load_registry(("weightaudit_rules",)), parse_policy(POLICY, "test"))
     stats = {info.name: Stats({}) for info in infos}
     model = Measured(infos, stats, (), beside(*pairs))
-    findings, skipped = judge(model, duties(rules, infos), rules)
+    findings, _, skipped = judge(model, duties(rules, infos), rules)
     assert skipped == []
     told = {(one.code, one.tensor, one.severity) for one in findings if one.code in {"WA601", "WA606"}}
     assert told == {

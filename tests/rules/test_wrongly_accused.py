@@ -70,6 +70,16 @@ def test_a_strong_regularizer_explains_why_a_kernel_vanished(
         assert ("declared regularizer" in finding.message) is (severity is Severity.WARNING)
 
 
+@pytest.mark.parametrize(("outputs", "gain", "accused"), [(1, 0.08, False), (1, 0.05, True), (2, 0.08, True)])
+def test_targets_decide_how_large_a_last_layer_is(outputs: int, gain: float, *, accused: bool) -> None:
+    """A kernel with a single output may be far below its peers, but neither next to nothing nor wider."""
+    tensors = {f"dense_{index}/kernel": (normal(0.5, 64, 64), dict[str, Any]()) for index in range(5)}
+    head = normal(1, 64, outputs)
+    rms = np.sqrt(np.square(head).mean())
+    tensors["head/kernel"] = (head * np.float32(gain / rms / 8), {})
+    assert [one.tensor for one in found(ScaleAmongPeers(), tensors)] == ["head/kernel"] * accused
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-40])
 def test_weights_whose_squares_vanish_have_vanished(scale: float) -> None:
     """A float64 kernel is an error also where no square of it is above zero; zeros are left alone."""

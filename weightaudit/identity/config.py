@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from weightaudit.identity.classes import canonical, class_of_path, snake
+from weightaudit.identity.classes import canonical, snake
 from weightaudit.identity.layers import MODES, RECURRENT_CELLS, is_known, variables
 
 if TYPE_CHECKING:
@@ -85,12 +85,6 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-def is_called(layer: Layer, component: str) -> bool:
-    """Say whether a component of a path is a layer's name; Keras 2 put ``backward_`` before a user's own."""
-    own = layer.name == component
-    return own or (layer.attributes == ("backward_layer",) and component == f"backward_{layer.name}")
-
-
 def explains(layer: Layer, variable: str) -> bool:
     """Say whether a layer of Keras has a variable of this name: always, quantized, or with adapters."""
     if not layer.builtin:
@@ -105,35 +99,6 @@ def explains(layer: Layer, variable: str) -> bool:
     if variable.startswith("lora_"):
         return bool(layer.config.get("lora_rank"))
     return any(variable in (variables(layer.layer_class, layer.config, mode) or ()) for mode in MODES[1:])
-
-
-def configured(root: Layer, scope: Sequence[str], variable: str) -> Layer | None:
-    """Return the only configured layer that a scope names and that has such a variable.
-
-    Wrappers of Keras 2 give no scope to the layer inside, and automatic names count all cells of a
-    program, so the layer around the owner of a variable may have to tell which it is.
-    """
-    named = [layer for layer in root.walk() if scope and layer.name == scope[-1]]
-    named = [_unwrapped(layer, variable) for layer in named]
-    named = [layer for layer in named if explains(layer, variable)]
-    if len(named) != 1 and len(scope) > 1:
-        kind = class_of_path(scope[-1])
-        named = [
-            layer
-            for outer in root.walk()
-            if is_called(outer, scope[-2])
-            for layer in outer.walk()
-            if layer is not outer and (layer.name == scope[-1] or layer.layer_class == kind)
-            if explains(layer, variable)
-        ]
-    return named[0] if len(named) == 1 else None
-
-
-def _unwrapped(layer: Layer, variable: str) -> Layer:
-    """Return the layer inside wrappers that have no such variable of their own."""
-    while len(layer.children) == 1 and not explains(layer, variable) and not layer.is_model:
-        layer = layer.children[0]
-    return layer
 
 
 def read_config(document: Json) -> Layer | None:

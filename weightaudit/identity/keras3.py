@@ -91,9 +91,11 @@ def identify_keras3(catalog: Catalog) -> tuple[list[Described], list[Defect], li
     for path, group in rest.items():
         if path not in training:
             tensors += _unplaced(path, group, scope, file)
-    for path in filter(training.__contains__, rest):
+    if training:
         trained = [info for info, _ in tensors if info.trainable is not False]
-        tensors += _training(path, rest[path], trained, _optimizer(documents, file))
+        orders, optimizer = [trained, sorted(trained, key=_natural)], _optimizer(documents, file)
+        for path in filter(training.__contains__, rest):
+            tensors += _training(path, rest[path], orders, optimizer)
     tensors += [unknown(entry, entry.key) for entry in loose]
     lost, notes = without_zero_points(tensors)
     defects = [*_missing(places, groups, file), *lost, *reaching(layers)]
@@ -310,10 +312,9 @@ def _training_groups(groups: Groups) -> list[str]:
 
 
 def _training(
-    path: str, group: Group, trained: Sequence[TensorInfo], optimizer: Optimizer
+    path: str, group: Group, orders: Sequence[Sequence[TensorInfo]], optimizer: Optimizer
 ) -> list[Described]:
     if path.split("/", 1)[0] == "optimizer":
-        orders = [trained, sorted(trained, key=_natural)]
         # A loss scaler lists what the optimizer inside it keeps, and that lists it again.
         return positional(list(group.values()), orders, optimizer, path)
     return [bookkeeping(entry, f"{path}/{index}", Role.METRIC) for index, entry in group.items()]

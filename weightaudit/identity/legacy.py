@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw
 from weightaudit.identity.by_path import by_path
-from weightaudit.identity.config import Layer, as_mapping, configured, explains, is_called, read_config
+from weightaudit.identity.classes import class_of_path
+from weightaudit.identity.config import Layer, as_mapping, explains, read_config
 from weightaudit.identity.declared import unmapped
 from weightaudit.identity.describe import Described, bookkeeping, describe, unknown
 from weightaudit.identity.layers import role_of
+from weightaudit.identity.lookup import LayerLookup
 from weightaudit.identity.names import (
     class_of_owner,
     components,
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NUMBERED = re.compile(r"^param_(\d+)$")
-_ANONYMOUS = re.compile(r"(?:^|/)Variable(?:_\d+)?(?::\d+)?$")
+# The second is how Keras, before it was that of TensorFlow, last numbered the slots of Adam.
+_ANONYMOUS = re.compile(r"(?:^|/)(?:Variable(?:_\d+)?|(?:m|v|vhat)_\d+)(?::\d+)?$")
 
 
 def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect], list[str]]:
@@ -39,6 +42,7 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect], li
     root = read_config(catalog.documents.get("config"))
     # Of layers that share a name, the first counts.
     outermost = {child.name: child for child in reversed(root.children)} if root else {}
+    lookup = LayerLookup(root) if root is not None else None
     tensors: list[Described] = []
     optimizer: list[Entry] = []
     for entry in catalog.entries:
@@ -46,7 +50,7 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect], li
         if section == "optimizer" or (section is None and entry.key.startswith("optimizer_weights/")):
             optimizer.append(entry)
         elif section == "layer":
-            tensors.append(_weight(entry, root, outermost))
+            tensors.append(_weight(entry, lookup, outermost))
         else:
             tensors.append(_loose(entry))
     tensors = quantize_layers(tensors)
@@ -57,34 +61,37 @@ def identify_legacy(catalog: Catalog) -> tuple[list[Described], list[Defect], li
     return tensors + _optimizer(optimizer, tensors, kind), defects, notes
 
 
-def _weight(entry: Entry, root: Layer | None, outermost: Mapping[str, Layer]) -> Described:
+def _weight(entry: Entry, lookup: LayerLookup | None, outermost: Mapping[str, Layer]) -> Described:
     group = entry.attributes.get("layer", "")
     parts = components(entry.attributes.get("weight", "")) or components(entry.key) or ("",)
     owner = (group, *parts)[-2]
     variable = variable_of(parts[-1], owner)
     outer = outermost.get(group)
     scope = parts[:-1] or tuple(filter(None, [keras1_owner(parts[-1])]))
-    layer = _owner(outer, group, scope, variable) if outer else None
-    if outer is None and root is not None and "" in outermost:
+    layer = _owner(lookup, outer, group, scope, variable) if lookup and outer else None
+    if outer is None and lookup is not None and "" in outermost:
         # Before Keras 2.2.3 a Sequential in a Sequential had no name in the configuration.
-        layer = configured(root, scope, variable)
+        layer = lookup.owner(scope, variable)
     if layer is not None and layer.builtin:
         variable = variable_of(parts[-1], owner, layer.layer_class)
     numbered = _NUMBERED.match(parts[-1])
     if numbered and layer is not None and layer.variables is not None:
         index = int(numbered[1])
         variable = layer.variables[index] if index < len(layer.variables) else variable
-    name = _name(parts, group, variable, single=outer is None or not outer.children)
+    name = _name(parts, group, variable, outer)
     if layer is not None and layer.builtin and explains(layer, variable):
         info, _ = describe(entry, name, variable, layer, Evidence.CONFIG)
-        return (_one_gate(info) if is_one_gate(parts[-1]) else info), entry
+        return _gate(info, parts[-1]), entry
     own = layer is outer and (len(parts) == 1 or parts[-2] == group)
     custom = layer is not None and not layer.builtin and own
     known = Layer(group, layer.layer_class, builtin=False) if layer and custom else None
     return _by_name(entry, name, parts, variable, known)
 
 
-def _one_gate(info: TensorInfo) -> TensorInfo:
+def _gate(info: TensorInfo, component: str) -> TensorInfo:
+    """Return what is known of a weight, of one gate alone if that is what its name says."""
+    if not is_one_gate(component):
+        return info
     fan_out = info.shape[-1] if info.fan_out is not None else None
     return replace(info, gates=1, fan_out=fan_out)
 
@@ -102,10 +109,11 @@ def _by_name(entry: Entry, name: str, parts: Sequence[str], variable: str, layer
     role = role_by_name(variable, keras1) if layer is None else role_of(variable)
     if role is Role.UNKNOWN:
         return unknown(entry, name, known.layer_class)
-    return describe(entry, name, variable, known, Evidence.NAME, role=role)
+    info, _ = describe(entry, name, variable, known, Evidence.NAME, role=role)
+    return _gate(info, parts[-1]), entry
 
 
-def _name(parts: Sequence[str], group: str, variable: str, *, single: bool) -> str:
+def _name(parts: Sequence[str], group: str, variable: str, outer: Layer | None) -> str:
     """Return the canonical name: scopes of a second session ("conv2d_1_1/kernel") are undone."""
     last = keras1_suffix(parts[-1])
     scope = parts[:-1]
@@ -113,24 +121,28 @@ def _name(parts: Sequence[str], group: str, variable: str, *, single: bool) -> s
         owner = keras1_owner(parts[-1])
         nested = owner and not owner.startswith(group)
         return f"{group}/{owner}/{last}" if nested else f"{group}/{last}"
-    if (
-        single
-        and len(scope) == 1
-        and scope[0].startswith(f"{group}_")
-        and scope[0][len(group) + 1 :].isdecimal()
-    ):
-        return f"{group}/{last}"
-    return "/".join([*scope, variable if _NUMBERED.match(last) else last])
+    outermost = group if _is_again(scope, group, outer) else scope[0]
+    return "/".join([outermost, *scope[1:], variable if _NUMBERED.match(last) else last])
 
 
-def _owner(outer: Layer, group: str, scope: Sequence[str], variable: str) -> Layer:
+def _is_again(scope: Sequence[str], group: str, outer: Layer | None) -> bool:
+    """Say whether a scope begins with that of a layer in a second session.
+
+    In a model, ``conv_1`` may be a layer inside ``conv``; what is inside a wrapper is never called like it.
+    """
+    wraps = class_of_path(group) == "Bidirectional" if outer is None else outer.builtin and outer.children
+    alone = not (outer and outer.is_model) and (len(scope) == 1 or wraps)
+    suffix = scope[0].removeprefix(f"{group}_")
+    return bool(alone) and suffix != scope[0] and suffix.isdecimal()
+
+
+def _owner(lookup: LayerLookup, outer: Layer, group: str, scope: Sequence[str], variable: str) -> Layer:
     """Return the configured layer whose variable this is, as far as the path tells."""
     if group in scope:
         scope = scope[scope.index(group) + 1 :]
     layer = outer
     for component in scope:
-        inner = [each for each in layer.walk() if each is not layer and is_called(each, component)]
-        direct = [child for child in layer.children if is_called(child, component)]
+        inner, direct = lookup.inside(layer, component), lookup.children(layer, component)
         if direct or len(inner) == 1:
             layer = (direct or inner)[0]
     # Wrappers of Keras 2 give no scope of their own to the layer that they wrap.
@@ -160,7 +172,9 @@ def _optimizer(
     paths = [entry.attributes.get("weight") or entry.key.split("/", 1)[-1] for entry in entries]
     trained = [info for info in infos if info.trainable is not False]
     anonymous = [entry for entry, path in zip(entries, paths, strict=True) if _ANONYMOUS.search(path)]
-    flat = flat_names(infos)
+    # Slots carry the scopes of a second session, too.
+    own = {"/".join(components(raw[info.key])): info.name for info in infos}
+    flat = flat_names(infos) | {path: name for path, name in own.items() if "/" in path}
     described = [
         named(entry, path, flat)
         for entry, path in zip(entries, paths, strict=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weightaudit.identity.classes import COMPOSITE, class_of_path, kind_of_name
 from weightaudit.identity.config import PROJECTIONS, Layer
 from weightaudit.identity.layers import (
+    GATES,
     RECURRENT_CELLS,
     ROLES,
     ZERO_POINTS,
@@ -230,12 +231,18 @@ def class_of_owner(component: str, variable: str) -> str:
     Wrappers of Keras 2 give their names to the variables of the layer inside, whose class they do not
     tell; recurrent layers give theirs to those of their cell.
     """
-    found = class_of_path(component)
+    found = class_of_path(component) or _of_direction(component)
     if found in RECURRENT_CELLS:
         return RECURRENT_CELLS[found]
     hidden = found in COMPOSITE or (found == "SpectralNormalization" and variable != "vector_u")
     # A class of a user may be called like one of Keras, and have other variables.
     return "" if hidden or not may_have(found, variable) else found
+
+
+def _of_direction(component: str) -> str:
+    """Return ``LSTM`` for ``forward_lstm_1``, the name that Bidirectional gives its copy; else nothing."""
+    found = class_of_path(component.removeprefix("forward_").removeprefix("backward_"))
+    return found if found in RECURRENT_CELLS or found in GATES else ""
 
 
 def is_metric(variable: str) -> bool:

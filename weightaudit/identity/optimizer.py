@@ -60,7 +60,8 @@ def slot_name(path: str, variables: Mapping[str, str]) -> str:
     Args:
         path: ``adam/dense_kernel_momentum`` (Keras 3), ``Adam/m/dense/kernel`` (2.11 to 2.15),
             ``Adam/dense/kernel/m`` and ``training/Adam/dense/kernel/m`` (before).
-        variables: Names of the model's variables by the same name with ``_`` for ``/``.
+        variables: Names of the model's variables by the same name with ``_`` for ``/``, and by the paths
+            that the framework gave them where these are others.
     """
     parts = components(path)
     if len(parts) > 2 and parts[0].startswith("training"):
@@ -68,14 +69,18 @@ def slot_name(path: str, variables: Mapping[str, str]) -> str:
     if len(parts) >= 3 and parts[0] in _SLOTS and parts[0].islower() and parts[-1] not in _SLOTS:
         # tf_keras names slots "m/dense/kernel" without the optimizer before it, but also "Ftrl/linear/...":
         # there Ftrl is the optimizer, and at the end of a TensorFlow 1 name its slot.
-        return "/".join(["optimizer", *parts[1:], parts[0]])
+        return _slot_of("/".join(parts[1:]), parts[0], variables)
     if len(parts) >= 3 and parts[1] in _SLOTS:
-        return "/".join(["optimizer", *parts[2:], parts[1]])
+        return _slot_of("/".join(parts[2:]), parts[1], variables)
     if len(parts) >= 3 and parts[-1] in _SLOTS:
-        return "/".join(["optimizer", *parts[1:]])
+        return _slot_of("/".join(parts[1:-1]), parts[-1], variables)
     last = parts[-1] if parts else ""
     joined = _JOINED.match(last)
-    return f"optimizer/{variables.get(joined[1], joined[1])}/{joined[2]}" if joined else ""
+    return _slot_of(joined[1], joined[2], variables) if joined else ""
+
+
+def _slot_of(path: str, slot: str, variables: Mapping[str, str]) -> str:
+    return f"optimizer/{variables.get(path, path)}/{slot}"
 
 
 def flat_names(infos: Iterable[TensorInfo]) -> dict[str, str]:

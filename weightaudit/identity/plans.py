@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.identity.config import as_list, as_mapping, as_text
@@ -40,10 +40,17 @@ class Slot(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Slots that take turns variable by variable, kept always or if an option of the optimizer is set."""
+    """Slots that take turns variable by variable, kept always or if an option of the optimizer is set.
+
+    Attributes:
+        slots: Their names.
+        option: The option; empty if they are always kept.
+        is_idle: Whether a single number holds the place of each, whatever the shape of the variable.
+    """
 
     slots: tuple[str, ...]
     option: str = ""
+    is_idle: bool = False
 
 
 class Plan(NamedTuple):
@@ -68,6 +75,8 @@ _PLANS: dict[str, tuple[Group, ...]] = {
     ),
     "sgd": (Group(("momentum",), "momentum"),),
 }  # fmt: skip
+# Keras 2.1 to 2.3 kept the maxima of AMSGrad in any case: without it, a zero for each variable.
+_ADAM_OF_KERAS2 = (Group(("momentum",)), Group(("velocity",)), Group(("velocity_hat",), is_idle=True))
 # Optimizers that do not keep the same slots for all variables; groups are what they keep beside.
 _UNEVEN = frozenset(["adafactor", "muon"])
 _KERAS2_NAMES = {"momentum": "m", "velocity": "v", "velocity_hat": "vhat", "norm": "u"}
@@ -106,7 +115,8 @@ def slots_by_place(
     for variables in orders:
         width = len(entries) // len(variables) if variables else 0
         for plan in _plans(optimizer, width):
-            slots = list(_expand(optimizer, plan.groups, variables))
+            # One more than there are entries shows that they are too many; there may be very many variables.
+            slots = list(islice(_expand(optimizer, plan.groups, variables), len(entries) + 1))
             if not slots or len(slots) > len(entries):
                 continue
             if all(slot.shape == entry.shape for slot, entry in zip(slots, entries, strict=False)):
@@ -135,7 +145,11 @@ def _plans(optimizer: Optimizer, width: int) -> list[Plan]:
     plans += [Plan(chosen, is_certain=only) for chosen in possible]
     # Keras 1 and 2 kept slots kind after kind; shapes tell the two orders apart.
     flat = [Group((slot,)) for group in own for slot in group.slots][:width]
-    return [*plans, Plan(flat, is_certain=only)] if len(flat) == width else plans
+    if len(flat) == width:
+        plans.append(Plan(flat, is_certain=only))
+    if optimizer.name == "adam" and width == len(_ADAM_OF_KERAS2):
+        plans.append(Plan(_ADAM_OF_KERAS2, is_certain=True))
+    return plans
 
 
 def _choices(groups: Sequence[Group]) -> Iterator[list[Group]]:
@@ -152,7 +166,7 @@ def _expand(optimizer: Optimizer, groups: Sequence[Group], variables: Sequence[T
     for group in groups:
         for info in variables:
             for slot in group.slots:
-                yield Slot(info, renamed.get(slot, slot), info.shape)
+                yield Slot(info, renamed.get(slot, slot), (1,) if group.is_idle else info.shape)
     if optimizer.name == "adafactor":
         yield from _adafactor(variables)
     elif optimizer.name == "muon":

@@ -13,7 +13,6 @@ from weightaudit.identity.config import (
     Layer,
     as_mapping,
     as_text,
-    configured,
     explains,
     read_config,
 )
@@ -28,6 +27,7 @@ from weightaudit.identity.describe import (
 )
 from weightaudit.identity.graph import Graph, distinct_names, read_graph
 from weightaudit.identity.layers import ROLES
+from weightaudit.identity.lookup import LayerLookup
 from weightaudit.identity.names import (
     components,
     is_metric,
@@ -101,6 +101,7 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
     if not known and "saved_model" not in catalog.documents:
         notes += losses_of_checkpoints(catalog.entries)
     distinct = distinct_names(catalog.entries, graph)
+    lookup = LayerLookup(root) if root is not None else None
     tensors: list[Described] = []
     training: list[Entry] = []
     for entry in catalog.entries:
@@ -108,7 +109,7 @@ def identify_tensorflow(catalog: Catalog) -> tuple[list[Described], list[Defect]
         if is_slot or entry.key in graph.training or _is_optimizer(entry.key):
             training.append(entry)
         else:
-            tensors.append(_variable(entry, graph, layers, root, distinct))
+            tensors.append(_variable(entry, graph, layers, lookup, distinct))
     tensors = _without_hidden_policies(quantize_layers(tensors))
     tensors = with_trainable(tensors, catalog)
     notes += unclear(tensors)
@@ -170,7 +171,7 @@ def _is_optimizer(key: str) -> bool:
 
 
 def _variable(
-    entry: Entry, graph: Graph, layers: Mapping[int, tuple[str, Layer]], root: Layer | None,
+    entry: Entry, graph: Graph, layers: Mapping[int, tuple[str, Layer]], lookup: LayerLookup | None,
     distinct: Mapping[str, str],
 ) -> Described:  # fmt: skip
     path = entry.key.removesuffix(_SUFFIX)
@@ -204,7 +205,7 @@ def _variable(
     variable = _variable_name(scope, owners[0][1] if owners else parts[-1])
     name = full if usable else path
     named_by = scope if usable else components(path)
-    layer = configured(root, named_by[:-1], variable) if root is not None else None
+    layer = lookup.owner(named_by[:-1], variable) if lookup is not None else None
     if layer is not None:
         return describe(entry, name, variable, layer, Evidence.CONFIG)
     return by_path(entry, name, named_by, variable)

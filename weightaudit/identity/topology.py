@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 40
 _MAX_NAMESAKES = 64
+"""Layers of one name, each in a model of its own, among which one is looked for."""
 _MAX_PATH = 1000
 """Longest path of a layer that is followed: each layer of a model repeats the names around it."""
-"""Layers of one name, each in a model of its own, among which one is looked for."""
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
 _TRANSPARENT = frozenset({"TimeDistributed", "SpectralNormalization"})
 """Wrappers that do what the layer inside does."""
