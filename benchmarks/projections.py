@@ -70,7 +70,7 @@ class Comparison:
         first: The TensorFlow engine's first call for these shapes: tracing and compilation included.
         again: Its next call, as when the plan is carried out.
         alone: TensorFlow without numpy's check of every result.
-        start: What it takes to import TensorFlow and to make an engine.
+        start: What it takes to import TensorFlow and to make a projector.
     """
 
     numpy: tuple[float, ...]
@@ -162,16 +162,16 @@ def _kernels(work: str) -> Iterator[tuple[Shape, list[NDArray[Any]]]]:
 
 
 def _time(engine_name: str, work: str, name: str) -> dict[str, float]:
-    from weightaudit.repair.engines import engine_of
+    from weightaudit.repair.projectors import projector_of
 
     begin = perf_counter()
-    engine = engine_of(engine_name)
+    projector = projector_of(engine_name)
     start, groups = perf_counter() - begin, list(_kernels(work))
 
     def run() -> float:
         before = perf_counter()
         for shape, blocks in groups:
-            engine.project(_projection(name, shape), blocks, "float32")
+            projector.project(_projection(name, shape), blocks, "float32")
         return perf_counter() - before
 
     times = {"start": start, "first": run(), "again": run()}

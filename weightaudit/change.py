@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Figures:
     """The numbers of a tensor before or after a change; those of no finite element are NaN.
 
     Attributes:
@@ -37,8 +37,8 @@ class Change:
         relative: Norm of the difference over the norm before, over elements finite before; Inf if
             the norm before is zero and something changes.
         largest: Largest difference of one element, over elements finite before.
-        before: Profile of the tensor as it is.
-        after: Profile of the tensor as it will be.
+        before: Figures of the tensor as it is.
+        after: Figures of the tensor as it will be.
         digest: SHA-256 of its stored bytes as they will be, see `weightaudit.digests`.
     """
 
@@ -49,6 +49,6 @@ class Change:
     size: int
     relative: float
     largest: float
-    before: Profile
-    after: Profile
+    before: Figures
+    after: Figures
     digest: str

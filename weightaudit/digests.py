@@ -50,10 +50,18 @@ def tensor_digests(
         ReadError: A tensor cannot be read.
     """
     chosen = list(checkpoint.tensors if tensors is None else tensors)
-    entries = [checkpoint.entry(info) for info in chosen]
+    found = entry_digests(checkpoint.files, [checkpoint.entry(info) for info in chosen], workers=workers)
+    return dict(zip((info.name for info in chosen), found, strict=True))
+
+
+def entry_digests(files: Files, entries: Iterable[Entry], *, workers: int | None = None) -> list[str | None]:
+    """Return the digests of stored tensors, in their order, taken on a few threads; see `tensor_digests`.
+
+    Raises:
+        ReadError: One of them cannot be read.
+    """
     with ThreadPoolExecutor(thread_count(workers)) as pool:
-        found = pool.map(partial(entry_digest, checkpoint.files), entries)
-        return dict(zip((info.name for info in chosen), found, strict=True))
+        return list(pool.map(partial(entry_digest, files), entries))
 
 
 def entry_digest(files: Files, entry: Entry) -> str | None:

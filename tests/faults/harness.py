@@ -49,6 +49,9 @@ DONE, REFUSED, FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 NEW_IS_THERE = ("is in place, but", "is replaced and whole, but")
 """What is said where the new state is there in spite of a failure."""
 
+NOT_READY = "is not ready"
+"""What is said where only the store is there, and perhaps not durably."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -230,7 +233,8 @@ class Trial:
             assert outcome.signal == signal.SIGKILL, story
             return
         assert not any(SUFFIX in name for name in left), f"{story}: {left}"
-        said_new = any(words in outcome.message for words in NEW_IS_THERE)
+        is_told = any(words in outcome.message for words in NEW_IS_THERE)
+        said_new = is_told and NOT_READY not in outcome.message
         if outcome.code in {INTERRUPTED, TERMINATED}:
             assert left == self._names[state], f"{story}: {left}"
             return

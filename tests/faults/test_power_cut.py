@@ -23,7 +23,15 @@ _DISKS = {
 }
 """Megabytes, options of mkfs, options of mount."""
 
-SCENARIOS = ("publish a file", "replace a directory", "replace a checkpoint", "commit", "prune")
+SCENARIOS = (
+    "publish a file",
+    "replace a directory",
+    "replace a checkpoint",
+    "commit",
+    "prune",
+    "repair a file in place",
+    "restore a checkpoint",
+)
 
 _SHARED = 20 * _MEGABYTE
 

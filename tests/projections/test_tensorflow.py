@@ -329,7 +329,7 @@ def test_tensorflow_is_imported_late() -> None:
     """Neither the module nor the engine imports TensorFlow before something is projected."""
     code = """
 import sys
-import weightaudit.projections.tensorflow, weightaudit.repair.tensorflow_engine
+import weightaudit.projections.tensorflow, weightaudit.repair.tensorflow_projector
 assert "tensorflow" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,9 +18,9 @@ from weightaudit.digests import tensor_digests
 from weightaudit.errors import RepairError
 from weightaudit.projections import Clip, MaxNorm, NonNeg, Phase, Projection, SoftThreshold
 from weightaudit.repair import projecting
-from weightaudit.repair.engines import NumpyEngine
 from weightaudit.repair.planning import measure_changes
 from weightaudit.repair.projecting import batches, project
+from weightaudit.repair.projectors import NumpyProjector
 from weightaudit.repair.selection import Target
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def changed(path: Path, *projections: Projection) -> tuple[Change, bytes]:
     """Return the account of projecting the one tensor of a file, and its new bytes."""
     with open_checkpoint(path) as checkpoint:
         target = Target(checkpoint.tensors[0], projections)
-        (change,) = measure_changes(checkpoint, (target,), NumpyEngine()).values()
-        pieces = list(project(checkpoint, (target,), NumpyEngine()))
+        (change,) = measure_changes(checkpoint, (target,), NumpyProjector()).values()
+        pieces = list(project(checkpoint, (target,), NumpyProjector()))
     return change, b"".join(piece.raw.tobytes() for piece in pieces)
 
 
@@ -211,8 +211,8 @@ class Counting(Projection):
         return values / 2
 
 
-class Together(NumpyEngine):
-    """An engine that wants 256 bytes at once, and remembers what it got."""
+class Together(NumpyProjector):
+    """A projector that wants 256 bytes at once, and remembers what it got."""
 
     batch_bytes = 256
 
@@ -225,19 +225,19 @@ class Together(NumpyEngine):
 
 
 def test_tensors_of_one_shape_are_projected_together(tmp_path: Path) -> None:
-    """An engine gets as many equal tensors as it wants in one call, and each keeps its own account."""
+    """A projector gets as many equal tensors as it wants in one call, and each keeps its own account."""
     path = tmp_path / "model.weights.h5"
     with h5py.File(path, "w") as file:
         for number in range(5):
             data = np.full((4, 8), number + 1, np.float32)
             file.create_dataset(f"layers/dense_{number}/vars/0", data=data)
         file.create_dataset("layers/other/vars/0", data=np.ones((2, 2), np.float32))
-    engine = Together()
+    projector = Together()
     with open_checkpoint(path) as checkpoint:
         targets = tuple(Target(info, (Counting(),)) for info in checkpoint)
-        changes = measure_changes(checkpoint, targets, engine)
-        assert sorted(len(batch) for batch in batches(targets, engine)) == [1, 1, 2, 2]
-    assert sorted(engine.calls) == [1, 1, 2, 2]
+        changes = measure_changes(checkpoint, targets, projector)
+        assert sorted(len(batch) for batch in batches(targets, projector)) == [1, 1, 2, 2]
+    assert sorted(projector.calls) == [1, 1, 2, 2]
     assert {change.relative for change in changes.values()} == {0.5}
     assert len({change.digest for change in changes.values()}) == 6
 
@@ -248,5 +248,5 @@ def test_a_source_that_vanishes_while_it_is_projected_is_no_problem(tmp_path: Pa
     with open_checkpoint(path) as checkpoint:
         shutil.move(path, tmp_path / "elsewhere")
         target = Target(checkpoint.tensors[0], (Clip(-1, 1),))
-        (change,) = measure_changes(checkpoint, (target,), NumpyEngine()).values()
+        (change,) = measure_changes(checkpoint, (target,), NumpyProjector()).values()
     assert change.after.maximum == 1.0

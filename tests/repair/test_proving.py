@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from weightaudit import open_checkpoint
+from weightaudit.catalog import Extent
 from weightaudit.digests import tensor_digests
 from weightaudit.errors import WriteError
 from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.policy import Policy
 from weightaudit.projections import Clip
 from weightaudit.registry import configure, load_registry
-from weightaudit.repair.engines import NumpyEngine
 from weightaudit.repair.planning import Orders, make_plan
+from weightaudit.repair.projectors import NumpyProjector
 from weightaudit.repair.proving import prove, write_mended
 from weightaudit.repair.selection import Request, Selector
 
@@ -38,7 +39,7 @@ def proved_with(folder: Path, known: dict[str, str | None] | None) -> TensorInfo
         mended, other = [info for info in checkpoint if info.role == "kernel"][:2]
         request = Request((Clip(-1e-3, 1e-3),), Selector((mended.name,)))
         plan = make_plan(checkpoint, "m", rules, Orders((request,), mend=False))
-        written = write_mended(checkpoint, plan, folder, NumpyEngine())
+        written = write_mended(checkpoint, plan, folder, NumpyProjector())
         after, digests = prove(checkpoint, plan, written, rules, DEFAULT_LIMITS, known=known)
         assert after.is_complete
         assert digests == {**tensor_digests(checkpoint), mended.name: plan.changes[0].digest}
@@ -55,6 +56,24 @@ def test_the_copy_is_compared_with_the_model_or_with_what_is_known_of_it(tmp_pat
     proved_with(tmp_path / "known", known)
     with pytest.raises(WriteError, match=f"{other.name} was not written as planned"):
         proved_with(tmp_path / "wrong", {**known, other.name: "0" * 64})
+
+
+def test_second_copies_are_compared_too(tmp_path: Path) -> None:
+    """A Keras export stores variables twice, and a second copy that was not written is noticed."""
+    rules = configure(load_registry(), Policy())
+    with open_checkpoint(MODEL.with_name("exported")) as checkpoint:
+        request = Request((Clip(-1e-3, 1e-3),), Selector(("dense/head/kernel",)))
+        plan = make_plan(checkpoint, "m", rules, Orders((request,), mend=False))
+        written = write_mended(checkpoint, plan, tmp_path, NumpyProjector())
+        prove(checkpoint, plan, written, rules, DEFAULT_LIMITS)
+        with open_checkpoint(written.path) as copy:
+            storage = copy.entries(copy["dense/head/kernel"])[1].storage
+        assert isinstance(storage, Extent)
+        with (tmp_path / "variables/variables.data-00000-of-00001").open("r+b") as stream:
+            stream.seek(storage.offset)
+            stream.write(b"\xff")
+        with pytest.raises(WriteError, match="dense/head/kernel was not written as planned"):
+            prove(checkpoint, plan, written, rules, DEFAULT_LIMITS)
 
 
 def test_memory_is_bounded_by_one_tensor(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.versions.conftest import Bench
-from weightaudit.change import Change, Profile
+from weightaudit.change import Change, Figures
 from weightaudit.errors import StoreError
 from weightaudit.formats import Kind
 from weightaudit.render.json import finding_json
@@ -51,8 +51,8 @@ RECORD = Record(
             size=6,
             relative=float("inf"),
             largest=0.5,
-            before=Profile(0.0, float("nan"), float("-inf"), 5, 1),
-            after=Profile(1.0, 0.0, 1.0, 5, 0),
+            before=Figures(0.0, float("nan"), float("-inf"), 5, 1),
+            after=Figures(1.0, 0.0, 1.0, 5, 0),
             digest=SHA,
         ),
     ),
@@ -261,7 +261,7 @@ def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
 
 
 def test_changes_are_written_field_by_field() -> None:
-    """A field that is added to `Change` or `Profile` cannot be forgotten in its JSON."""
+    """A field that is added to `Change` or `Figures` cannot be forgotten in its JSON."""
     from weightaudit.render.plain import change_json
 
     change = RECORD.changes[0]

@@ -81,10 +81,11 @@ def check_output(path: Path, targets: Sequence[Target], read: Sequence[str | os.
         read: What else the command reads, such as a policy or a reference.
 
     Raises:
-        UsageError: Its directory is missing, it is a directory, its name is too long, or it belongs to one
-            of the models or to what else is read.
+        UsageError: Its directory is missing, it is a directory, its name is too long, it lies in a version
+            store, or it belongs to one of the models or to what else is read.
     """
     from weightaudit.discover import discover
+    from weightaudit.versions.layout import enclosing_store
 
     try:
         is_directory = path.is_dir()
@@ -96,6 +97,10 @@ def check_output(path: Path, targets: Sequence[Target], read: Sequence[str | os.
         raise UsageError(f"--output {path} cannot be written: there is no directory {path.parent}.")
     if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
         raise UsageError(f"--output {path} cannot be written: permission denied.")
+    if enclosing_store(path) is not None:
+        raise UsageError(
+            f"--output {path} lies in a version store, which is not changed; name another place."
+        )
     if path.is_file():
         # What stands there may be one of a model's many files: a shard, an index, saved_model.pb.
         wholes = [os.path.realpath(one) for one in (path, *(whole.path for whole in discover([str(path)])))]

@@ -16,7 +16,7 @@ from weightaudit.report import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from weightaudit.change import Change, Profile
+    from weightaudit.change import Change, Figures
     from weightaudit.repair.run import Repaired
     from weightaudit.report import ModelReport
     from weightaudit.tensor import TensorInfo
@@ -85,19 +85,19 @@ def _row(change: Change, info: TensorInfo | None, is_excessive: bool) -> dict[st
         "of": change.size,
         "relative": short(change.relative),
         "largest": short(change.largest),
-        "before": _profile(change.before),
-        "after": _profile(change.after),
+        "before": _figures(change.before),
+        "after": _figures(change.after),
         "excessive": is_excessive,
     }
 
 
-def _profile(profile: Profile) -> list[Any]:
+def _figures(figures: Figures) -> list[Any]:
     return [
-        short(profile.l2),
-        short(profile.minimum),
-        short(profile.maximum),
-        profile.zeros,
-        profile.nonfinite,
+        short(figures.l2),
+        short(figures.minimum),
+        short(figures.maximum),
+        figures.zeros,
+        figures.nonfinite,
     ]
 
 

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weightaudit.change import Change, Profile
+    from weightaudit.change import Change, Figures
     from weightaudit.rule import Value
 
 
@@ -44,19 +44,19 @@ def change_json(change: Change) -> dict[str, Any]:
         "size": change.size,
         "relative": plain(change.relative),
         "largest": plain(change.largest),
-        "before": _profile(change.before),
-        "after": _profile(change.after),
+        "before": _figures(change.before),
+        "after": _figures(change.after),
         "digest": change.digest,
     }
 
 
-def _profile(profile: Profile) -> dict[str, Value]:
+def _figures(figures: Figures) -> dict[str, Value]:
     return {
-        "l2": plain(profile.l2),
-        "minimum": plain(profile.minimum),
-        "maximum": plain(profile.maximum),
-        "zeros": profile.zeros,
-        "nonfinite": profile.nonfinite,
+        "l2": plain(figures.l2),
+        "minimum": plain(figures.minimum),
+        "maximum": plain(figures.maximum),
+        "zeros": figures.zeros,
+        "nonfinite": figures.nonfinite,
     }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from weightaudit.change import Change, Profile
+    from weightaudit.change import Change, Figures
     from weightaudit.versions.survey import Entry
     from weightaudit.versions.verifying import Damage
     from weightaudit.versions.version import Version
@@ -206,14 +206,14 @@ def _change(change: Change) -> str:
     return (
         f"changed {printable(change.tensor)}: {how}{rules}: {change.elements} of {change.size} elements, "
         f"relative {change.relative:.3g}, largest {change.largest:.3g}; "
-        f"before {_profile(change.before)}; after {_profile(change.after)}"
+        f"before {_figures(change.before)}; after {_figures(change.after)}"
     )
 
 
-def _profile(profile: Profile) -> str:
+def _figures(figures: Figures) -> str:
     return (
-        f"norm {profile.l2:.6g}, {profile.minimum:.6g} to {profile.maximum:.6g}, "
-        f"{profile.zeros} zeros, {profile.nonfinite} not finite"
+        f"norm {figures.l2:.6g}, {figures.minimum:.6g} to {figures.maximum:.6g}, "
+        f"{figures.zeros} zeros, {figures.nonfinite} not finite"
     )
 
 

@@ -6,14 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weightaudit.auditor import policy_of
 from weightaudit.errors import UsageError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy, policy_digest
 from weightaudit.portrait import Detail
 from weightaudit.projections import RestoreFrom, load_projections
 from weightaudit.registry import configure, load_registry
-from weightaudit.repair.engines import engine_of
 from weightaudit.repair.planning import MAX_CHANGE, Orders
+from weightaudit.repair.projectors import projector_of
 from weightaudit.repair.requests import requests_of_policy
 from weightaudit.repair.run import Context, Destination, Repaired, plan_repair, repair
 from weightaudit.rule import Severity
@@ -32,7 +33,7 @@ def repair_model(
     path: str | os.PathLike[str],
     *,
     requests: Sequence[Request] = (),
-    policy: Policy | None = None,
+    policy: Policy | str | os.PathLike[str] | None = None,
     donor: str | os.PathLike[str] | None = None,
     max_change: float = MAX_CHANGE,
     output: str | os.PathLike[str] | None = None,
@@ -52,7 +53,8 @@ def repair_model(
         path: The model.
         requests: Projections, with the tensors that they are for. Without any, what the audit
             finds is mended by the projections that rules propose, and by those of the policy.
-        policy: Which rules judge; by default the built-in rules as they come.
+        policy: Which rules judge: a policy, or the path of a policy file; by default the built-in rules as
+            they come.
         donor: A saved model from which tensors are taken that no projection mends.
         max_change: Largest relative change of the norm of a tensor, 0.5 by default.
         output: A path that nothing has yet, for a mended copy, also if there is nothing to mend;
@@ -63,7 +65,7 @@ def repair_model(
         message: Why, for the record of the version.
         author: Who; by default the user and the host.
         dry_run: Only plan, and write nothing.
-        engine: ``numpy`` or ``tensorflow``.
+        engine: Who computes projections, ``numpy`` or ``tensorflow``.
         limits: Bounds on what the file may ask for.
         progress: Told how much was read for the audit.
         detail: What is measured of every tensor before and after, and kept in both reports.
@@ -72,7 +74,8 @@ def repair_model(
         The plan, and what became of it.
 
     Raises:
-        UsageError: A request is for no tensor, or the destination makes no sense.
+        UsageError: A request is for no tensor, the destination makes no sense, or there is no such engine.
+        PolicyError: The policy file cannot be read, or says something that is not understood.
         RepairError: It would change more than is allowed, is not possible, or did not succeed.
         ReadError: The model cannot be read, or changed meanwhile.
         WriteError: It cannot be written, or was not written as planned.
@@ -80,9 +83,9 @@ def repair_model(
     """
     if output is not None and (in_place or store is not None):
         raise UsageError("output is a copy; it goes with neither in_place nor store.")
-    policy = policy or Policy()
+    policy = policy_of(policy)
     context = replace(
-        _judging(policy), engine=engine_of(engine), limits=limits, progress=progress, detail=detail
+        _judging(policy), projector=projector_of(engine), limits=limits, progress=progress, detail=detail
     )
     orders = _orders(tuple(requests), policy, donor, max_change)
     model, label = Path(path), label_of(Path(path))

@@ -9,8 +9,8 @@ from weightaudit.auditor import Means, audit_checkpoint
 from weightaudit.catalog import Flaw
 from weightaudit.errors import RepairError
 from weightaudit.portrait import Detail
-from weightaudit.repair.engines import Engine, NumpyEngine
 from weightaudit.repair.projecting import Ledger, batches, project
+from weightaudit.repair.projectors import NumpyProjector, Projector
 from weightaudit.repair.selection import Request, Target, Wishes
 from weightaudit.rule import Severity
 
@@ -92,7 +92,7 @@ def make_plan(
     rules: RuleSet,
     orders: Orders,
     *,
-    engine: Engine | None = None,
+    projector: Projector | None = None,
     progress: Progress | None = None,
     detail: Detail = Detail.VERDICT,
 ) -> Plan:
@@ -103,7 +103,7 @@ def make_plan(
         label: Its name in reports.
         rules: Rules that judge it and propose projections.
         orders: What is to be done.
-        engine: Who computes projections; by default numpy.
+        projector: Who computes projections; by default numpy.
         progress: Told how much of the model was read for the audit.
         detail: What is measured of every tensor.
 
@@ -121,7 +121,7 @@ def make_plan(
     unmended = tuple(one for one in failing if not wishes.add_finding(one, rules, orders.donor))
     targets = wishes.targets()
     _require_undamaged(before, targets)
-    changes = measure_changes(checkpoint, targets, engine or NumpyEngine())
+    changes = measure_changes(checkpoint, targets, projector or NumpyProjector())
     kept = [target for target in targets if changes[target.info.name].elements]
     return Plan(
         before,
@@ -132,7 +132,9 @@ def make_plan(
     )
 
 
-def measure_changes(checkpoint: Checkpoint, targets: tuple[Target, ...], engine: Engine) -> dict[str, Change]:
+def measure_changes(
+    checkpoint: Checkpoint, targets: tuple[Target, ...], projector: Projector
+) -> dict[str, Change]:
     """Return what projecting each target changes, by tensor name.
 
     Raises:
@@ -140,15 +142,15 @@ def measure_changes(checkpoint: Checkpoint, targets: tuple[Target, ...], engine:
         ReadError: A tensor cannot be read.
     """
     changes: dict[str, Change] = {}
-    for batch in batches(targets, engine):
-        changes |= _measured(checkpoint, batch, engine)
+    for batch in batches(targets, projector):
+        changes |= _measured(checkpoint, batch, projector)
     return changes
 
 
-def _measured(checkpoint: Checkpoint, batch: Sequence[Target], engine: Engine) -> dict[str, Change]:
+def _measured(checkpoint: Checkpoint, batch: Sequence[Target], projector: Projector) -> dict[str, Change]:
     # A function of its own, so that no stretch is kept in memory while the next batch is read.
     ledgers = {target.info.name: Ledger(target) for target in batch}
-    for piece in project(checkpoint, batch, engine):
+    for piece in project(checkpoint, batch, projector):
         ledgers[piece.target.info.name].add(piece)
     return {name: ledger.change() for name, ledger in ledgers.items()}
 

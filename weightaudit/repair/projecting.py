@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weightaudit.change import Change, Profile
+from weightaudit.change import Change, Figures
 from weightaudit.digests import little_endian
 from weightaudit.dtypes import decode, itemsize
 from weightaudit.engine.reading import read_pieces
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from weightaudit.catalog import Entry
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.projections.base import Projection
-    from weightaudit.repair.engines import Engine
+    from weightaudit.repair.projectors import Projector
     from weightaudit.repair.selection import Target
 
 BLOCK_BYTES = 8 << 20
@@ -63,24 +63,24 @@ class Projected:
     after: NDArray[Any]
 
 
-def batches(targets: Sequence[Target], engine: Engine) -> Iterator[tuple[Target, ...]]:
-    """Put targets together that an engine can project in one call: of one shape, type and treatment."""
+def batches(targets: Sequence[Target], projector: Projector) -> Iterator[tuple[Target, ...]]:
+    """Put targets together that a projector can take in one call: of one shape, type and treatment."""
     groups: dict[Any, list[Target]] = {}
     for target in targets:
         groups.setdefault((target.info.shape, target.info.dtype, target.projections), []).append(target)
     for group in groups.values():
-        many = max(1, engine.batch_bytes // max(1, group[0].info.nbytes))
+        many = max(1, projector.batch_bytes // max(1, group[0].info.nbytes))
         for first in range(0, len(group), many):
             yield tuple(group[first : first + many])
 
 
-def project(checkpoint: Checkpoint, batch: Sequence[Target], engine: Engine) -> Iterator[Projected]:
+def project(checkpoint: Checkpoint, batch: Sequence[Target], projector: Projector) -> Iterator[Projected]:
     """Yield what becomes of every target of a batch, stretch by stretch and in row-major order.
 
     Args:
         checkpoint: The model.
         batch: Targets of one shape, type and treatment.
-        engine: Who computes.
+        projector: Who computes.
 
     Raises:
         RepairError: The projections do not come to rest, or do not fit the tensor's shape.
@@ -90,7 +90,7 @@ def project(checkpoint: Checkpoint, batch: Sequence[Target], engine: Engine) -> 
     for first, shape in _stretches(batch[0]):
         old = [_read(checkpoint, entry, first, prod(shape)) for entry in entries]
         before = [_decode(raw, entry).reshape(shape) for raw, entry in zip(old, entries, strict=True)]
-        after = _settle(batch, before, engine)
+        after = _settle(batch, before, projector)
         for at, target in enumerate(batch):
             raw = _merge(old[at], before[at], after[at], entries[at])
             canonical = little_endian(raw, entries[at])
@@ -137,7 +137,7 @@ class Ledger:
 
     def change(self) -> Change:
         """Return the account."""
-        before, after = (_profile(folds) for folds in self._folds)
+        before, after = (_figures(folds) for folds in self._folds)
         return Change(
             tensor=self._target.info.name,
             projections=tuple(str(projection) for projection in self._target.projections),
@@ -159,9 +159,9 @@ def _relative(moved: float, norm: float) -> float:
     return moved / norm if 0 < norm < inf else inf
 
 
-def _profile(folds: Sequence[Any]) -> Profile:
+def _figures(folds: Sequence[Any]) -> Figures:
     moments, extremes, zeros, nonfinite = (fold.finish() for fold in folds)
-    return Profile(moments.l2, extremes.minimum, extremes.maximum, zeros, nonfinite.total)
+    return Figures(moments.l2, extremes.minimum, extremes.maximum, zeros, nonfinite.total)
 
 
 def _stretches(target: Target) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -194,7 +194,9 @@ def _decode(raw: NDArray[np.uint8], entry: Entry) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _settle(batch: Sequence[Target], blocks: Sequence[NDArray[Any]], engine: Engine) -> list[NDArray[Any]]:
+def _settle(
+    batch: Sequence[Target], blocks: Sequence[NDArray[Any]], projector: Projector
+) -> list[NDArray[Any]]:
     """Apply all projections in order, and those that an other one undid again, until all comply."""
     info, projections = batch[0].info, batch[0].projections
     current = list(blocks)
@@ -203,7 +205,7 @@ def _settle(batch: Sequence[Target], blocks: Sequence[NDArray[Any]], engine: Eng
         for round_ in range(ROUNDS):
             entering = current
             for projection in lasting if round_ else projections:
-                current = engine.project(projection, current, info.dtype)
+                current = projector.project(projection, current, info.dtype)
                 _require_alike(projection, blocks, current)
             # Where none returned anything new, they have just said that all comply.
             if all(new is old for new, old in zip(current, entering, strict=True)) or all(

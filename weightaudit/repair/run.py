@@ -14,8 +14,8 @@ from weightaudit.formats import Kind
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.portrait import Detail
 from weightaudit.render.json import finding_json
-from weightaudit.repair.engines import Engine, NumpyEngine
 from weightaudit.repair.planning import Orders, Plan, make_plan
+from weightaudit.repair.projectors import NumpyProjector, Projector
 from weightaudit.repair.proving import prove, write_mended
 from weightaudit.report import ExitCode, ModelReport
 from weightaudit.storage.failures import writing
@@ -74,7 +74,7 @@ class Context:
         names: Names of the rules by code, for records.
         fail_on: Findings of this severity or worse fail; None: findings never do.
         policy: SHA-256 of the policy, for records.
-        engine: Who computes projections.
+        projector: Who computes projections.
         limits: Bounds on what a file may ask for.
         progress: Told how much was read.
         detail: What is measured of every tensor, before and after.
@@ -84,7 +84,7 @@ class Context:
     names: Mapping[str, str]
     fail_on: Severity | None
     policy: str | None = None
-    engine: Engine = field(default_factory=NumpyEngine)
+    projector: Projector = field(default_factory=NumpyProjector)
     limits: Limits = DEFAULT_LIMITS
     progress: Progress | None = None
     detail: Detail = Detail.VERDICT
@@ -206,7 +206,7 @@ def _plan(checkpoint: Checkpoint, label: str, orders: Orders, context: Context) 
         label,
         context.rules,
         orders,
-        engine=context.engine,
+        projector=context.projector,
         progress=context.progress,
         detail=context.detail,
     )
@@ -249,7 +249,7 @@ def _to_output(checkpoint: Checkpoint, done: Repaired, context: Context, output:
         into = staging.path / "model"
         with writing(f"{output.name} cannot be written"):
             into.mkdir()
-        staged = write_mended(checkpoint, done.plan, into, context.engine, name=output.name)
+        staged = write_mended(checkpoint, done.plan, into, context.projector, name=output.name)
         after, _ = prove(checkpoint, done.plan, staged, context.rules, context.limits, detail=context.detail)
         publish_model(staged, output)
     return replace(done, after=after, written=label_of(output))
@@ -278,7 +278,7 @@ def _to_store(
             checkpoint,
             done.plan,
             draft.path,
-            context.engine,
+            context.projector,
             record=embedded(record),
             reuse=original.files(),
         )

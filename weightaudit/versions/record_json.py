@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from weightaudit.change import Change, Profile
+from weightaudit.change import Change, Figures
 from weightaudit.errors import ReadError, StoreError
 from weightaudit.formats import Kind
 from weightaudit.formats.documents import parse_json
@@ -183,14 +183,14 @@ def _change(node: Json) -> Change:
         size=_whole(node, "size"),
         relative=_number(node, "relative"),
         largest=_number(node, "largest"),
-        before=_profile(_object(node, "before")),
-        after=_profile(_object(node, "after")),
+        before=_figures(_object(node, "before")),
+        after=_figures(_object(node, "after")),
         digest=_matching(node, "digest", _SHA256),
     )
 
 
-def _profile(node: Json) -> Profile:
-    return Profile(
+def _figures(node: Json) -> Figures:
+    return Figures(
         _number(node, "l2"),
         _number(node, "minimum"),
         _number(node, "maximum"),

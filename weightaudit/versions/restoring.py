@@ -91,6 +91,8 @@ def _there(version: Version, destination: Path) -> Checkpoint | nullcontext[None
     try:
         current = open_checkpoint(destination)
     except ReadError as error:
+        if isinstance(error.__cause__, OSError):
+            raise  # no room to inflate it, say: that is not for moving it away
         raise UsageError(
             f"{destination} is in the way and cannot be kept as a version, so move it away: {error}"
         ) from error

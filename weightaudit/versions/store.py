@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from weightaudit.errors import ReadError, StoreError, UsageError
+from weightaudit.errors import ReadError, StoreError, UsageError, WriteError
 from weightaudit.formats.documents import parse_json
 from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.render.plain import json_text
@@ -243,8 +243,11 @@ def create_store(path: Path) -> Store:
         raise StoreError(f"The store {path} cannot be made: {error.strerror}.") from error
     if not is_free and not is_there(marker):  # another process may have made it just now
         raise UsageError(f"{path} has other content and is no version store; name an empty directory.")
-    # Processes that do this at once write the same.
-    save_bytes(json_text({"layout": LAYOUT}).encode(), marker, follow_link=False)
+    try:
+        # Processes that do this at once write the same.
+        save_bytes(json_text({"layout": LAYOUT}).encode(), marker, follow_link=False)
+    except WriteError as error:  # "in place" is the marker then, not what the store is made for
+        raise StoreError(f"The store {path} is not ready: {error}") from error
     return open_store(path)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.projections.tensors import projections, stored, tensors
-from weightaudit import Role, open_checkpoint
+from weightaudit import Role, UsageError, open_checkpoint
 from weightaudit.projections import (
     ClipNorm,
     L1Ball,
@@ -28,14 +28,14 @@ from weightaudit.projections import (
 )
 from weightaudit.projections.base import Phase
 from weightaudit.projections.grid import GRIDS, bits
-from weightaudit.repair.engines import NumpyEngine, engine_of
+from weightaudit.repair.projectors import NumpyProjector, projector_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from weightaudit.repair.engines import Engine
+    from weightaudit.repair.projectors import Projector
 
 pytest.importorskip("tensorflow")
 
@@ -47,9 +47,9 @@ BOUNDS = (
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    """The engine."""
-    return engine_of("tensorflow")
+def projector() -> Projector:
+    """The projector."""
+    return projector_of("tensorflow")
 
 
 def mixture(dtype: str) -> list[NDArray[Any]]:
@@ -65,11 +65,11 @@ def mixture(dtype: str) -> list[NDArray[Any]]:
 @pytest.mark.parametrize("projection", BOUNDS, ids=str)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_results_comply_and_compliant_tensors_are_the_same(
-    engine: Engine, projection: Projection, dtype: str
+    projector: Projector, projection: Projection, dtype: str
 ) -> None:
     """By numpy's measure every result complies, and what complied is the very array that was given."""
     blocks = mixture(dtype)
-    for before, after in zip(blocks, engine.project(projection, blocks, dtype), strict=True):
+    for before, after in zip(blocks, projector.project(projection, blocks, dtype), strict=True):
         assert projection.complies(after, dtype=dtype)
         assert (after is before) == projection.complies(before, dtype=dtype)
 
@@ -77,18 +77,18 @@ def test_results_comply_and_compliant_tensors_are_the_same(
 @settings(max_examples=150, deadline=None)
 @given(projections(), tensors())
 def test_nothing_drawn_differs_from_numpy(
-    engine: Engine, projection: Projection, tensor: tuple[NDArray[Any], str]
+    projector: Projector, projection: Projection, tensor: tuple[NDArray[Any], str]
 ) -> None:
     """Whatever tensor and projection, subnormals included: both engines refuse it, or are close."""
     values, dtype = tensor
     blocks = [values, np.asarray(-values)]
     try:
-        wanted = NumpyEngine().project(projection, blocks, dtype)
+        wanted = NumpyProjector().project(projection, blocks, dtype)
     except ValueError as error:
         with pytest.raises(ValueError, match=re.escape(str(error))):
-            engine.project(projection, blocks, dtype)
+            projector.project(projection, blocks, dtype)
         return
-    for got, want in zip(engine.project(projection, blocks, dtype), wanted, strict=True):
+    for got, want in zip(projector.project(projection, blocks, dtype), wanted, strict=True):
         assert_close(got, want, dtype, 4 if isinstance(projection, SpectralNorm) else 1)
 
 
@@ -103,22 +103,22 @@ def assert_close(got: NDArray[Any], want: NDArray[Any], dtype: str, units: int =
     assert (np.abs(one - two) <= units * unit + slack).all()
 
 
-def test_steps_of_subnormal_groups_are_numpy_s(engine: Engine) -> None:
+def test_steps_of_subnormal_groups_are_numpy_s(projector: Projector) -> None:
     """A step cannot be checked afterwards, so where TensorFlow would see zeros, numpy takes it."""
     blocks = mixture("float32")
     for step in (MinMaxNorm(0.5, 1.0, rate=0.3), Shrink(0.5)):
-        for got, before in zip(engine.project(step, blocks, "float32"), blocks, strict=True):
+        for got, before in zip(projector.project(step, blocks, "float32"), blocks, strict=True):
             assert_close(got, step.project(before), "float32")
         assert np.abs(step.project(blocks[1])).max() > 0
 
 
-def test_again_gives_the_same_bits(engine: Engine) -> None:
+def test_again_gives_the_same_bits(projector: Projector) -> None:
     """The plan and the pass that writes it get the same bits, and tensors have no part in each other."""
     blocks = [np.random.default_rng(seed).normal(0, 0.2, (70, 50)).astype(np.float32) for seed in range(30)]
     for projection in (MaxNorm(1.0), L1Ball(5.0), SpectralNorm(1.0), Prune(0.3)):
-        first, second = (engine.project(projection, blocks, "float32") for _ in range(2))
+        first, second = (projector.project(projection, blocks, "float32") for _ in range(2))
         assert all(np.array_equal(bits(one), bits(two)) for one, two in zip(first, second, strict=True))
-        alone = engine.project(projection, blocks[7:8], "float32")[0]
+        alone = projector.project(projection, blocks[7:8], "float32")[0]
         assert_close(first[7], alone, "float32")
 
 
@@ -133,19 +133,19 @@ class Halved(Projection):
         return np.where(values > 1, values / 2, values).astype(values.dtype) if (values > 1).any() else values
 
 
-def test_projections_of_plugins_run_with_numpy(engine: Engine) -> None:
+def test_projections_of_plugins_run_with_numpy(projector: Projector) -> None:
     """A projection that TensorFlow does not know is projected all the same."""
     blocks = [np.array([0.5, 1.5], np.float32), np.array([0.5, 1.0], np.float32)]
-    first, second = engine.project(Halved(), blocks, "float32")
+    first, second = projector.project(Halved(), blocks, "float32")
     assert first.tolist() == [0.5, 0.75]
     assert second is blocks[1]
 
 
-def test_nothing_to_project(engine: Engine) -> None:
+def test_nothing_to_project(projector: Projector) -> None:
     """No blocks give no results, and blocks without elements are returned as they are."""
-    assert engine.project(MaxNorm(1.0), [], "float32") == []
+    assert projector.project(MaxNorm(1.0), [], "float32") == []
     empty = np.zeros((3, 0), np.float32)
-    assert engine.project(MaxNorm(1.0), [empty], "float32")[0] is empty
+    assert projector.project(MaxNorm(1.0), [empty], "float32")[0] is empty
 
 
 def test_memory_is_bounded_by_a_batch() -> None:
@@ -154,15 +154,15 @@ def test_memory_is_bounded_by_a_batch() -> None:
 import resource, sys
 import numpy as np
 from weightaudit.projections import L1Ball, MaxNorm
-from weightaudit.repair.engines import engine_of
+from weightaudit.repair.projectors import projector_of
 unit = 1 if sys.platform == "darwin" else 1024
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-engine = engine_of("tensorflow")
+projector = projector_of("tensorflow")
 block = np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32)
-engine.project(MaxNorm(1.0), [block], "float8_e5m2")
+projector.project(MaxNorm(1.0), [block], "float8_e5m2")
 before = peak()
-engine.project(MaxNorm(1.0), [block] * 128, "float8_e5m2")
-print((peak() - before) / (512 << 20), engine.batch_bytes / (512 << 20))
+projector.project(MaxNorm(1.0), [block] * 128, "float8_e5m2")
+print((peak() - before) / (512 << 20), projector.batch_bytes / (512 << 20))
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     grown, batch = (float(word) for word in done.stdout.split())
@@ -210,6 +210,8 @@ def test_missing_tensorflow_is_wrong_usage(fixtures_dir: Path, tmp_path: Path) -
 
 
 def test_engines_are_known_by_name() -> None:
-    """The engine that a command names is the one that it gets."""
-    assert engine_of("numpy").batch_bytes == 0
-    assert engine_of("tensorflow").batch_bytes > 0
+    """The engine that a command names is the one that it gets, and one that does not exist is refused."""
+    assert projector_of("numpy").batch_bytes == 0
+    assert projector_of("tensorflow").batch_bytes > 0
+    with pytest.raises(UsageError, match="no engine 'torch' for projections; name one of numpy, tensorflow"):
+        projector_of("torch")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from weightaudit.projections.base import Projection
 
 
-class TensorFlowEngine:
+class TensorFlowProjector:
     """Computes with TensorFlow, on a GPU if it finds one.
 
     Where there is one, operations are made deterministic for the whole process: the plan of a

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from weightaudit.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
     from weightaudit.projections.base import Projection
 
 
-class Engine(Protocol):
-    """Who computes projections."""
+class Projector(Protocol):
+    """Who computes projections of blocks that are in memory."""
 
     @property
     def batch_bytes(self) -> int:
@@ -27,7 +29,7 @@ class Engine(Protocol):
         ...
 
 
-class NumpyEngine:
+class NumpyProjector:
     """Computes with numpy, one block after the other."""
 
     batch_bytes = 0
@@ -38,14 +40,16 @@ class NumpyEngine:
         return [projection.project(block, dtype=dtype) for block in blocks]
 
 
-def engine_of(name: str) -> Engine:
-    """Return the engine of that name, ``numpy`` or ``tensorflow``.
+def projector_of(name: str) -> Projector:
+    """Return who computes projections by the name of an engine, ``numpy`` or ``tensorflow``.
 
     Raises:
-        UsageError: TensorFlow is not installed.
+        UsageError: No such engine projects, or TensorFlow is not installed.
     """
     if name == "numpy":
-        return NumpyEngine()
-    from weightaudit.repair.tensorflow_engine import TensorFlowEngine
+        return NumpyProjector()
+    if name == "tensorflow":
+        from weightaudit.repair.tensorflow_projector import TensorFlowProjector
 
-    return TensorFlowEngine()
+        return TensorFlowProjector()
+    raise UsageError(f"There is no engine {name!r} for projections; name one of numpy, tensorflow.")
