@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from weightaudit.discover import Target, discover, grouped, search
+from weightaudit.discover import Target, discover, search
 from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
+from weightaudit.left_out import grouped
 from weightaudit.report import LeftOut
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(100)
@@ -326,6 +327,41 @@ def test_a_place_without_models_is_an_error(path: str) -> None:
     place("m/notes.txt", b"text")
     with pytest.raises(UnsupportedFormatError, match="no saved model"):
         discover([path])
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [("absent", UsageError), ("x*.h5", UsageError), ("m", UnsupportedFormatError), ("a@1", UsageError)],
+)
+def test_one_path_in_vain_keeps_nothing_from_the_others(path: str, error: type[Exception]) -> None:
+    """Beside a model, a path without one is a target that says why, in the order of the command line."""
+    place("m/notes.txt", b"text")
+    place("a.keras", KERAS)
+    found = search([path, "a.keras"])
+    assert [target.label for target in found.targets] == [path, "a.keras"]
+    assert isinstance(found.targets[0].refusal, error)
+    assert found.targets[1].refusal is None
+    assert found.left_out == ()
+    with pytest.raises(error):
+        discover([path, "a.keras"])
+
+
+def test_what_is_refused_in_a_directory_keeps_nothing_from_the_rest() -> None:
+    """A link that leads out, a pipe and a missing checkpoint are told beside the other models."""
+    place("m/a.h5", HDF5)
+    place("elsewhere.h5", HDF5)
+    Path("m/b.h5").symlink_to("../elsewhere.h5")
+    os.mkfifo("m/c.h5")
+    place("m/checkpoint", b'model_checkpoint_path: "ckpt-9"\n')
+    refused = {target.label: str(target.refusal) for target in search(["m"]).targets if target.refusal}
+    assert refused == {
+        "m/checkpoint": "m/checkpoint names the checkpoint 'ckpt-9', which is not beside it.",
+        "m/b.h5": "m/b.h5 is a link that leads out of the directory and is not followed; name its target.",
+        "m/c.h5": "m/c.h5 is called like a model, and is neither a file nor a directory.",
+    }
+    named = search(["m", "elsewhere.h5"]).targets
+    assert [target.label for target in named] == ["m/a.h5", "m/checkpoint", "elsewhere.h5", "m/c.h5"]
+    assert named[2].refusal is None
 
 
 def test_every_model_of_the_corpus_is_found_once(corpus: Path) -> None:

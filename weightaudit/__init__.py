@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from weightaudit.comparison import compare_checkpoints as compare_checkpoints
     from weightaudit.errors import PolicyError as PolicyError
     from weightaudit.errors import ReadError as ReadError
+    from weightaudit.errors import RepairError as RepairError
     from weightaudit.errors import RuleError as RuleError
+    from weightaudit.errors import StoreError as StoreError
     from weightaudit.errors import UnsupportedFormatError as UnsupportedFormatError
     from weightaudit.errors import UsageError as UsageError
     from weightaudit.errors import WeightauditError as WeightauditError
+    from weightaudit.errors import WriteError as WriteError
     from weightaudit.limits import Limits as Limits
     from weightaudit.policy import Policy as Policy
     from weightaudit.portrait import Detail as Detail
@@ -53,6 +56,7 @@ _HOMES = {
     "Policy": "policy",
     "PolicyError": "errors",
     "ReadError": "errors",
+    "RepairError": "errors",
     "Report": "report",
     "Request": "repair.selection",
     "Role": "tensor",
@@ -60,10 +64,12 @@ _HOMES = {
     "RuleError": "errors",
     "Selector": "repair.selection",
     "Severity": "rule",
+    "StoreError": "errors",
     "TensorInfo": "tensor",
     "UnsupportedFormatError": "errors",
     "UsageError": "errors",
     "WeightauditError": "errors",
+    "WriteError": "errors",
     "audit": "auditor",
     "compare": "comparison",
     "compare_checkpoints": "comparison",
@@ -85,6 +91,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "ReadError",
+    "RepairError",
     "Report",
     "Request",
     "Role",
@@ -92,10 +99,12 @@ __all__ = [
     "RuleError",
     "Selector",
     "Severity",
+    "StoreError",
     "TensorInfo",
     "UnsupportedFormatError",
     "UsageError",
     "WeightauditError",
+    "WriteError",
     "audit",
     "compare",
     "compare_checkpoints",
@@ -116,3 +125,8 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"weightaudit.{home}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    # What was not used yet is not in `globals`, and yet an interactive shell should complete it.
+    return [*__all__, "__version__"]

@@ -34,12 +34,12 @@ def find_model(text: str) -> Model:
         StoreError: There is no such version.
         UnsupportedFormatError: A directory holds no saved model.
     """
-    from weightaudit.discover import addressed, search
+    from weightaudit.discover import addressed, discover
 
     version = addressed(text)
     if version is not None:
         return Model(version.path, version.address, _digest(version))
-    targets = search([text]).targets
+    targets = discover([text])
     if len(targets) != 1:
         raise UsageError(f"{text} stands for {len(targets)} models; name one of them.")
     return Model(targets[0].path, targets[0].label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,19 +14,18 @@ from weightaudit.cache import Store, recall, remember
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.deciding import decided
 from weightaudit.discover import Target, search, stripped
-from weightaudit.engine.choice import NUMPY, Engine, Name
+from weightaudit.engine.choice import NUMPY, Engine, EngineName
 from weightaudit.engine.scanning import Subject
 from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
 from weightaudit.judging import duties, judge, with_needs_of_model
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.measuring import reporter, subjects_of
-from weightaudit.policy import Policy
+from weightaudit.policy import Policy, read_policy
 from weightaudit.portrait import Detail
 from weightaudit.profiling import clocked
 from weightaudit.registry import configure, load_registry
 from weightaudit.report import Coverage, LeftOut, ModelReport, Report, Skipped
 from weightaudit.rule import Measured, Severity
-from weightaudit.suppressing import suppress
 
 if TYPE_CHECKING:
     from weightaudit.baseline import Baseline
@@ -43,12 +42,12 @@ Progress = Callable[[str, int, int], None]
 def audit(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
-    policy: Policy | None = None,
+    policy: Policy | str | os.PathLike[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     workers: int | None = None,
     detail: Detail = Detail.VERDICT,
     cache: str | os.PathLike[str] | None = None,
-    engine: Name = "numpy",
+    engine: EngineName = "numpy",
     reference: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
     baseline: str | os.PathLike[str] | None = None,
@@ -57,9 +56,10 @@ def audit(
 
     Args:
         paths: Files, directories or globs; directories are searched for models.
-        policy: Which rules judge, with which options; by default the built-in rules as they come.
+        policy: Which rules judge, with which options: a policy, or the path of a policy file; by default
+            the built-in rules as they come, whatever policy lies around.
         limits: Bounds on what a file may ask for.
-        workers: Threads that read and measure; by default one per usable CPU, at most 8.
+        workers: Threads that read and measure, at least 1; by default one per usable CPU, at most 8.
         detail: What is measured of every tensor and kept in the report beside what the rules need.
         cache: Directory that keeps statistics, so that the weights of an unchanged file are not read
             again; by default none is used. What it promises is in ``docs/cache.md``.
@@ -72,30 +72,28 @@ def audit(
             default every finding counts. See ``docs/baseline.md``.
 
     Returns:
-        The report; a model that cannot be read is in it with its reason, not an exception.
+        The report; a model that cannot be read, or a path without one among others, is in it with its
+        reason, not an exception.
 
     Raises:
-        UsageError: A path does not exist, the policy or the baseline is wrong, or TensorFlow is missing.
+        UsageError: None of the paths exists, the policy or the baseline is wrong, there are no such workers
+            or engine, or TensorFlow is missing.
         RuleError: A rule could not be loaded.
-        UnsupportedFormatError: A directory holds no saved model.
+        UnsupportedFormatError: None of the paths holds a saved model.
         ReadError: The reference cannot be read.
-        StoreError: The reference is a version that is not there.
+        StoreError: The reference, or every model, is a version that is not there.
     """
-    policy = policy or Policy()
-    names = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    policy = policy_of(policy)
     rules = configure(load_registry(policy.plugins), policy)
-    found = search([os.fspath(name) for name in names])
+    found = search(path_list(paths))
     store = None if cache is None else Store(Path(cache))
-    known = None
-    if baseline is not None:
-        from weightaudit.baseline import read_baseline
-
-        known = read_baseline(baseline)
+    means = Means(workers, store=store, engine=Engine(engine))
+    known = _known(baseline)
     with referring(reference, limits) as beside:
         return audit_targets(
             found.targets,
             rules,
-            Means(workers, store=store, engine=Engine(engine)),
+            means,
             fail_on=policy.fail_on,
             limits=limits,
             detail=detail,
@@ -104,6 +102,31 @@ def audit(
             config=config,
             baseline=known,
         )
+
+
+def path_list(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return paths as users give them, one or several, as a list of text: one path is no row of letters."""
+    return [os.fspath(one) for one in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+
+
+def policy_of(policy: Policy | str | os.PathLike[str] | None) -> Policy:
+    """Return a policy as users give it: as it is, read from a file, or the default one for None.
+
+    Raises:
+        PolicyError: The file cannot be read, or says something that is not understood.
+    """
+    if policy is None:
+        return Policy()
+    return policy if isinstance(policy, Policy) else read_policy(Path(policy))
+
+
+def _known(path: str | os.PathLike[str] | None) -> Baseline | None:
+    """Read the findings that are known, if a file is named."""
+    if path is None:
+        return None
+    from weightaudit.baseline import read_baseline
+
+    return read_baseline(path)
 
 
 def referring(
@@ -153,6 +176,9 @@ def audit_targets(
     others = list(left_out)
     models: list[ModelReport] = []
     for target in targets:
+        if target.refusal is not None:
+            models.append(ModelReport(target.label, failure=str(target.refusal)))
+            continue
         since = time.time_ns()
         try:
             with clocked(means.profile, "open, list and identify"):
@@ -217,24 +243,20 @@ def audit_checkpoint(
     defects = (*checkpoint.defects, *measured.defects)
     model = replace(unmeasured, stats=measured.stats, defects=defects, reference=beside)
     with clocked(means.profile, "judge"):
-        found, unjudged = judge(model, tasks, rules)
-        findings, suppressed = suppress(found, label, rules.excuses)
-    skipped = [Skipped(name, reason) for name, reason in (unreadable | measured.failures).items()]
-    if reference is not None and beside is not None:
-        known = {one.tensor for one in skipped}
-        skipped += [one for one in reference.unread(beside) if one.tensor not in known]
+        judged = judge(model, tasks, rules, label)
+    skipped, notes = _with_reference(unreadable | measured.failures, checkpoint.notes, reference, beside)
     return ModelReport(
         label,
         checkpoint.container,
-        findings,
-        tuple(sorted(skipped + unjudged, key=lambda one: (one.tensor, one.reason))),
-        notes=(*checkpoint.notes, *(() if reference is None or beside is None else [reference.note(beside)])),
+        judged.findings,
+        tuple(sorted(skipped + judged.skipped, key=lambda one: (one.tensor, one.reason))),
+        notes=notes,
         coverage=_coverage(model),
         tensors=checkpoint.tensors,
         stats=measured.stats,
         defects=model.defects,
         comparison=beside,
-        suppressed=suppressed,
+        suppressed=judged.suppressed,
     )
 
 
@@ -246,6 +268,20 @@ def _beside(
         return None
     with clocked(means.profile, "compare with the reference"):
         return reference.compare(checkpoint, label, workers=means.workers, progress=means.progress)
+
+
+def _with_reference(
+    failures: Mapping[str, str],
+    notes: tuple[str, ...],
+    reference: OpenReference | None,
+    beside: Comparison | None,
+) -> tuple[list[Skipped], tuple[str, ...]]:
+    """Return what could not be measured or compared, each tensor once, and the notes of both models."""
+    skipped = [Skipped(name, reason) for name, reason in failures.items()]
+    if reference is None or beside is None:
+        return skipped, notes
+    uncompared = (one for one in reference.unread(beside) if one.tensor not in failures)
+    return [*skipped, *uncompared], (*notes, reference.note(beside))
 
 
 def _measured(

@@ -81,6 +81,15 @@ class Checkpoint:
         except KeyError:
             raise UsageError(f"There is no tensor {name!r}; iterate `tensors` for their names.") from None
 
+    def __contains__(self, tensor: object) -> bool:
+        """Say whether there is a tensor of that name, or that very tensor."""
+        if isinstance(tensor, str):
+            return tensor in self._infos
+        return tensor in self.tensors
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.main or self.files.root.name}: {self.container}, {len(self)} tensors>"
+
     def __iter__(self) -> Iterator[TensorInfo]:
         return iter(self.tensors)
 
@@ -104,16 +113,22 @@ class Checkpoint:
         """
         return decoder_for(info, self.entry(info), self._sibling)
 
-    def read(self, name: str) -> NDArray[Any]:
+    def read(self, tensor: str | TensorInfo) -> NDArray[Any]:
         """Return a tensor as an array of float32 or float64; quantized ones as the weights they stand for.
 
+        Complex numbers come as complex64 or complex128. The array has the shape of the tensor, or of the
+        weights where several share a byte.
+
+        Args:
+            tensor: The tensor, or its name.
+
         Raises:
-            UsageError: There is no such tensor, or it holds no numbers.
+            UsageError: There is no such tensor, it holds no numbers, or the checkpoint was closed.
             ReadError: Its bytes are missing or damaged.
         """
-        info = self[name]
+        info = self._open_one(tensor)
         if not info.is_numeric:
-            raise UsageError(f"{name} is of type {info.dtype} and holds no numbers.")
+            raise UsageError(f"{info.name} is of type {info.dtype} and holds no numbers.")
         decoder = self.decoder(info)
         parts = 2 if info.dtype.startswith("complex") else 1
         blocks = [
@@ -126,14 +141,17 @@ class Checkpoint:
             flat = flat[0::2] + 1j * flat[1::2]
         return flat.reshape(decoder.info.shape)
 
-    def read_stored(self, name: str) -> bytes:
+    def read_stored(self, tensor: str | TensorInfo) -> bytes:
         """Return the bytes of a tensor in row-major order, as they are stored once unpacked.
 
+        Args:
+            tensor: The tensor, or its name.
+
         Raises:
-            UsageError: There is no such tensor.
+            UsageError: There is no such tensor, or the checkpoint was closed.
             ReadError: Its bytes are missing or damaged.
         """
-        info = self[name]
+        info = self._open_one(tensor)
         pieces = read_pieces(self.files, self.entry(info), 0, info.size)
         return b"".join(raw.tobytes() for _, raw in pieces)
 
@@ -172,6 +190,12 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open_one(self, tensor: str | TensorInfo) -> TensorInfo:
+        """Return the tensor that is to be read; raise UsageError if there is none, or none any more."""
+        if self.files.is_closed:
+            raise UsageError("The checkpoint was closed; read its tensors inside the `with` block.")
+        return self[tensor if isinstance(tensor, str) else tensor.name]
 
     def _sibling(self, key: str) -> NDArray[Any]:
         info = self._by_key.get(key)

@@ -12,8 +12,9 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError
+from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError, WeightauditError
 from weightaudit.formats import Kind, open_catalog, sniff
+from weightaudit.left_out import grouped
 from weightaudit.report import LeftOut
 from weightaudit.versions.layout import MARKER, is_store
 from weightaudit.wholes import (
@@ -41,9 +42,6 @@ _STATE = re.compile(r'^model_checkpoint_path:\s*"(.*)"\s*$', re.MULTILINE)
 _EDGE = 1 << 16
 """Bytes at each end of a zip file in which a Keras archive names its weights."""
 
-_REASONS, _NAMES = 8, 3
-"""How many reasons for leaving files out are told, and how many files of each are named."""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -56,11 +54,13 @@ class Target:
             by its prefix.
         explicit: Whether it must turn out to be a model, because the user named it or because
             its own name says so. Any other one that is not a model is left out.
+        refusal: Why there is nothing to open where a model was asked for; None if there is.
     """
 
     path: Path
     label: str
     explicit: bool
+    refusal: WeightauditError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Search:
     """What paths, directories and globs turned up.
 
     Attributes:
-        targets: The models, each once.
+        targets: The models, each once, and what was asked for in vain.
         left_out: Files in directories and globs that are neither models nor parts of one.
     """
 
@@ -81,8 +81,12 @@ _Passed = dict[Path, str]
 
 
 def discover(paths: Sequence[str]) -> tuple[Target, ...]:
-    """Find the saved models that the user means, each once; see `search`."""
-    return search(paths).targets
+    """Find the saved models that the user means, each once; unlike `search`, raise the first refusal."""
+    targets = search(paths).targets
+    for target in targets:
+        if target.refusal is not None:
+            raise target.refusal
+    return targets
 
 
 def search(paths: Sequence[str]) -> Search:
@@ -94,15 +98,33 @@ def search(paths: Sequence[str]) -> Search:
     named has a `checkpoint` file, only the checkpoint that it names is taken from there. A version
     store is left out, unless its own name or that of something in it is in the path.
 
+    One path without a model does not keep the others from their audit: it is a target, too, with the
+    error as its `Target.refusal`. Where no path has a model, the first error is raised.
+
     Args:
         paths: Files, directories, checkpoint prefixes, versions such as ``model.keras@3``, and globs;
             ``**`` matches directories.
 
     Raises:
-        UsageError: A path does not exist or a glob matches nothing.
-        StoreError: There is no such version.
-        UnsupportedFormatError: A directory or a glob has no saved model.
-        ReadError: A directory cannot be listed, or names a model that cannot be looked at.
+        UsageError: A path is empty; or none has a model, and the first does not exist or is a glob that
+            matches nothing.
+        StoreError: None has a model, and the first is a version that is not there.
+        UnsupportedFormatError: None has a model, and the first is a directory or a glob without one.
+        ReadError: None has a model, and the first cannot be listed, or names a model that cannot be
+            looked at.
+    """
+    found = gather(paths)
+    refusals = [target.refusal for target in found.targets if target.refusal is not None]
+    if refusals and len(refusals) == len(found.targets):
+        raise refusals[0]
+    return found
+
+
+def gather(paths: Sequence[str]) -> Search:
+    """Do what `search` does, also where no path has a model: all targets are refusals then.
+
+    Raises:
+        UsageError: A path is empty.
     """
     found: dict[str, Target] = {}
     passed: _Passed = {}
@@ -110,11 +132,12 @@ def search(paths: Sequence[str]) -> Search:
         for target in _resolve(text, passed):
             key = os.path.realpath(target.path)
             known = found.get(key)
-            if known is None:
+            if known is None or (known.refusal is not None and target.refusal is None):
+                # A link that is not followed is no loss where its target was named, too.
                 found[key] = target
             elif target.explicit and not known.explicit:
                 found[key] = replace(known, explicit=True)
-    wholes = {Path(key) for key in found}
+    wholes = {Path(key) for key, target in found.items() if target.refusal is None}
     left_out = (
         LeftOut(label_of(path), reason)
         for path, reason in passed.items()
@@ -148,34 +171,24 @@ def stripped(path: Path, error: UnsupportedFormatError) -> str:
     return str(error).removeprefix(f"{path.name} is ").removesuffix(".")
 
 
-def grouped(left_out: Sequence[LeftOut]) -> list[tuple[str, str]]:
-    """Return names and why they were left out, rare reasons first, bounded in number and length."""
-    names: dict[str, list[str]] = {}
-    for one in left_out:
-        names.setdefault(one.reason, []).append(one.path)
-    reasons = sorted(names, key=lambda reason: (len(names[reason]), reason))
-    told = [(_few(names[reason]), reason) for reason in reasons[:_REASONS]]
-    rest = sum(len(names[reason]) for reason in reasons[_REASONS:])
-    return [*told, (f"{rest} more", "for further reasons")] if rest else told
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = sorted(names)[:_NAMES]
-    rest = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {rest} more" if rest else "")
-
-
 def _resolve(text: str, passed: _Passed) -> list[Target]:
     if not text:
         # Path("") would be the working directory: a variable that is not set must not audit that.
         raise UsageError("A path is empty; give a file, a directory, a checkpoint prefix or a glob.")
-    version = addressed(text)
-    if version is not None:
-        return [Target(version.path, version.address, explicit=True)]
-    return [Target(path, label_of(path), explicit) for path, explicit in _on_disk(text, passed)]
+    try:
+        version = addressed(text)
+        if version is not None:
+            return [Target(version.path, version.address, explicit=True)]
+        return _on_disk(text, passed)
+    except WeightauditError as error:
+        return [_target(Path(text), refusal=error)]
 
 
-def _on_disk(text: str, passed: _Passed) -> list[tuple[Path, bool]]:
+def _target(path: Path, *, explicit: bool = True, refusal: WeightauditError | None = None) -> Target:
+    return Target(path, label_of(path), explicit, refusal)
+
+
+def _on_disk(text: str, passed: _Passed) -> list[Target]:
     path = Path(text)
     if _is_directory(path):
         own: _Passed = {}
@@ -186,7 +199,7 @@ def _on_disk(text: str, passed: _Passed) -> list[tuple[Path, bool]]:
         return models
     model = _named(path)
     if model is not None:
-        return [(model, True)]
+        return [_target(model)]
     if has_magic(text):
         return _matching(text, passed)
     raise UsageError(
@@ -225,13 +238,13 @@ def _named(path: Path) -> Path | None:
     return shards[0] if shards else None
 
 
-def _matching(pattern: str, passed: _Passed) -> list[tuple[Path, bool]]:
+def _matching(pattern: str, passed: _Passed) -> list[Target]:
     # pathlib's own globs know neither absolute patterns nor `..`.
     names = sorted(glob(pattern, recursive=True, include_hidden=True))  # noqa: PTH207
     matches = [path for path in map(Path, names) if not any(map(_is_foreign, path.parts))]
     if not matches:
         raise UsageError(f"{pattern} matches nothing.")
-    models: list[tuple[Path, bool]] = []
+    models: list[Target] = []
     own: _Passed = {}
     # Whoever works in a store, or names it, means what is in it.
     named = {*Path(pattern).parts, ""}
@@ -248,19 +261,30 @@ def _matching(pattern: str, passed: _Passed) -> list[tuple[Path, bool]]:
     return models
 
 
-def _in_directory(root: Path, passed: _Passed) -> Iterator[tuple[Path, bool]]:
+def _in_directory(root: Path, passed: _Passed) -> Iterator[Target]:
     """Yield every model in a directory, with repetitions: each file names the model it belongs to."""
-    chosen = _checkpoint_of(root)
-    for model, explicit in _examine(_files(root, passed), passed):
+    refused: dict[Path, ReadError] = {}
+    chosen = None
+    try:
+        chosen = _checkpoint_of(root)
+    except ReadError as error:
+        refused[root / "checkpoint"] = error
+    for target in _examine(_files(root, passed, refused), passed):
+        model = target.path
         if chosen is None or model == chosen or model.parent != root or not _is_checkpoint(model):
-            yield model, explicit
+            yield target
         else:
             passed[model] = "a checkpoint other than the one that the file `checkpoint` names"
+    yield from (_target(path, refusal=error) for path, error in refused.items())
 
 
-def _files(root: Path, passed: _Passed) -> Iterator[Path]:
+def _files(root: Path, passed: _Passed, refused: dict[Path, ReadError]) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        place = Path(error.filename)
+        refused[place] = ReadError(f"{place} cannot be listed: {error.strerror}.")
+
     inside = Path(os.path.realpath(root))
-    for directory, names, files in os.walk(root, onerror=_refuse):
+    for directory, names, files in os.walk(root, onerror=refuse):
         if MARKER in files and Path(directory) != root:
             passed[Path(directory)] = _STORE
             names.clear()
@@ -272,12 +296,19 @@ def _files(root: Path, passed: _Passed) -> Iterator[Path]:
         for name in sorted(files):
             path = Path(directory, name)
             mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode):
-                _check_link(path, inside)
-            elif stat.S_ISREG(mode):
+            if stat.S_ISREG(mode):
                 yield path
+            elif stat.S_ISLNK(mode):
+                # Passed over, unless a model would be missed: one inside is met under its own name.
+                if _is_promising(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
+                    refused[path] = ReadError(
+                        f"{path} is a link that leads out of the directory and is not followed; "
+                        "name its target."
+                    )
             elif _is_promising(path):
-                raise ReadError(f"{path} is called like a model, and is neither a file nor a directory.")
+                refused[path] = ReadError(
+                    f"{path} is called like a model, and is neither a file nor a directory."
+                )
             else:
                 passed[path] = "neither a file nor a directory"
 
@@ -287,46 +318,34 @@ def _is_foreign(directory: str) -> bool:
     return directory in _VERSION_CONTROL or directory.endswith(_UNFINISHED)
 
 
-def _refuse(error: OSError) -> None:
-    raise ReadError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-
-
 def _is_promising(path: Path) -> bool:
     """Say whether something is called like a model, so that passing over it would miss one."""
     return path.suffix in {*_MODEL_SUFFIXES, ".index"} or path.name in SAVED_MODEL_FILES
 
 
-def _check_link(path: Path, inside: Path) -> None:
-    """Pass over a link, unless a model would be missed: one inside is met under its own name."""
-    if _is_promising(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
-        raise ReadError(
-            f"{path} is a link that leads out of the directory and is not followed; name its target."
-        )
-
-
-def _examine(files: Iterable[Path], passed: _Passed) -> Iterator[tuple[Path, bool]]:
-    """Yield the models that files belong to, and whether each must turn out to be one."""
+def _examine(files: Iterable[Path], passed: _Passed) -> Iterator[Target]:
+    """Yield the models that files belong to."""
     for file in files:
         whole = whole_of(file)
         if whole is not None:
-            yield whole, True
+            yield _target(whole)
             continue
         try:
             kind = sniff(file)
         except ReadError:
             # What cannot be looked at cannot be passed over either: opening it will say why.
-            yield file, True
+            yield _target(file)
             continue
         if kind is None:
             # An empty file or a Git LFS pointer where a model is promised must not go unseen.
             if file.suffix in _MODEL_SUFFIXES:
-                yield file, True
+                yield _target(file)
             elif not belongs_to_checkpoint(file):
                 passed[file] = _stranger(file)
         elif kind is Kind.TABLE:
-            yield first_shard(file), file.name.endswith(".index")
+            yield _target(first_shard(file), explicit=file.name.endswith(".index"))
         elif kind is not Kind.KERAS_ARCHIVE or file.suffix in _MODEL_SUFFIXES or _names_weights(file):
-            yield file, file.suffix == ".keras"
+            yield _target(file, explicit=file.suffix == ".keras")
         else:
             passed[file] = "a zip archive without Keras weights"
 

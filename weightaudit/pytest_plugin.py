@@ -54,7 +54,7 @@ def audit(pytestconfig: pytest.Config) -> Callable[..., Report]:
     def run(
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
-        policy: Policy | None = None,
+        policy: Policy | str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Report:
         __tracebackhide__ = True

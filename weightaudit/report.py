@@ -101,7 +101,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """The audit of one model.
+    """The audit of one model. What it says of single tensors is left out of its `repr`.
 
     Attributes:
         path: Path as the user knows it, never absolute.
@@ -124,10 +124,10 @@ class ModelReport:
     failure: str | None = None
     notes: Sequence[str] = ()
     coverage: Coverage = Coverage(0, 0, 0, 0)
-    tensors: Sequence[TensorInfo] = ()
-    stats: dict[str, Stats] = field(default_factory=dict[str, "Stats"])
-    defects: Sequence[Defect] = ()
-    comparison: Comparison | None = None
+    tensors: Sequence[TensorInfo] = field(default=(), repr=False)
+    stats: dict[str, Stats] = field(default_factory=dict[str, "Stats"], repr=False)
+    defects: Sequence[Defect] = field(default=(), repr=False)
+    comparison: Comparison | None = field(default=None, repr=False)
     suppressed: Sequence[Suppressed] = ()
 
     @property

@@ -271,6 +271,11 @@ class Files:
         """Paths below the root of the files that were opened by name, sorted."""
         return tuple(sorted(self._numbers))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._folder < 0
+
     def __getitem__(self, number: int) -> LocalFile:
         return self._open[number]
 

@@ -74,6 +74,16 @@ def test_another_policy_is_told(run: CommandLine) -> None:
     assert "policy" not in run("check", "overflow.keras", "--baseline", FILE).out
 
 
+def test_a_version_is_not_gone(run: CommandLine) -> None:
+    """Pruning knows the addresses of versions: what is known of one that is still there stays listed."""
+    run("commit", "nan.keras", "-m", "as trained")
+    run("baseline", "write", "nan.keras@1", "overflow.keras")
+    pruned = run("baseline", "prune", "overflow.keras")
+    assert "0 taken out." in pruned.err
+    shutil.rmtree(run.cwd / ".weightaudit")
+    assert f"{FILE} lists 1 finding: 1 taken out." in run("baseline", "prune", "overflow.keras").err
+
+
 def test_nothing_is_written_of_a_model_that_was_not_audited_whole(run: CommandLine) -> None:
     """Findings that nobody saw are not known: exit code 3, and the baseline stays as it was."""
     (run.cwd / "broken.keras").write_bytes((run.cwd / "nan.keras").read_bytes()[:3000])

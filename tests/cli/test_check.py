@@ -95,6 +95,24 @@ def test_3_a_directory_without_models(cli: CommandLine) -> None:
     assert_one_sentence(cli("check", "empty"), 3, "empty holds no saved model")
 
 
+def test_3_one_path_without_a_model(cli: CommandLine, fixtures_dir: Path) -> None:
+    """Beside a model, what is missing, empty or matches nothing is told in every format."""
+    shutil.copy(fixtures_dir / "nan.keras", cli.cwd / "m.keras")
+    (cli.cwd / "empty").mkdir()
+    formats = ("text", "json", "jsonl", "sarif", "junit", "github", "gitlab", "markdown", "csv", "html")
+    options = [word for name in formats for word in ("-f", f"{name}=report.{name}")]
+    sentences = ["absent does not exist", "empty holds no saved model", "x.h5 matches nothing"]
+    result = cli("check", "absent", "empty", "m.keras", "[no]x.h5", *options)
+    assert result.code == 3, result
+    for name in formats:
+        told = (cli.cwd / f"report.{name}").read_text()
+        assert [sentence for sentence in sentences if sentence not in told] == [], name
+        assert "m.keras" in told, name
+    models = json.loads((cli.cwd / "report.json").read_text())["models"]
+    assert [model["path"] for model in models] == ["absent", "empty", "m.keras", "[no]x.h5"]
+    assert [bool(model["findings"]) for model in models] == [False, False, True, False]
+
+
 @pytest.mark.parametrize("name", ["no_such_rules", "./rules.py", "rules.py", "os.no_such_rules"])
 def test_2_a_plugin_that_is_not_there(cli: CommandLine, fixtures_dir: Path, name: str) -> None:
     """A mistyped plugin is wrong usage, and the sentence says what a plugin is."""

@@ -70,6 +70,20 @@ def test_a_report_never_replaces_what_the_audit_reads(run: CommandLine) -> None:
         assert (run.cwd / place).read_bytes() == before
 
 
+def test_a_report_never_goes_into_a_store(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A version keeps its bytes: no report replaces them, or comes to lie beside them."""
+    shutil.copy(fixtures_dir / "healthy.keras", cli.cwd)
+    assert cli("commit", "healthy.keras", "-m", "x").code == 0
+    version = cli.cwd / ".weightaudit/healthy.keras/1/healthy.keras"
+    before = version.read_bytes()
+    for place in (version, version.with_name("new.json"), cli.cwd / ".weightaudit/new.json"):
+        done = cli("check", "healthy.keras", "-f", f"json={place}")
+        assert done.code == 2
+        assert "lies in a version store" in done.err
+    assert version.read_bytes() == before
+    assert not list(cli.cwd.rglob("new.json"))
+
+
 def test_an_output_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place without permission is refused before the work, not after an hour of it."""
     from weightaudit.cli.output import check_output

@@ -25,3 +25,16 @@ def test_statistics_that_looked_at_elements(cli: CommandLine, fixtures_dir: Path
     (cli.cwd / "weightaudit.toml").write_text("[rules.norm-bound]\nmax = 100\n")
     done = cli("check", fixtures_dir / "healthy.keras", "--no-cache", "--profile")
     assert re.search(r"^  AxisNorm +[\d.]+ ms", done.err, re.MULTILINE)
+
+
+def test_findings_about_the_policy_stay(cli: CommandLine, fixtures_dir: Path) -> None:
+    """What is wrong with the policy itself, and a severity for some tensors, decide with a profile, too."""
+    (cli.cwd / "weightaudit.toml").write_text(
+        'fail-on = "note"\n'
+        '[[suppressions]]\nrule = "WA402"\ntensors = ["*/none"]\nreason = "Pruned."\n'
+        '[[overrides]]\ntensors = ["*"]\n[overrides.rules.nan-values]\nseverity = "note"\n'
+    )
+    plain = cli("check", fixtures_dir / "nan.keras", "--no-cache")
+    profiled = cli("check", fixtures_dir / "nan.keras", "--no-cache", "--profile")
+    assert "WA904" in plain.out
+    assert (profiled.code, profiled.out) == (plain.code, plain.out)

@@ -52,6 +52,14 @@ def test_a_dash_goes_with_other_paths(tmp_path: Path, fixtures_dir: Path) -> Non
     assert "in 2 models" in out
 
 
+def test_a_dash_beside_a_path_without_a_model(tmp_path: Path, fixtures_dir: Path) -> None:
+    """The piped model is audited, though the only other path does not exist."""
+    code, out, _ = check(tmp_path, (fixtures_dir / "healthy.keras").read_bytes(), "-", "absent.keras")
+    assert code == 3
+    assert "absent.keras: not audited: absent.keras does not exist" in out
+    assert "28 of 28 tensors audited" in out
+
+
 def test_what_is_no_model_is_one_sentence(tmp_path: Path) -> None:
     """Nothing, and something else than a model, are incomplete audits that say so."""
     for data, words in ((b"", "standard input is empty"), (b"hello", "is not a saved TensorFlow or Keras")):

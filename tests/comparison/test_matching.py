@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from tests.comparison.conftest import Models, normal
+from tests.effort import grows_in_step
 from weightaudit.catalog import Absent, Entry, Layout
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.comparison import Comparison, Match, Status, compare_checkpoints
+from weightaudit.comparison.content import pair_by_turns
 from weightaudit.comparison.matching import match_tensors
+from weightaudit.comparison.pairing import Pairing
 from weightaudit.comparison.paths import class_ranks
 from weightaudit.digests import tensor_digests
 from weightaudit.errors import UsageError
@@ -322,3 +325,40 @@ def test_a_tolerance_without_sense(model: Models, tolerance: float) -> None:
     """A tolerance that is negative or no number is refused."""
     with pytest.raises(UsageError, match="makes no sense"):
         compare_checkpoints(model({}), model({}), tolerance=tolerance)
+
+
+def test_copies_that_cannot_be_one_cost_no_pairs() -> None:
+    """Very many tensors of one content, kernels here and biases there, are not looked at pair by pair."""
+
+    def side(count: int, role: Role) -> dict[str, TensorInfo]:
+        names = [f"{role}{number}" for number in range(count)]
+        return {
+            name: TensorInfo(name=name, key=name, shape=(4,), dtype="float32", role=role) for name in names
+        }
+
+    def pair(count: int) -> None:
+        one, other = side(count, Role.KERNEL), side(count, Role.BIAS)
+        pairing = Pairing(dict(one), dict(other))
+        pair_by_turns(pairing, (dict.fromkeys(one, "same"), dict.fromkeys(other, "same")))
+        assert not pairing.pairs
+
+    assert grows_in_step(pair, 100)
+
+
+def test_copies_are_paired_with_the_first_that_can_be_one() -> None:
+    """Of copies in several roles, each tensor gets the first that is left and that agrees with it."""
+
+    def info(name: str, role: Role) -> TensorInfo:
+        return TensorInfo(name=name, key=name, shape=(4,), dtype="float32", role=role)
+
+    one = [info("a", Role.BIAS), info("b", Role.UNKNOWN), info("c", Role.BIAS), info("d", Role.BIAS)]
+    other = [info("w", Role.KERNEL), info("x", Role.UNKNOWN), info("y", Role.BIAS), info("z", Role.KERNEL)]
+    pairing = Pairing({each.name: each for each in one}, {each.name: each for each in other})
+    pair_by_turns(
+        pairing, tuple(dict.fromkeys([each.name for each in side], "same") for side in (one, other))
+    )
+    assert [(pair.first.name, pair.second.name) for pair in pairing.pairs] == [
+        ("a", "x"),
+        ("b", "w"),
+        ("c", "y"),
+    ]

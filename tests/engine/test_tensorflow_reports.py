@@ -16,12 +16,14 @@ from weightaudit.render.json import render_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from weightaudit.engine.choice import Name
+    from weightaudit.engine.choice import EngineName
 
 pytest.importorskip("tensorflow")
 
 
-def report(path: Path, engine: Name, *, policy: Policy | None = None, detail: Detail = Detail.VERDICT) -> str:
+def report(
+    path: Path, engine: EngineName, *, policy: Policy | None = None, detail: Detail = Detail.VERDICT
+) -> str:
     """Return the report of an audit as JSON."""
     done = weightaudit.audit(path, engine=engine, policy=policy, detail=detail)
     return render_json(done, verbose=bool(detail))

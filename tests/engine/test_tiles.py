@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.effort import grows_in_step
 from weightaudit.catalog import Checksum, Entry, Extent, Region, Tile, Tiles
 from weightaudit.engine import plan as planning
 from weightaudit.engine import tiles as tiling
@@ -115,3 +116,17 @@ def test_regions_look_at_their_own_tensors_only(monkeypatch: pytest.MonkeyPatch)
     units = planning.plan(entries, [Region("r", extent, Checksum("crc32c", 0)) for extent in extents])
     assert len(looks) == 500
     assert [unit.region for unit in units] == list(range(500))
+
+
+def test_tiles_that_are_kept_are_not_counted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a slab cuts through thousands of packed tiles, the work grows in step with their number."""
+    monkeypatch.setattr(tiling, "SLAB_BYTES", 64)
+    monkeypatch.setattr(tiling, "SMALL_SLAB_BYTES", 64)
+    monkeypatch.setattr(
+        tiling, "_boxes", lambda reader, *_: [((row, 0), (1, reader.shape[1])) for row in (0, 1)]
+    )
+
+    def read(count: int) -> None:
+        _read(tmp_path / "x", _write(tmp_path / "x", np.ones((2, count), np.float32), (2, 1)))
+
+    assert grows_in_step(read, 100)

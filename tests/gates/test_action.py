@@ -80,8 +80,28 @@ def test_inputs_are_never_run(tmp_path: Path, runner: dict[str, str]) -> None:
     ):
         log, outputs = run(tmp_path, runner, **inputs)
         assert outputs["exit-code"] == "2", log
+        assert "::error title=weightaudit::No report was written (exit code 2)" in log
         assert "sarif" not in outputs
         assert not (tmp_path / "stolen").exists()
+
+
+def test_blanks_around_a_path_are_no_part_of_it(tmp_path: Path, runner: dict[str, str]) -> None:
+    """A list that was indented by hand, or on Windows, names the files that it seems to; quotes are kept."""
+    name = "a  \"b\" 'c' \\ $(d).keras"
+    shutil.copy(tmp_path / "healthy.keras", tmp_path / name)
+    log, outputs = run(tmp_path, runner, paths=f"  healthy.keras  \r\n\t{name}\r\n\r\n")
+    assert outputs["exit-code"] == "0"
+    assert "in 2 models, 56 of 56 tensors audited" in log
+
+
+def test_one_path_without_a_model_leaves_the_reports(tmp_path: Path, runner: dict[str, str]) -> None:
+    """What is missing is annotated, and the others' findings still reach SARIF and summary."""
+    log, outputs = run(tmp_path, runner, paths="nan.keras\nabsent.keras")
+    assert outputs["exit-code"] == "3"
+    assert "::error file=absent.keras,line=1,title=not audited::absent.keras does not exist" in log
+    assert "No report was written" not in log
+    for report in (outputs["sarif"], runner["GITHUB_STEP_SUMMARY"]):
+        assert "WA101" in Path(report).read_text()
 
 
 def test_no_path_is_wrong_usage(tmp_path: Path, runner: dict[str, str]) -> None:

@@ -217,3 +217,9 @@ def test_any_name_can_be_written(name: str) -> None:
     glob = tomllib.loads(f"glob = {toml_string(escape(name))}")["glob"]
     assert fnmatchcase(name, glob)
     assert not fnmatchcase(f"{name}x", glob)
+
+
+def test_one_path_is_no_row_of_letters(tmp_path: Path) -> None:
+    """A single model can be named by its path, as text or not, as for an audit."""
+    path = write(tmp_path / "good.weights.h5", layers())
+    assert learn(path).text == learn(Path(path)).text == learn([Path(path)]).text

@@ -63,7 +63,7 @@ def present_report(report: Report, outputs: Sequence[Output], view: View, *, col
 
 
 def _tell(left_out: Sequence[LeftOut]) -> None:
-    from weightaudit.discover import grouped
+    from weightaudit.left_out import grouped
     from weightaudit.render.escape import MESSAGE_LIMIT, printable
 
     for names, reason in grouped(left_out):

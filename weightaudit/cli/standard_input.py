@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.discover import Search, Target, search
+from weightaudit.discover import Target, gather, search
 from weightaudit.errors import ReadError, UsageError
 from weightaudit.storage.termination import terminable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+    from weightaudit.discover import Search
 
 _PIECE = 1 << 20
 """Bytes that are copied at once."""
@@ -40,7 +42,7 @@ def searched(paths: Sequence[str]) -> Generator[Search]:
         raise UsageError("- stands for standard input, which is closed; pipe a model into it.")
     if sys.stdin.isatty():
         raise UsageError("- stands for standard input, which is a terminal; pipe a model into it.")
-    found = search(others) if others else Search((), ())
+    found = gather(others)
     with terminable(), tempfile.TemporaryDirectory(prefix="weightaudit-") as folder:
         own = Target(_received(Path(folder)), "-", explicit=True)
         yield replace(found, targets=(own, *found.targets))

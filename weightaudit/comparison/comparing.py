@@ -9,6 +9,7 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from weightaudit.addressing import find_model
 from weightaudit.catalog import Absent, Flaw
 from weightaudit.checkpoint import Checkpoint, open_checkpoint
 from weightaudit.comparison.jobs import Job, Progress, look, measure
@@ -40,7 +41,7 @@ def compare(
     """Compare two saved models tensor by tensor, in whatever containers they are.
 
     Args:
-        first: A model, as for `open_checkpoint`.
+        first: A model: a path, or a version such as ``model.keras@3``.
         second: The model it is compared with.
         weights_only: Leave out optimizer states, metrics, counters and seeds.
         tolerance: Norm of the difference over the norm of the first tensor up to which a changed
@@ -54,13 +55,16 @@ def compare(
     Raises:
         ReadError: A model cannot be opened, or changed while it was read.
         UnsupportedFormatError: A path is not a saved TensorFlow or Keras model.
-        UsageError: The tolerance is negative or not finite.
+        UsageError: A path does not exist or stands for several models, or the tolerance is negative or not
+            finite.
+        StoreError: There is no such version.
     """
-    with open_checkpoint(first, limits=limits) as one, open_checkpoint(second, limits=limits) as other:
+    one, other = find_model(os.fspath(first)), find_model(os.fspath(second))
+    with open_checkpoint(one.path, limits=limits) as old, open_checkpoint(other.path, limits=limits) as new:
         return compare_checkpoints(
-            one,
-            other,
-            labels=(os.fspath(first), os.fspath(second)),
+            old,
+            new,
+            labels=(one.label, other.label),
             weights_only=weights_only,
             tolerance=tolerance,
             workers=workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.comparison.pairing import Pairing
-    from weightaudit.tensor import TensorInfo
+    from weightaudit.tensor import Role, TensorInfo
 
 
 def fingerprints(
@@ -52,15 +53,17 @@ def fingerprints(
 
 def pair_by_turns(pairing: Pairing, prints: Sequence[Mapping[str, str]]) -> None:
     """Pair what several tensors hold bit for bit, in the order of the models: any order is right."""
-    alike: dict[str, list[TensorInfo]] = {}
-    for info in pairing.second.values():
+    # Which two can be one is for shape and role to say, so of each queue the first tensor speaks for all.
+    waiting: dict[Hashable, dict[Role, deque[tuple[int, TensorInfo]]]] = {}
+    for place, info in enumerate(pairing.second.values()):
         if info.name in prints[1]:
-            alike.setdefault(prints[1][info.name], []).append(info)
+            alike = waiting.setdefault((prints[1][info.name], info.shape), {})
+            alike.setdefault(info.role, deque()).append((place, info))
     for info in list(pairing.first.values()):
-        others = alike.get(prints[0].get(info.name, ""), [])
-        other = next((one for one in others if agree(info, one)), None)
-        if other is not None:
-            others.remove(other)
+        alike = waiting.get((prints[0].get(info.name), info.shape), {})
+        fitting = [others for others in alike.values() if others and agree(info, others[0][1])]
+        if fitting:
+            _, other = min(fitting, key=lambda others: others[0][0]).popleft()
             pairing.take(info, other, Match.CONTENT)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf, nan
 from typing import TYPE_CHECKING
@@ -199,7 +199,7 @@ class TensorComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two models, tensor by tensor.
+    """Two models, tensor by tensor; the tensors are left out of its `repr`.
 
     Attributes:
         first: What the first model is called in reports.
@@ -215,7 +215,7 @@ class Comparison:
     first: str
     second: str
     containers: tuple[str, str]
-    tensors: tuple[TensorComparison, ...]
+    tensors: tuple[TensorComparison, ...] = field(repr=False)
     tolerance: float = 0.0
     weights_only: bool = False
     failures: tuple[str, ...] = ()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from weightaudit.engine import numpy_engine
+from weightaudit.errors import UsageError
 from weightaudit.statistics import SpectralNorm
 from weightaudit.statistics.spectral import matrix_shape
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from weightaudit.engine.numpy_engine import Measurement
     from weightaudit.engine.scanning import Subject
 
-Name = Literal["numpy", "tensorflow", "auto"]
+EngineName = Literal["numpy", "tensorflow", "auto"]
 
 Measure = Callable[..., "Measurement"]
 """What `weightaudit.engine.numpy_engine.measure` is, and all engines are."""
@@ -58,10 +59,18 @@ class Engine:
             numpy's engine little more than reading, which any engine has to do. Spectral norms go to
             TensorFlow if it is installed and there are so many multiplications that its import pays.
         has_gpu: Whether the process can use a GPU.
+
+    Raises:
+        UsageError: No engine has that name.
     """
 
-    name: Name = "numpy"
+    name: EngineName = "numpy"
     has_gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(EngineName):
+            names = ", ".join(get_args(EngineName))
+            raise UsageError(f"There is no engine {self.name!r}; name one of {names}.")
 
     def chosen(self, subjects: Sequence[Subject]) -> Chosen:
         """Return the engine for a model.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from weightaudit.errors import UsageError
+
 MOST = 8
 """Threads at most, unless somebody asks for more: they share one disk and one memory."""
 
@@ -16,5 +18,13 @@ def available_cpus() -> int:
 
 
 def thread_count(wanted: int | None = None) -> int:
-    """Return the number of threads that is wanted; without one, one per CPU that may be used, at most 8."""
-    return wanted or min(MOST, available_cpus())
+    """Return the number of threads that is wanted; without one, one per CPU that may be used, at most 8.
+
+    Raises:
+        UsageError: Fewer than one is wanted.
+    """
+    if wanted is None:
+        return min(MOST, available_cpus())
+    if wanted < 1:
+        raise UsageError(f"{wanted} workers cannot do anything; give 1 or more, or None for one per CPU.")
+    return wanted

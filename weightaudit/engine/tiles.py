@@ -80,6 +80,7 @@ class _TileReader:
             tile.filters and prod(shape) * self.size > SLAB_BYTES for _, shape, tile in self._tiles
         )
         self._kept: dict[int, Bytes] = {}
+        self._kept_bytes = 0
 
     def slab(self, origin: Shape, shape: Shape) -> Bytes:
         """Return the bytes of a box of the tensor."""
@@ -130,12 +131,13 @@ class _TileReader:
         )
         if keep:
             # Make room first: the tile that comes may be a huge one.
-            while self._kept and sum(box.size for box in self._kept.values()) > KEPT_BYTES:
-                self._kept.pop(next(iter(self._kept)))
+            while self._kept_bytes > KEPT_BYTES:
+                self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
         label = self._label(tile)
         box = undo(raw, tile.filters, prod(shape) * self.size, self.size, label).reshape(*shape, self.size)
         if keep:
             self._kept[number] = box
+            self._kept_bytes += box.size
         return box
 
     def _label(self, tile: Tile) -> str:

@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.auditor import policy_of
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import UsageError, WeightauditError
 from weightaudit.keras.backend import Callback, keras, require_keras_model, require_one_process
@@ -16,7 +17,7 @@ from weightaudit.keras.gate import Archive, Draft, Gate
 from weightaudit.keras.live import Projector
 from weightaudit.keras.telling import message, name_of, summary
 from weightaudit.keras.wishes import Project, wishes_of
-from weightaudit.policy import Policy, parse_fail_on, read_policy
+from weightaudit.policy import Policy, parse_fail_on
 from weightaudit.rule import Severity
 from weightaudit.versions.store import check_name
 
@@ -121,7 +122,7 @@ class AuditCheckpoint(Callback):
             raise UsageError(
                 f"{self.filepath} is no path of this machine, and cannot be replaced in one step."
             )
-        said = _policy(policy)
+        said = policy_of(policy)
         level = said.fail_on if fail_on is None else _severity(fail_on, "fail_on")
         archive = _archive(self.filepath, store=store, name=name, keep=keep)
         self._gate = Gate(said, level, archive, keep_rejected=keep_rejected)
@@ -278,12 +279,6 @@ class _StandIn:
 
     def save_weights(self, filepath: str, **_: Any) -> None:
         self._save(Path(filepath))
-
-
-def _policy(policy: Policy | str | os.PathLike[str] | None) -> Policy:
-    if policy is None:
-        return Policy()
-    return policy if isinstance(policy, Policy) else read_policy(Path(policy))
 
 
 def _severity(value: Severity | str, where: str) -> Severity | None:

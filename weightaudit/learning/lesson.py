@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, ClassVar
 
-from weightaudit.auditor import Means, audit_targets
+from weightaudit.auditor import Means, audit_targets, path_list
 from weightaudit.discover import search
 from weightaudit.errors import ReadError, UsageError, WeightauditError
 from weightaudit.learning.bounding import Slack, role_sections, tensor_sections
@@ -50,7 +51,7 @@ class Lesson:
 
 
 def learn(
-    paths: Sequence[str],
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     slack: float = 0.25,
     means: Means | None = None,
@@ -76,7 +77,7 @@ def learn(
     if not (isfinite(slack) and slack >= 0):
         raise UsageError(f"A slack of {slack} makes no sense; give 0 or a number such as 0.25.")
     means = means or Means()
-    targets = search(paths).targets
+    targets = search(path_list(paths)).targets
     good = _audited(targets, Policy(), means, limits)
     _require_good(good)
     # What a search met and is no model after all is in the report's `left_out`.

@@ -117,3 +117,7 @@ class Stats:
 
     def __iter__(self) -> Iterator[Statistic[Any]]:
         return iter(self._places)
+
+    def __repr__(self) -> str:
+        results = ", ".join(f"{what!r}: {self[what]!r}" for what in self)
+        return f"Stats({{{results}}})"

@@ -16,10 +16,9 @@ options=(--no-progress -f github -f "sarif=$sarif" -f "markdown=$summary")
 [[ -z ${WEIGHTAUDIT_FAIL_ON:-} ]] || options+=("--fail-on=$WEIGHTAUDIT_FAIL_ON")
 
 paths=()
-while IFS= read -r line; do
-  line=${line%$'\r'}
-  [[ -z ${line//[[:space:]]/} ]] || paths+=("$line")
-done <<<"${WEIGHTAUDIT_PATHS:-}"
+while read -r line; do # without the blanks around it, as GitHub's own actions read lists
+  [[ -z $line ]] || paths+=("$line")
+done < <(tr -d '\r' <<<"${WEIGHTAUDIT_PATHS:-}")
 if ((${#paths[@]} == 0)); then
   echo "::error title=weightaudit::The input paths is empty; name models, directories or globs."
   echo "exit-code=2" >>"${GITHUB_OUTPUT:?}"
@@ -28,6 +27,8 @@ fi
 
 code=0
 weightaudit check "${options[@]}" -- "${paths[@]}" || code=$?
+# This step stays green, so that what it wrote is uploaded: an error without a report needs a word of its own.
+[[ -s $sarif ]] || echo "::error title=weightaudit::No report was written (exit code $code); the log of this step says why."
 
 {
   echo "exit-code=$code"
