@@ -226,7 +226,7 @@ def judged(rules: RuleSet, *names: str) -> list[tuple[str, str | None, str]]:
     """Return what rules find in a model of kernels, all of which were measured."""
     tensors = [tensor(name) for name in names]
     stats = {name: Stats({Moments(): None}) for name in names}
-    findings, skipped = judge(Measured(tensors, stats, ()), duties(rules, tensors), rules)
+    findings, _, skipped = judge(Measured(tensors, stats, ()), duties(rules, tensors), rules)
     assert skipped == []
     return [(one.code, one.tensor, one.message) for one in findings]
 
@@ -269,14 +269,14 @@ class Telling(Rule):
         yield self.finding(info, "It is so.")
 
 
-def superseding(*severities: Severity) -> RuleSet:
-    """Return rules of these severities, of which each says more than all before it."""
+def superseding(*severities: Severity, **said: Any) -> RuleSet:
+    """Return rules of these severities, of which each says more than all before it, under a policy."""
     codes = [f"TT20{number}" for number in range(len(severities))]
     facts: list[dict[str, Any]] = [
         {"code": code, "name": f"rule-{number}", "severity": severity, "supersedes": codes[:number]}
         for number, (code, severity) in enumerate(zip(codes, severities, strict=True))
     ]
-    return rule_set(*(dataclass(frozen=True)(type("Told", (Telling,), one)) for one in facts))
+    return rule_set(*(dataclass(frozen=True)(type("Told", (Telling,), one)) for one in facts), **said)
 
 
 @pytest.mark.parametrize(
@@ -290,3 +290,13 @@ def superseding(*severities: Severity) -> RuleSet:
 def test_one_fault_is_told_once(severities: tuple[Severity, ...], codes: list[str]) -> None:
     """Of rules that say the same of a tensor the worst is heard, and of equals the one that says most."""
     assert [code for code, _, _ in judged(superseding(*severities), "a")] == codes
+
+
+@pytest.mark.parametrize(("code", "counts"), [("TT201", ["TT200"]), ("TT200", ["TT201"])])
+def test_a_suppression_is_for_one_rule(code: str, counts: list[str]) -> None:
+    """What is suppressed hides no finding of another rule, and is used though another one says as much."""
+    rules = superseding(Severity.ERROR, Severity.ERROR, suppressions=[{"rule": code, "reason": "known"}])
+    info = tensor("a")
+    said = judge(Measured([info], {"a": Stats({Moments(): None})}, ()), duties(rules, [info]), rules)
+    assert [one.code for one in said.findings] == counts
+    assert [one.finding.code for one in said.suppressed] == [code]

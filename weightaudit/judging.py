@@ -12,9 +12,11 @@ from weightaudit.errors import RuleError
 from weightaudit.portrait import Detail
 from weightaudit.report import Skipped
 from weightaudit.rule import Finding, Measured, Severity
+from weightaudit.suppressing import suppress
 
 if TYPE_CHECKING:
     from weightaudit.registry import Judge, RuleSet
+    from weightaudit.report import Suppressed
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
@@ -24,6 +26,20 @@ class Duty(NamedTuple):
 
     judges: tuple[Judge, ...]
     statistics: tuple[Statistic[Any], ...]
+
+
+class Judged(NamedTuple):
+    """What rules say of a model.
+
+    Attributes:
+        findings: What counts, worst first, then by code and tensor.
+        suppressed: What the policy suppresses, in the same order.
+        skipped: What a crashed rule left unjudged.
+    """
+
+    findings: tuple[Finding, ...]
+    suppressed: tuple[Suppressed, ...]
+    skipped: list[Skipped]
 
 
 def duties(rules: RuleSet, tensors: Iterable[TensorInfo], detail: Detail = Detail.VERDICT) -> dict[str, Duty]:
@@ -112,18 +128,14 @@ def _duty(
     return duty
 
 
-def judge(
-    model: Measured, tasks: Mapping[str, Duty], rules: RuleSet
-) -> tuple[tuple[Finding, ...], list[Skipped]]:
+def judge(model: Measured, tasks: Mapping[str, Duty], rules: RuleSet, path: str = "") -> Judged:
     """Run all rules on a measured model.
 
     Args:
         model: The model.
         tasks: What `duties` says of each tensor.
-        rules: All rules, for those that judge the model as a whole.
-
-    Returns:
-        Findings, worst first, then by code and tensor; and what a crashed rule left unjudged.
+        rules: All rules, for those that judge the model as a whole, and what the policy suppresses.
+        path: The model's path in the report, which suppressions may name.
     """
     findings: list[Finding] = []
     skipped: list[Skipped] = []
@@ -136,7 +148,9 @@ def judge(
             findings += _on_model(one, model, rules, skipped)
     for one in _variants(model, rules):
         findings += _on_model(one, _seen_by(one, model, rules), rules, skipped, everywhere=False)
-    return tuple(sorted(_once(findings, rules), key=_order)), skipped
+    # A suppression is for one rule: what its rule would supersede counts, and what it covers is not unused.
+    counting, suppressed = suppress(sorted(findings, key=_order), path, rules.excuses)
+    return Judged(tuple(sorted(_once(counting, rules), key=_order)), suppressed, skipped)
 
 
 def _on_tensor(

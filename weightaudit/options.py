@@ -185,7 +185,7 @@ def _convert_tuple(items: list[object], arguments: tuple[Any, ...]) -> tuple[Any
 
 def _member(value: Any, enum: type[Enum]) -> Enum:
     for member in enum:
-        if isinstance(value, str) and value.replace("-", "_").lower() == member.name.lower():
+        if isinstance(value, str) and value.replace("-", "_") == member.name.lower():
             return member
     raise TypeError
 

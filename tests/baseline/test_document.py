@@ -35,6 +35,13 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     assert again.source.endswith("b.json")
 
 
+def test_what_editors_and_merges_leave_is_read(tmp_path: Path) -> None:
+    """A byte order mark and Windows line ends are no damage; a line of both sides of a merge counts once."""
+    path = tmp_path / "b.json"
+    path.write_bytes(b"\xef\xbb\xbf" + repeated().replace("}, {", "},\r\n{").encode())
+    assert tuple(read_baseline(path).entries) == ENTRIES
+
+
 def test_one_finding_is_one_line() -> None:
     """A diff shows a line for each finding that came or went; everything is ASCII, and keeps the schema."""
     text = text_of(BASELINE)
@@ -57,11 +64,17 @@ def with_entry(**changes: Any) -> str:
     return changed(findings=[first | changes, *rest])
 
 
+def repeated(**changes: Any) -> str:
+    """Return a baseline that lists its first entry again at the end, with some fields replaced."""
+    found = json.loads(text_of(BASELINE))["findings"]
+    return changed(findings=[*found, found[0] | changes])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("{", "is not valid JSON"),
-        ("<<<<<<< HEAD\n" + text_of(BASELINE), "is not valid JSON"),
+        ("<<<<<<< HEAD\n" + text_of(BASELINE), "holds the marks of a merge that is not finished"),
         ("[" * 100_000, "is not valid JSON"),
         ("[]", "it is no baseline of weightaudit"),
         ('{"exit_code": 1}', "it is no baseline of weightaudit"),
@@ -81,6 +94,8 @@ def with_entry(**changes: Any) -> str:
         (with_entry(values=[]), "findings[0] is not a finding"),
         (with_entry(tensor=1), "findings[0] is not a finding"),
         (with_entry(model=None), "findings[0] is not a finding"),
+        (repeated(values={"nan": 4, "size": 10}), "findings[3] stands there twice, with other numbers"),
+        (changed(schema_version=["x"] * 1000), "has the format ['x', 'x'"),
     ],
 )
 def test_a_damaged_one_is_refused_in_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
@@ -92,6 +107,7 @@ def test_a_damaged_one_is_refused_in_one_sentence(tmp_path: Path, text: str, exp
     message = str(caught.value)
     assert expected in message
     assert "b.json" in message
+    assert len(message) < 400
     assert "\n" not in message
 
 

@@ -81,6 +81,15 @@ def test_policies_are_valid(table: dict[str, Any]) -> None:
         '[[tests]]\nmust = "pass"\ntensor = {fill = 1, normal = 1, shape = [3]}',
         '[[tests]]\nmust = "brake"\ntensor = {fill = 1, shape = [3]}',
         "extends = 1",
+        "select = []",
+        '[[overrides]]\ntensors = []\nignore = ["WA1"]',
+        '[[overrides]]\ntensors = ["*"]\nignore = []',
+        '[[overrides]]\ntensors = ["*"]\n[overrides.rules]',
+        "[[repair]]\nproject = []",
+        '[rules.WA301]\nmax = 3\nroles = ["Kernel"]',
+        '[[suppressions]]\nrule = "WA402"\nreason = "x"\nexpires = "20270131"',
+        '[[suppressions]]\nrule = "WA402"\nreason = "x"\nexpires = "2027-W05-7"',
+        '[[tests]]\nmust = "pass"\ntensor = {fill = 1}',
     ],
 )
 def test_misspelt_policies_are_not(text: str) -> None:
@@ -92,12 +101,28 @@ def test_misspelt_policies_are_not(text: str) -> None:
         trials(parse_policy(table, "p.toml"), registry)
 
 
+@pytest.mark.parametrize("table", [pytest.param(table, id=name) for name, table in policies()])
+def test_editors_take_policies_too(table: dict[str, Any]) -> None:
+    """Taplo checks JSON, and has null there for inf and nan: these are valid values all the same."""
+    seen = json.loads(json.dumps(table, default=str), parse_constant=lambda _: None)
+    assert [error.message for error in CHECK.iter_errors(seen)] == []
+
+
+@pytest.mark.parametrize(
+    ("extends", "is_valid"),
+    [("strict", True), (["edge", "../team/p.toml"], True), ("stict", False), ([""], False)],
+)
+def test_presets_are_completed(extends: object, *, is_valid: bool) -> None:
+    """An editor knows the presets, and marks what is neither one of them nor a file, as the loader does."""
+    assert CHECK.is_valid({"extends": extends}) is is_valid
+
+
 def test_it_knows_every_option_with_its_description() -> None:
     """Each option of each rule is in the schema, under the rule's code and its name, with what it means."""
     tables = SCHEMA["definitions"]["rules"]["properties"]
     bound = tables["WA301"]["properties"]
     assert bound == tables["norm-bound"]["properties"]
-    assert bound["max"]["anyOf"] == [{"type": "number"}, {"const": "none"}]
+    assert bound["max"]["anyOf"] == [{"type": ["number", "null"]}, {"const": "none"}]
     assert bound["max"]["description"].startswith("Largest norm allowed")
     assert "norm-scale" in bound["roles"]["items"]["enum"]
     described = [

@@ -40,7 +40,7 @@ project = "max_norm(2, axis=0)"
 BASE = """\
 [rules.WA301]
 order = inf
-severity = "warning"
+severity = "note"
 """
 
 
@@ -68,7 +68,7 @@ def test_every_value_has_its_origin(tmp_path: Path) -> None:
     assert origin(text, 'ignore = ["WA211"]') == "own.toml:2"
     assert origin(text, "max = 3.0") == "own.toml:5"
     assert origin(text, "order = inf") == "base.toml:2"
-    assert origin(text, 'severity = "warning"') == "base.toml:3"
+    assert origin(text, 'severity = "note"') == "base.toml:3"
     assert origin(text, "[[overrides]]") == "own.toml:7"
     assert "# WA211 low-precision-underflow: ignored" in text
     assert "# WA304 value-bound: silent but where an override gives it options" in text

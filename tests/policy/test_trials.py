@@ -142,6 +142,7 @@ def test_random_tensors_are_the_same_each_time() -> None:
         ({"fill": 1}, "t needs a shape, a list of integers"),
         ({"fill": 1, "shape": [0]}, "t.shape must have 1 to 16777216 elements"),
         ({"fill": 1, "shape": [1 << 40]}, "t.shape must have 1 to"),
+        ({"fill": 1, "shape": [1] * 70}, "t.shape has 70 axes; give 32 at most"),
         ({"fill": "1", "shape": [2]}, "t.fill must be a number, not a string"),
         ({"normal": -1, "shape": [2]}, "is a standard deviation, so it must be 0 or more"),
         ({"uniform": [2, 1], "shape": [2]}, "the smaller one first"),

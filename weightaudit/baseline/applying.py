@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from weightaudit.baseline.model import MARGIN, Applied, Baseline, Entry
 from weightaudit.baseline.worsening import numbers, worsening
-from weightaudit.errors import UsageError
+from weightaudit.discover import addressed
+from weightaudit.errors import StoreError, UsageError
 from weightaudit.fingerprint import fingerprinted
 from weightaudit.policy import judging_digest
 from weightaudit.render.plain import safe_text
@@ -133,9 +134,14 @@ def _marked(model: ModelReport) -> Iterator[tuple[Finding, str]]:
 
 
 def _is_there(model: str, report: Report) -> bool:
-    """Say whether there is a model of that path, which for a TensorFlow checkpoint may be a prefix."""
+    """Say whether there is a model of that path, a checkpoint's prefix, or the address of a version."""
     audited = any(safe_text(one.path) == safe_text(model) for one in report.models)
-    return audited or os.path.lexists(model) or os.path.lexists(f"{model}.index")
+    if audited or os.path.lexists(model) or os.path.lexists(f"{model}.index"):
+        return True
+    try:
+        return addressed(model) is not None
+    except (StoreError, UsageError):
+        return False
 
 
 def _counting(model: ModelReport) -> Iterator[tuple[Finding, str]]:

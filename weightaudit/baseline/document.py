@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from weightaudit.baseline.model import Baseline, Entry
 from weightaudit.errors import UsageError
+from weightaudit.policy import brief
 from weightaudit.render.plain import plain, safe_text
 from weightaudit.rule import Severity
 
@@ -22,6 +23,8 @@ SCHEMA_VERSION = 1
 """Raised when a field is removed or changes its meaning."""
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+"""How version control marks what it could not merge."""
 _NON_FINITE = {"NaN", "Infinity", "-Infinity"}
 _WHOLE = 1 << 63
 """Beyond every count; larger integers of JSON are beyond what arithmetic with floats takes."""
@@ -51,9 +54,14 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
     """
     source = os.path.relpath(path)
     try:
-        document: object = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8-sig")
+        document: object = json.loads(text)
     except OSError as error:
         raise UsageError(f"The baseline {source} cannot be read: {error.strerror or error}.") from error
+    except json.JSONDecodeError as error:
+        if _CONFLICT.search(error.doc):
+            raise _unmerged(source) from error
+        raise _damaged(source, f"it is not valid JSON ({error})") from error
     except (ValueError, RecursionError) as error:
         raise _damaged(source, f"it is not valid JSON ({error})") from error
     if not isinstance(document, dict) or "schema_version" not in document:
@@ -62,8 +70,9 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
     if fields["schema_version"] != SCHEMA_VERSION:
         found = fields["schema_version"]
         raise UsageError(
-            f"The baseline {source} has the format {found!r}, and this weightaudit reads {SCHEMA_VERSION}; "
-            "use the weightaudit that wrote it, or write it again with `weightaudit baseline write`."
+            f"The baseline {source} has the format {brief(found)}, and this weightaudit reads "
+            f"{SCHEMA_VERSION}; use the weightaudit that wrote it, or write another one with "
+            "`weightaudit baseline write --output FILE`."
         )
     return _baseline(fields, source)
 
@@ -76,13 +85,17 @@ def _baseline(fields: Mapping[str, Any], source: str) -> Baseline:
         raise _damaged(source, "its margin is not a number of 0 or more")
     if not isinstance(found, list):
         raise _damaged(source, "it has no list of findings")
-    entries: list[Entry] = []
+    entries: dict[tuple[object, ...], Entry] = {}
     for index, one in enumerate(cast("list[object]", found)):
         entry = _entry(one)
         if entry is None:
             raise _damaged(source, f"findings[{index}] is not a finding")
-        entries.append(entry)
-    return Baseline(entries, policy, margin, source)
+        # A merge that keeps the lines of both sides repeats what both know, and may contradict itself.
+        place = entry.fingerprint, entry.rule, entry.model, entry.tensor
+        known = entries.setdefault(place, entry)
+        if known is not entry and _entry_json(known) != _entry_json(entry):
+            raise _damaged(source, f"findings[{index}] stands there twice, with other numbers")
+    return Baseline([*entries.values()], policy, margin, source)
 
 
 def _entry(found: object) -> Entry | None:
@@ -124,6 +137,13 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _damaged(source: str, how: str) -> UsageError:
     return UsageError(
-        f"The baseline {source} cannot be used: {how}; take it from version control again, or write it anew "
-        "with `weightaudit baseline write`."
+        f"The baseline {source} cannot be used: {how}; take it from version control again, or write another "
+        "one with `weightaudit baseline write --output FILE`."
+    )
+
+
+def _unmerged(source: str) -> UsageError:
+    return UsageError(
+        f"The baseline {source} holds the marks of a merge that is not finished; take the file of either "
+        "side, then add what the other one knows with `weightaudit baseline write`."
     )

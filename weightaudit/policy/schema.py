@@ -19,12 +19,15 @@ ID = "https://weightaudit.invalid/policy.schema.json"
 
 _SEVERITIES = ["error", "warning", "note"]
 _STRINGS = {"type": "array", "items": {"type": "string"}}
+_SOME = {**_STRINGS, "minItems": 1}
 _WORDS = {"anyOf": [{"type": "string"}, _STRINGS]}
 _TEXT = {"type": "string", "pattern": "\\S"}
+# Taplo, and so the editors that use it, turn inf and nan into null, which TOML has not.
+_NUMBER = {"type": ["number", "null"]}
 _SIMPLE: dict[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
-    float: {"type": "number"},
+    float: _NUMBER,
     str: {"type": "string"},
     type(None): {"const": "none"},
 }
@@ -64,8 +67,8 @@ def policy_schema(rules: Iterable[type[Rule]]) -> dict[str, Any]:
         "definitions": {"rules": settings},
         **_table(
             {
-                "extends": _said(_WORDS, "Presets, or paths of other policies, that this one builds on."),
-                "select": _said(_STRINGS, 'Rules that judge: codes, prefixes or names; "ALL" for all.'),
+                "extends": _said(_extended(), "Presets, or paths of other policies, which this builds on."),
+                "select": _said(_SOME, 'Rules that judge: codes, prefixes or names; "ALL" for all.'),
                 "ignore": _said(_STRINGS, "Rules that do not: codes, prefixes or names."),
                 "plugins": _said(_STRINGS, "Modules with further rules."),
                 "fail-on": _said(
@@ -113,19 +116,27 @@ def _type(hint: Any) -> dict[str, Any]:
     return {"type": "array", "items": [_type(one) for one in arguments], "minItems": count, "maxItems": count}
 
 
+def _extended() -> dict[str, Any]:
+    from weightaudit.presets import preset_names
+
+    one = {"anyOf": [{"enum": list(preset_names())}, {"type": "string", "pattern": r"\.toml$"}]}
+    return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
 def _override() -> dict[str, Any]:
     # At least one key of either kind: an override of nothing, or for nothing, is refused.
     return {
         **_table({**_selectors(), "ignore": _STRINGS, "rules": _RULES}),
         "allOf": [
-            {"anyOf": _given("tensors", "roles", "layer-classes", "layer_classes")},
-            {"anyOf": _given("ignore", "rules")},
+            {"anyOf": _filled("tensors", "roles", "layer-classes", "layer_classes")},
+            {"anyOf": _filled("ignore", "rules")},
         ],
     }
 
 
 def _repair() -> dict[str, Any]:
-    return _table({"project": _WORDS, **_selectors(), "first": {"type": "boolean"}}, "project")
+    project = {"anyOf": [{"type": "string"}, _SOME]}
+    return _table({"project": project, **_selectors(), "first": {"type": "boolean"}}, "project")
 
 
 def _suppression() -> dict[str, Any]:
@@ -158,7 +169,7 @@ def _test() -> dict[str, Any]:
 
 
 def _tensor() -> dict[str, Any]:
-    number, whole = {"type": "number"}, {"type": "integer"}
+    number, whole = _NUMBER, {"type": "integer"}
     index = {"anyOf": [whole, {"type": "array", "items": whole}]}
     table = _table(
         {
@@ -179,7 +190,11 @@ def _tensor() -> dict[str, Any]:
             "seed": {"type": "integer", "minimum": 0},
         }
     )
-    return {**table, "oneOf": _given("values", "fill", "normal", "uniform")}
+    return {
+        **table,
+        "oneOf": _given("values", "fill", "normal", "uniform"),
+        "anyOf": _given("values", "shape"),
+    }
 
 
 def _selectors() -> dict[str, Any]:
@@ -212,6 +227,12 @@ def _list_of(table: dict[str, Any], description: str) -> dict[str, Any]:
 
 def _given(*keys: str) -> list[dict[str, Any]]:
     return [{"required": [key]} for key in keys]
+
+
+def _filled(*keys: str) -> list[dict[str, Any]]:
+    """Return schemas of tables in which a list or a table is there and not empty."""
+    filled = {"minItems": 1, "minProperties": 1}
+    return [{"required": [key], "properties": {key: filled}} for key in keys]
 
 
 def _said(schema: Mapping[str, Any], description: str) -> dict[str, Any]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LARGEST = 1 << 24
 """Elements that an example may have: an audit of it then takes a second or so."""
 
+_MOST_AXES = 32
+"""Axes that an example may have: numpy before 2.0 has no more."""
+
 DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
 """Storage types of examples: those that numpy has by itself."""
 
@@ -160,6 +163,8 @@ def _shape(shape: object, where: str) -> tuple[int, ...]:
     if not isinstance(shape, list):
         raise PolicyError(f"{where} needs a shape, a list of integers such as [64, 32].")
     axes = tuple(_whole(axis, f"{where}.shape") for axis in cast("list[object]", shape))
+    if len(axes) > _MOST_AXES:
+        raise PolicyError(f"{where}.shape has {len(axes)} axes; give {_MOST_AXES} at most.")
     if any(axis < 1 for axis in axes) or prod(axes) > LARGEST:
         raise PolicyError(f"{where}.shape must have 1 to {LARGEST} elements.")
     return axes

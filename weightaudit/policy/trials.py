@@ -11,7 +11,6 @@ from weightaudit.policy.tensors import made
 from weightaudit.registry import configure
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
 from weightaudit.rule import Measured, Severity
-from weightaudit.suppressing import suppress
 from weightaudit.testing import measure
 
 if TYPE_CHECKING:
@@ -108,10 +107,10 @@ def _findings(test: PolicyTest, rules: RuleSet) -> tuple[Finding, ...]:
     model = Measured([info for info, _ in tensors], {}, ())
     tasks = with_needs_of_model(duties(rules, model.tensors), rules, model)
     stats = {info.name: measure(values, tasks[info.name].statistics, info) for info, values in tensors}
-    findings, unjudged = judge(replace(model, stats=stats), tasks, rules)
-    if unjudged:
-        raise RuleError(f"{test.where}: {unjudged[0].reason}")
-    return suppress(findings, "", rules.excuses)[0]
+    judged = judge(replace(model, stats=stats), tasks, rules)
+    if judged.skipped:
+        raise RuleError(f"{test.where}: {judged.skipped[0].reason}")
+    return judged.findings
 
 
 def _why_passed(silent: Sequence[str], findings: Sequence[Finding], level: Severity, rules: RuleSet) -> str:

@@ -99,9 +99,13 @@ def day(value: object, where: str) -> date:
         return value
     if isinstance(value, str):
         try:
-            return date.fromisoformat(value)
+            found = date.fromisoformat(value)
         except ValueError:
-            raise PolicyError(f"{where} must be a date such as 2027-01-31, not {brief(value)}.") from None
+            found = None
+        # Python also reads 20270131 and 2027-W05-7; the schema, and so every editor, refuses them.
+        if found is None or found.isoformat() != value:
+            raise PolicyError(f"{where} must be a date such as 2027-01-31, not {brief(value)}.")
+        return found
     kind = "a date with a time" if isinstance(value, datetime) else describe_type(value)
     raise PolicyError(f"{where} must be a date such as 2027-01-31, not {kind}.")
 
