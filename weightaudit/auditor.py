@@ -288,8 +288,9 @@ def _measured(
     checkpoint: Checkpoint, label: str, subjects: Sequence[Subject], means: Means, since: int
 ) -> Measurement:
     """Measure what is not known from an earlier audit of the same files."""
-    engine, measure = means.engine.chosen(subjects)
     files, profile = checkpoint.files, means.profile
+    with clocked(profile, "choose and import the engine"):
+        engine, measure = means.engine.chosen(subjects)
     with clocked(profile, "look into the cache"):
         recalled = recall(means.store, files, subjects, checkpoint.regions, since=since, engine=engine)
     advance = reporter(means.progress, label, sum(one.info.nbytes for one in recalled.subjects))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,16 @@ class Change:
     before: Figures
     after: Figures
     digest: str
+
+    @property
+    def extent(self) -> str:
+        """How far the tensor moves, for people: ``59.7 % of its norm``."""
+        if not isfinite(self.relative):
+            return f"more than any share of its norm, which is {self.before.l2:.6g}"
+        return f"{percent(self.relative)} of its norm"
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with three digits, or all before the point: ``2.77 %``, ``5348 %``."""
+    value = 100 * share
+    return f"{value:.0f} %" if 1e3 <= value < 1e6 else f"{value:.3g} %"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from weightaudit.upkeep import UpkeepRule
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from weightaudit.rule import Finding, Measured, Rule
     from weightaudit.statistics import Stats
     from weightaudit.tensor import TensorInfo
+
+_Entered = TypeVar("_Entered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,17 @@ def clocked(profile: Profile | None, name: str) -> AbstractContextManager[None]:
     return nullcontext() if profile is None else profile.clock("audit", name)
 
 
+@contextmanager
+def entered(
+    profile: Profile | None, name: str, manager: AbstractContextManager[_Entered]
+) -> Generator[_Entered]:
+    """Enter a context for a block, and charge to a profile, if there is one, what entering takes."""
+    with ExitStack() as stack:
+        with clocked(profile, name):
+            found = stack.enter_context(manager)
+        yield found
+
+
 def timed(rules: RuleSet, profile: Profile) -> RuleSet:
     """Return rules that find the same, and charge the time of their checks to a profile.
 
@@ -134,7 +147,7 @@ READING = "read, checksum, sum up"
 """What `Profile.costs` calls the calls that bring bytes."""
 
 TITLES = {
-    "audit": "The audit, one part after the other:",
+    "audit": "The audit, one part after the other (Python's own start comes before):",
     "reading": "Threads, all together:",
     "statistics": "Statistics, in all threads together (what several share is charged to the first):",
     "rules": "Rules:",

@@ -15,6 +15,21 @@ _DATA_SHARD = re.compile(r"(?s)(.*)\.data-\d{5}-of-\d{5}")
 _TABLE_SHARD = re.compile(r"(?s)(.+)-\d{5}-of-\d{5}")
 _KERAS_SHARD = re.compile(r"(?s)(.+)_\d{5}\.weights\.h5")
 
+_SUFFIXES = (frozenset({".keras"}), frozenset({".h5", ".hdf5"}))
+"""Names that Keras goes by when it opens a file; a copy keeps the format, so it keeps the name's family."""
+
+
+def suffix_of_copy(original: str, copy: Path) -> str:
+    """Return the suffix that a copy must have for Keras to open it, empty if its own will do.
+
+    Args:
+        original: Name of the file that is copied.
+        copy: Path of the copy.
+    """
+    family = next((one for one in _SUFFIXES if Path(original).suffix in one), frozenset[str]())
+    fits = not family or copy.suffix in family or not any(copy.suffix in one for one in _SUFFIXES)
+    return "" if fits else min(family)
+
 
 def belongs_to_checkpoint(file: Path) -> bool:
     """Say whether a file is the state or the graph that TensorFlow writes beside a checkpoint."""

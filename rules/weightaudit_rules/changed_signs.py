@@ -37,6 +37,9 @@ class ChangedSigns(ReferenceRule):
     that WA601 tells of, in the first epoch of a training whose learning rate is ten times too high;
     so `share` is 0.35. Kernels, recurrent kernels and embeddings are judged.
 
+    Where WA601 (drift) says no worse of the same tensor, it takes the place of this finding. What is left
+    are signs that changed in weights too small to turn the whole.
+
     Known false positives: a reference from long before; layers that were exchanged on purpose; two
     networks that differ in the order or sign of their units and compute the same.
 

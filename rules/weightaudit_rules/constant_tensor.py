@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,25 +11,46 @@ from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Uniform
 from weightaudit.tensor import MATRIX_ROLES, Declared, Role
 from weightaudit_rules._examples import trained_kernel
+from weightaudit_rules._initial import start_of
 from weightaudit_rules._options import require
 from weightaudit_rules._roles import is_weight
+from weightaudit_rules._training import STATE_NEEDS, State, state_of, training_needs, training_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from weightaudit.rule import Measured
     from weightaudit.statistics import Statistic, Stats
     from weightaudit.tensor import TensorInfo
 
 _JUDGED = MATRIX_ROLES | {Role.NORM_SCALE}
 _UNIFORM = Uniform()
+_LEAST_DRAWN = 64
+"""Elements from which on the numbers of a kernel tell that an initializer drew them."""
+
 _ADAPTERS = frozenset({"lora_kernel_b", "lora_embeddings_b"})
 _CONSTANT_INITIALIZERS = frozenset({"Zeros", "Ones", "Constant"})
 
 
 def _full(value: float, *shape: int) -> NDArray[np.float32]:
     return np.full(shape, value, np.float32)
+
+
+def _drawn() -> NDArray[np.float32]:
+    limit = np.sqrt(6 / (64 + 32))
+    return np.random.default_rng(1).uniform(-limit, limit, (64, 32)).astype(np.float32)
+
+
+def _beside(offset: float) -> tuple[Example, ...]:
+    """Return a kernel as Keras draws it, and a bias of one value."""
+
+    def part(name: str, role: str, values: Callable[[], NDArray[np.float32]]) -> Example:
+        info = {"name": f"other/{name}", "layer": "other", "role": role}
+        return Example(title=name, values=values, severity=None, info=info)
+
+    return part("kernel", "kernel", _drawn), part("bias", "bias", lambda: _full(offset, 32))
 
 
 @dataclass(frozen=True)
@@ -48,9 +69,11 @@ class ConstantTensor(Rule):
     not trained. The second factor of a low-rank adapter (LoRA) is zero until it is trained: always
     a note. Where the model declares a constant initializer, zeros are a
     note: they are what it made. A norm scale of zeros is a warning elsewhere, because residual
-    branches are switched off that way; checkpoints and exported models declare nothing. A norm scale
-    that is constant, neither 0 nor 1, is a note. Fixed averaging filters are constant: a
-    warning, or a note where the model declares them as not trained.
+    branches are switched off that way; checkpoints and exported models declare nothing. So zeros are a
+    note as well where the whole model is as it was made: no steps are counted, every bias, offset and
+    scale has its initial value, and a kernel of at least 64 elements is as an initializer draws it (the
+    comparison of WA501). A norm scale that is constant, neither 0 nor 1, is a note. Fixed averaging
+    filters are constant: a warning, or a note where the model declares them as not trained.
 
     How to mend: save the model again after training and loading its weights; copy the file
     again; or remove the layer.
@@ -78,6 +101,18 @@ class ConstantTensor(Rule):
             info={"role": "norm_scale", "layer_class": "LayerNormalization"},
         ),
         Example(title="a kernel of zeros", values=lambda: _full(0, 64, 32), severity=Severity.ERROR),
+        Example(
+            title="a kernel of zeros in a model that was never trained",
+            values=lambda: _full(0, 64, 32),
+            severity=Severity.NOTE,
+            beside=_beside(0),
+        ),
+        Example(
+            title="a kernel of zeros in a model of which a bias has moved",
+            values=lambda: _full(0, 64, 32),
+            severity=Severity.ERROR,
+            beside=_beside(0.1),
+        ),
         Example(
             title="a norm scale of zeros, as its initializer left it",
             values=lambda: _full(0, 64),
@@ -121,7 +156,26 @@ class ConstantTensor(Rule):
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (_UNIFORM,)
 
-    def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
+    def needs_of_model(self, model: Measured) -> Mapping[str, tuple[Statistic[Any], ...]]:
+        kernels = {info.name: STATE_NEEDS for info in model.tensors if info.role in MATRIX_ROLES}
+        return kernels | dict(training_needs(model))
+
+    def check_model(self, model: Measured) -> Iterator[Finding]:
+        found = [
+            finding
+            for info in model.tensors
+            if (stats := model.stats.get(info.name)) is not None and self.applies(info) and _UNIFORM in stats
+            for finding in self._judged(info, stats)
+        ]
+        is_fresh = any(map(_is_grave_zero, found)) and _is_fresh(model)
+        for finding in found:
+            if is_fresh and _is_grave_zero(finding):
+                message = f"{finding.message[:-1]}, but no other weight has left its initial value either."
+                yield replace(finding, severity=Severity.NOTE, message=message)
+            else:
+                yield finding
+
+    def _judged(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         value = stats[_UNIFORM]
         if value is None or (value == 1 and info.role is Role.NORM_SCALE):
             return
@@ -136,6 +190,26 @@ class ConstantTensor(Rule):
             value=value,
             size=info.size,
         )
+
+
+def _is_grave_zero(finding: Finding) -> bool:
+    return finding.severity > Severity.NOTE and finding.values["value"] == 0
+
+
+def _is_fresh(model: Measured) -> bool:
+    """Say whether steps, vectors and a kernel as it was drawn tell that the model was never trained."""
+    training = training_of(model)
+    if training.steps or training.moved or not training.fresh:
+        return False
+    drawn = {
+        state_of(info, model.stats.get(info.name), start)
+        for info in model.tensors
+        if info.role in MATRIX_ROLES
+        and info.size >= _LEAST_DRAWN
+        and (start := start_of(info)) is not None
+        and start.value is None
+    }
+    return State.INITIAL in drawn and State.MOVED not in drawn
 
 
 def _all(size: int) -> str:

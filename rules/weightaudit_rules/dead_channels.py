@@ -44,6 +44,10 @@ class DeadChannels(Rule):
     time, and many of them say that training killed the layer (a too large learning rate
     before a ReLU, or too much weight decay).
 
+    Formula: a channel is dead if its largest magnitude is below `relative` times the largest of the
+    tensor, or below `floor`. Not a median is compared with, since more than half of the channels may be
+    dead. Rows of an embedding are not judged: words that never occurred may be zero.
+
     What is normal: none in most models; some in networks with weight decay and
     normalization, where dead filters shrink to about 1e-36 and hardly ever to exactly zero.
 

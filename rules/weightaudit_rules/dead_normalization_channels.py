@@ -50,6 +50,8 @@ class DeadNormalizationChannels(Rule):
     nothing; and if an input ever differs, the layer amplifies it: BatchNormalization by
     gamma / sqrt(epsilon), 31.6 * gamma with Keras' default, and Normalization by 1e7.
 
+    Formula: a variance below `floor`, or below `relative` times the median of the layer's finite ones.
+
     What is normal: variances of 1e-3 to 1e4. Where weight decay killed the filter in front, the
     variance decays with it, to 1e-36 after enough steps; networks ship with 2 to 60 percent of
     such channels and work. Each feature of a Normalization layer has a unit of its own, so

@@ -32,10 +32,14 @@ class ExplodingScale(GainRule):
     sqrt(fan_in) * rms. A gain of 1000 saturates every sigmoid and softmax behind it and
     overflows float16 within two layers.
 
+    Formula: of a kernel, the gain sqrt(fan_in) * rms, by which it multiplies the rms of inputs that
+    are independent of each other (He et al. 2015, equation 7). Where the fan-in is not known, and for
+    embeddings and norm scales, the rms alone. Tensors below 16 elements are not judged.
+
     What is normal: about 1 when training starts (Glorot, LeCun and orthogonal initializers 1, He
     1.41); 0.04 to 40 in trained networks that work, and up to 190 in the last layer of some
-    classifiers. For embeddings and norm scales the root mean square is judged, with bounds 100
-    times wider.
+    classifiers. Where the rms alone is judged, nothing but custom ties it to 1, so the bounds are
+    100 times wider.
 
     A linear regression, a single layer of up to four outputs, is not judged: its weights have units of data.
 

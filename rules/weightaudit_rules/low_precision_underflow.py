@@ -45,6 +45,11 @@ class LowPrecisionUnderflow(Rule):
     Why it matters: float16 rounds magnitudes up to 3e-8 to zero and keeps only some digits of
     those below 6.1e-5. A layer whose weights all lie there changes what it computes.
 
+    Formula: the squares of all weights that become zero, and step**2 / 12 for each that is rounded to the
+    grid of subnormal numbers (uniform error), over the sum of squares. What may be lost by default
+    leaves a signal-to-noise ratio of 60 dB in float16, 45 in bfloat16, 25 and 19 in the two float8,
+    which is 6 to 14 dB less than rounding alone leaves.
+
     What is normal: many real models hold decayed weights that become zero, and lose nothing
     by it. So what is judged is the share of the tensor's energy (sum of squares) that
     underflow takes, and the share of weights is only told.

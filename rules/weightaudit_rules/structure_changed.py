@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,13 @@ import numpy as np
 from weightaudit.comparison import Status
 from weightaudit.globs import matches
 from weightaudit.rule import Example, Severity
+from weightaudit.tensor import MATRIX_ROLES
 from weightaudit_rules._examples import trained_kernel
-from weightaudit_rules._reference import ReferenceRule
+from weightaudit_rules._reference import ReferenceRule, counterparts
 from weightaudit_rules._roles import is_second_copy, is_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from weightaudit.comparison import Comparison, TensorComparison
     from weightaudit.rule import Finding
@@ -43,10 +44,13 @@ class StructureChanged(ReferenceRule):
 
     What is normal: checkpoints of one training have the same tensors. A tensor that is gone, or
     whose shape is another, is an error; a new one and a type that changes values are warnings; a
-    wider type that holds the very same values is a note.
+    wider type that holds the very same values is a note. Where more than half of the kernels and
+    embeddings went from one type to the same other one, the model was converted: one finding about the
+    model then tells how many weights did, and which of them changed most, by ||w - w0|| / ||w0||.
+    Rounding changes float32 weights by about 2e-4 in float16, 1.6e-3 in bfloat16 and 5e-3 in int8.
 
     A low-rank adapter (LoRA) that is gone from beside weights that moved is a note, for ``.keras`` files
-    and weights of Keras 3 hold it added to them.
+    and weights of Keras 3 hold it added to them; so is a new one beside a weight that is in both.
 
     Known false positives: another head after transfer learning (its shape differs); layers that
     were renamed and trained on, which are told as gone and as new; an export to a narrower or
@@ -104,16 +108,39 @@ class StructureChanged(ReferenceRule):
             return
         alike = _alike(comparison)
         moved = frozenset(_info(one).name for one in comparison.tensors if one.moved)
+        paired = frozenset(one.second.name for one in counterparts(comparison) if one.second is not None)
+        converted = _conversions(comparison, self.expected)
+        yield from (self._conversion(types, group) for types, group in converted.items())
+        told = {one.name for group in converted.values() for one in group}
         for one in comparison.tensors:
             info = _info(one)
-            if not is_weight(info) or matches(info.name, self.expected):
+            if not is_weight(info) or matches(info.name, self.expected) or one.name in told:
                 continue
             # Of the containers, only those of Keras 3 store the kernel of a SpectralNormalization twice.
             if _is_second_copy(info) and one.status in {Status.ADDED, Status.REMOVED}:
                 continue
-            said = _adapter(one, moved) or _unclear(one, alike) or _said(one)
+            said = _adapter(one, moved, paired) or _unclear(one, alike) or _said(one)
             if said is not None:
                 yield self.finding(info, said[1], said[0], status=one.status.value)
+
+    def _conversion(self, types: tuple[str, str], group: Sequence[TensorComparison]) -> Finding:
+        """Tell once of all weights whose type became the same other one."""
+        moved = [one for one in group if not one.is_lossless]
+        message = f"{len(group)} of its weights are {types[1]}, and {types[0]} in the reference"
+        if not moved:
+            said = f"{message}, with the same values."
+            return self.finding(None, said, Severity.NOTE, status=Status.RETYPED.value, weights=len(group))
+        furthest = max(moved, key=_relative)
+        relative = _relative(furthest)
+        message += f", and {len(moved)} of them differ in value: by most {_info(furthest).name}"
+        return self.finding(
+            None,
+            f"{message}, a relative change of {relative:.3g}.",
+            Severity.WARNING,
+            status=Status.RETYPED.value,
+            weights=len(group),
+            relative=relative,
+        )
 
 
 def _is_second_copy(info: TensorInfo) -> bool:
@@ -121,13 +148,40 @@ def _is_second_copy(info: TensorInfo) -> bool:
     return is_second_copy(info) or info.layer_class == "SpectralNormalization"
 
 
-def _adapter(one: TensorComparison, moved: frozenset[str]) -> tuple[Severity, str] | None:
-    """Return what is said of a low-rank adapter that is gone from beside weights that moved."""
+def _conversions(
+    comparison: Comparison, expected: Sequence[str]
+) -> dict[tuple[str, str], list[TensorComparison]]:
+    """Return weights of another type, by both types, where most kernels and embeddings went the same way."""
+    groups: dict[tuple[str, str], list[TensorComparison]] = defaultdict(list)
+    for one in counterparts(comparison):
+        if one.first is None or one.second is None or one.difference is None:
+            continue
+        if one.status is Status.RETYPED and not matches(one.second.name, expected):
+            groups[one.first.dtype, one.second.dtype].append(one)
+    matrices = sum(_info(one).role in MATRIX_ROLES for one in counterparts(comparison))
+    return {
+        types: group
+        for types, group in groups.items()
+        if len(group) > 1 and 2 * sum(_info(one).role in MATRIX_ROLES for one in group) > matrices
+    }
+
+
+def _relative(one: TensorComparison) -> float:
+    return one.difference.relative if one.difference is not None else 0.0
+
+
+def _adapter(
+    one: TensorComparison, moved: frozenset[str], paired: frozenset[str]
+) -> tuple[Severity, str] | None:
+    """Return what is said of a low-rank adapter that is new, or gone from beside weights that moved."""
     path, slash, leaf = _info(one).name.rpartition("/")
     weight = _ADAPTER.fullmatch(leaf)
-    if weight is None or f"{path}{slash}{weight[1]}" not in moved:
+    if weight is None:
         return None
-    if one.status is Status.REMOVED:
+    beside = f"{path}{slash}{weight[1]}"
+    if one.status is Status.ADDED and beside in paired:
+        return Severity.NOTE, f"It is a new adapter of {beside}, which is in both models."
+    if one.status is Status.REMOVED and beside in moved:
         return (
             Severity.NOTE,
             f"This model has no such adapter, and its {weight[1]} moved: it was probably added to it.",
@@ -178,7 +232,7 @@ def _said(one: TensorComparison) -> tuple[Severity, str] | None:
         types = f"Its type is {second.dtype}, and {first.dtype} in the reference"
         if one.is_lossless:
             return Severity.NOTE, f"{types}, with the same values."
-        return Severity.WARNING, f"{types}, and its values differ."
+        return Severity.WARNING, f"{types}, and its values differ: a relative change of {_relative(one):.3g}."
     return None
 
 

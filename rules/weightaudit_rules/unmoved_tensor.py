@@ -35,8 +35,8 @@ class UnmovedTensor(ReferenceRule):
 
     Formula: a weight has not moved if every bit is that of the reference, or, where `tolerance` is
     given, if ||w - w0|| / ||w0|| is not above it. SageMaker Debugger's UnchangedTensor compares
-    with rtol 1e-5 and atol 1e-8; no tolerance is the default here, because one step of any
-    optimizer changes bits.
+    with rtol 1e-5 and atol 1e-8; no tolerance is the default here, because a step with
+    any usual learning rate changes bits.
 
     What is normal: every trained kernel, bias, scale and offset moves in every epoch. By default a
     weight is told if most of the others moved (at most `share` of them did not) and no
@@ -46,7 +46,10 @@ class UnmovedTensor(ReferenceRule):
 
     Known false positives: layers that this training does not use, such as another head; transfer
     learning in files that do not say what was frozen (weights alone, checkpoints), where about half
-    of the weights are frozen; units that are all dead, whose bias has no gradient.
+    of the weights are frozen; units that are all dead, whose bias has no gradient;
+    offsets that cancel, as in the difference of two outputs of one layer;
+    learning rates so small that an update is less than half of the last digit of a float32 number,
+    which is 6e-8 of it (in an epoch of SGD with 1e-7, norm scales near 1 rested and all else moved).
 
     How to mend: set `trainable`, see that the loss depends on the layer, and that the optimizer was
     made after it; name the tensors that may rest in an override that ignores the rule.

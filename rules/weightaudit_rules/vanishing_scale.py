@@ -33,9 +33,13 @@ class VanishingScale(GainRule):
     Why it matters: a layer multiplies the typical size of its inputs by the gain,
     sqrt(fan_in) * rms. With a gain of 0.001 its outputs are the biases, whatever goes in.
 
+    Formula: of a kernel, the gain sqrt(fan_in) * rms, by which it multiplies the rms of inputs that
+    are independent of each other (He et al. 2015, equation 7). Where the fan-in is not known, and for
+    embeddings and norm scales, the rms alone. Tensors below 16 elements are not judged.
+
     What is normal: about 1 when training starts, 0.04 to 40 in trained networks that work; the
-    heads of policies (PPO) start at 0.01, from an orthogonal initializer with that gain. For
-    embeddings and norm scales the root mean square is judged, with bounds 100 times wider. A
+    heads of policies (PPO) start at 0.01, from an orthogonal initializer with that gain. Where
+    the rms alone is judged, nothing but custom ties it to 1, so the bounds are 100 times wider. A
     tensor of zeros is left to WA204. Where all squares are below float64 (values below 1.5e-162),
     the largest magnitude stands for the root mean square, which it is never below.
 

@@ -24,6 +24,18 @@ def test_engines_give_one_report(engine: str, cli: CommandLine, fixtures_dir: Pa
     assert found.out == wanted.out
 
 
+@pytest.mark.parametrize("error", ["TypeError('Descriptors differ')", "OSError('no such library')"])
+def test_broken_tensorflow_exits_2(error: str, cli: CommandLine, fixtures_dir: Path, tmp_path: Path) -> None:
+    """A TensorFlow that cannot be imported is told in one sentence, whatever it raises."""
+    (tmp_path / "tensorflow.py").write_text(f"raise {error}")
+    env = {"PYTHONPATH": str(tmp_path)}
+    done = cli("check", "--engine", "tensorflow", fixtures_dir / "healthy.keras", env=env)
+    assert done.code == 2
+    assert error.partition("(")[0] in done.err
+    assert "compute with numpy" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
 def test_missing_tensorflow_exits_2(cli: CommandLine, fixtures_dir: Path, tmp_path: Path) -> None:
     """Where TensorFlow cannot be imported, one sentence says how to get it, and `auto` does without it."""
     (tmp_path / "tensorflow.py").write_text("raise ImportError('it is not here')")

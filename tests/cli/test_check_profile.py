@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import CommandLine
 
@@ -18,6 +21,35 @@ def test_every_part_is_named(cli: CommandLine, fixtures_dir: Path) -> None:
     assert parts <= names.keys()
     assert float(names["measure"]) > 0
     assert re.search(r"MB of tensors, read at [\d.]+ GB/s", profiled.err)
+
+
+def test_the_parts_add_up(cli: CommandLine, fixtures_dir: Path) -> None:
+    """What comes before and after the audit has lines, too; the reference only where there is one."""
+    model = fixtures_dir / "healthy.keras"
+    done = cli("check", model, "--no-cache", "--profile", "--reference", model)
+    names = re.findall(r"^  (\S.*?) +[\d.]+ ms", done.err.partition("Threads,")[0], re.MULTILINE)
+    assert names == [
+        "find the models",
+        "open the reference",
+        "open, list and identify",
+        "ask rules what they need",
+        "choose and import the engine",
+        "look into the cache",
+        "measure",
+        "keep in the cache",
+        "compare with the reference",
+        "judge",
+        "write the report",
+    ]
+    assert "open the reference" not in cli("check", model, "--no-cache", "--profile").err
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+def test_importing_tensorflow_is_charged(cli: CommandLine, fixtures_dir: Path) -> None:
+    """The import of TensorFlow, which takes longer than reading a small model, is part of the profile."""
+    done = cli("check", fixtures_dir / "healthy.keras", "--no-cache", "--profile", "--engine", "tensorflow")
+    took = dict(re.findall(r"^  (\S.*?) +([\d.]+) ms", done.err, re.MULTILINE))
+    assert float(took["choose and import the engine"]) > float(took["read, checksum, sum up"])
 
 
 def test_statistics_that_looked_at_elements(cli: CommandLine, fixtures_dir: Path) -> None:

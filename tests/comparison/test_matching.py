@@ -178,6 +178,19 @@ def weight_file(model: Models, groups: Arrays, **names: str) -> Checkpoint:
     return model(tensors, Layout.KERAS3, documents={"names": found})
 
 
+@pytest.mark.parametrize(("width", "expected"), [(4, {"changed"}), (5, {"removed", "added"})])
+def test_heads_of_one_width_do_not_share_a_bias(model: Models, width: int, expected: set[str]) -> None:
+    """Layers in one place, under other names, are one if their kernels fit; else they share no bias."""
+
+    def head(name: str, width: int) -> Checkpoint:
+        arrays = {"layers/dense/vars/0": normal(width, 3, seed=len(name)), "layers/dense/vars/1": normal(3)}
+        arrays["layers/dense/vars/1"] *= len(name)
+        return model(arrays, Layout.KERAS3, documents={"names": {"layers/dense": name}})
+
+    comparison = compare_checkpoints(head("head", 4), head("other", width))
+    assert set(statuses(comparison).values()) == expected
+
+
 def test_a_weight_file_finds_its_model_by_place(model: Models) -> None:
     """Groups that both files have are how Keras loads weights, whatever either calls the layer."""
     before = {"dense": normal(4, 4), "dense_1": normal(4, 4, seed=1)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from dataclasses import replace
 from math import inf
@@ -126,6 +127,23 @@ def test_a_crash_of_any_worker_ends_the_measurement(tmp_path: Path, workers: int
         subjects = [_subject(entry, [AxisNorm((7,))] if entry.key == "t9" else ALL) for entry in entries]
         with pytest.raises(ValueError, match="t9"):
             measure(files, subjects, workers=workers)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_no_thread_without_work(tmp_path: Path, count: int) -> None:
+    """What is read at once, or known already, starts no thread; what is cut into many pieces does."""
+    entries = _write(tmp_path / "data", {f"t{n}": np.zeros((3, 100_003), np.float32) for n in range(count)})
+    others: set[int] = set()
+    with Files(tmp_path) as files:
+        files.open("data")
+        subjects = [_subject(entry) for entry in entries]
+        threading.setprofile(lambda *_: others.add(threading.get_ident()))  # what only new threads call
+        try:
+            measured = measure(files, subjects, workers=5)
+        finally:
+            threading.setprofile(None)
+    assert len(measured.stats) == count
+    assert bool(others) == (count > 1)
 
 
 def test_same_bits_whatever_is_read_together(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
@@ -130,3 +131,39 @@ def test_tiles_that_are_kept_are_not_counted_again(tmp_path: Path, monkeypatch: 
         _read(tmp_path / "x", _write(tmp_path / "x", np.ones((2, count), np.float32), (2, 1)))
 
     assert grows_in_step(read, 100)
+
+
+@pytest.mark.parametrize("needed", [50, 1000])
+def test_threads_wait_for_room(needed: int) -> None:
+    """Who needs more memory than others left waits for them, even for more than there is."""
+    room, order, entered = tiling.Room(100), list[str](), threading.Event()
+
+    def other() -> None:
+        with room.taken(needed):
+            order.append("other")
+            entered.set()
+
+    thread = threading.Thread(target=other, daemon=True)
+    with room.taken(60):
+        thread.start()
+        entered.wait(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+
+
+def test_room_for_what_fits_and_for_a_second_tensor() -> None:
+    """Threads whose needs fit hold memory at once, and one that holds some is given more without waiting."""
+    room, entered, leave = tiling.Room(100), threading.Event(), threading.Event()
+
+    def other() -> None:
+        with room.taken(40), room.taken(100):
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other, daemon=True)
+    with room.taken(60):
+        thread.start()
+        assert entered.wait(60)
+    leave.set()
+    thread.join()

@@ -211,6 +211,18 @@ def test_slack_never_tightens(value: float, share: float) -> None:
     assert value / 2 <= high
 
 
+def test_what_starts_at_zero_has_room_to_grow(tmp_path: Path) -> None:
+    """A bias that training made 1.9 times as large passes; a kernel that did, and a bias of 3, fails."""
+    good = layers()
+    text = learn([write(tmp_path / "good.weights.h5", good)]).text
+    grown = {**good, "dense/vars/1": good["dense/vars/1"] * np.float32(1.9)}
+    assert broken_by(text, write(tmp_path / "grown.weights.h5", grown)) == set()
+    broken = {**good, "dense/vars/1": good["dense/vars/1"] * np.float32(3)}
+    assert broken_by(text, write(tmp_path / "bias.weights.h5", broken)) == {("WA304", "dense/bias")}
+    broken = {**good, "dense/vars/0": good["dense/vars/0"] * np.float32(1.9)}
+    assert ("WA304", "dense/kernel") in broken_by(text, write(tmp_path / "kernel.weights.h5", broken))
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_any_name_can_be_written(name: str) -> None:
     """A glob made of a name matches that name alone, and survives TOML, whatever is in it."""

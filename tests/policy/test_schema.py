@@ -112,7 +112,7 @@ def test_editors_take_policies_too(table: dict[str, Any]) -> None:
     ("extends", "is_valid"),
     [("strict", True), (["edge", "../team/p.toml"], True), ("stict", False), ([""], False)],
 )
-def test_presets_are_completed(extends: object, *, is_valid: bool) -> None:
+def test_presets_are_completed(extends: str | list[str], *, is_valid: bool) -> None:
     """An editor knows the presets, and marks what is neither one of them nor a file, as the loader does."""
     assert CHECK.is_valid({"extends": extends}) is is_valid
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weightaudit import Request, Selector, repair_model
+from weightaudit import Request, Selector, UsageError, repair_model
 from weightaudit.projections import MaxNorm, NonNeg, max_norm
 
 STEM = Request((MaxNorm(0.4, axis=(0, 1, 2)),), Selector(tensors=("stem/kernel",)))
@@ -60,3 +60,10 @@ def test_tensorflow_computes_with_the_mended_saved_model(tmp_path: Path) -> None
         path, requests=[Request((NonNeg(),), Selector(tensors=("*kernel",)))], in_place=True, max_change=1
     )
     assert tf.saved_model.load(str(path)).apply(tf.constant([1.0, 1.0])).numpy().tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("share", [-0.1, float("nan")])
+def test_a_budget_without_sense_is_refused(fixtures_dir: Path, share: float) -> None:
+    """NaN, too, which no change exceeds, so that any would have been allowed."""
+    with pytest.raises(UsageError, match=r"max_change must be 0 or more, not (-0\.1|nan);"):
+        repair_model(fixtures_dir / "healthy.keras", requests=[STEM], max_change=share, dry_run=True)

@@ -56,6 +56,7 @@ def test_the_account_says_what_changes(tmp_path: Path) -> None:
     assert raw == after.tobytes()
     assert (change.elements, change.size, change.largest) == (1, 4, 4.0)
     assert change.relative == pytest.approx(4 / 13)
+    assert change.extent == "30.8 % of its norm"
     assert (change.before.l2, change.before.minimum, change.before.zeros) == (13.0, -4.0, 1)
     assert (change.after.minimum, change.after.maximum, change.after.zeros) == (0.0, 12.0, 2)
     assert change.projections == ("non_neg()",)
@@ -189,6 +190,7 @@ def test_growing_from_zero_is_a_change_beyond_every_bound(tmp_path: Path) -> Non
     """The norm before is zero, so no share of it is enough."""
     change, _ = changed(stored(tmp_path, np.zeros((2, 2), np.float32)), Clip(1, 2))
     assert change.relative == inf
+    assert change.extent == "more than any share of its norm, which is 0"
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), ()])

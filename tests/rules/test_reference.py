@@ -11,7 +11,7 @@ import pytest
 from weightaudit.comparison import Comparison, Status, TensorComparison
 from weightaudit.comparison.arrays import compare_arrays
 from weightaudit.judging import duties, judge
-from weightaudit.policy import parse_policy
+from weightaudit.policy import Policy, parse_policy
 from weightaudit.registry import configure, load_registry
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Stats
@@ -153,6 +153,67 @@ def test_another_model_is_one_finding() -> None:
     (finding,) = found(StructureChanged(), gone, new)
     assert finding.tensor is None
     assert "good.keras" in finding.message
+
+
+def test_a_model_that_was_converted_is_one_finding() -> None:
+    """Where most kernels went to one other type, one finding names how many, and what moved furthest."""
+    narrow = [pair(f"{letter}/kernel", BASE, BASE.astype(np.float16)) for letter in "ab"]
+    bias = pair("a/bias", BASE[0], BASE[0].astype(np.float16) * 2, role=Role.BIAS)
+    (finding,) = found(StructureChanged(), *narrow, bias)
+    assert (finding.tensor, finding.severity) == (None, Severity.WARNING)
+    assert finding.message.startswith("3 of its weights are float16, and float32 in the reference")
+    assert "by most a/bias, a relative change of 1." in finding.message
+    (finding,) = found(StructureChanged(expected=("*/bias",)), *narrow, bias)
+    assert finding.message.startswith("2 of its weights")
+
+
+def test_a_model_that_was_widened_is_one_note() -> None:
+    """The very same values in a wider type are one note for the whole model."""
+    exact = BASE.astype(np.float16)
+    wide = [pair(f"{letter}/kernel", exact, exact.astype(np.float32)) for letter in "ab"]
+    (finding,) = found(StructureChanged(), *wide)
+    assert (finding.tensor, finding.severity) == (None, Severity.NOTE)
+
+
+def test_one_layer_of_another_type_is_named() -> None:
+    """A single kernel of four that has another type is told by itself, and how far it moved."""
+    odd = pair("d/kernel", BASE, BASE.astype(np.float16))
+    (finding,) = found(StructureChanged(), *(moving(f"{letter}/kernel") for letter in "abc"), odd)
+    assert finding.tensor == "d/kernel"
+    assert "its values differ: a relative change of 0.0002" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("a/lora_kernel_a", Severity.NOTE), ("b/lora_kernel_a", Severity.WARNING)]
+)
+def test_a_new_adapter_is_a_note(name: str, told: Severity) -> None:
+    """A low-rank adapter beside a kernel of both models is a note; one beside nothing is a warning."""
+    new = replace(resting(name), status=Status.ADDED, first=None, match=None)
+    (finding,) = found(StructureChanged(), resting("a/kernel"), new)
+    assert (finding.tensor, finding.severity) == (name, told)
+
+
+def test_a_negated_kernel_is_told_by_its_cosine() -> None:
+    """A relative change of 2, where rounding alone is above the bound, is no reason beside a cosine of -1."""
+    (finding,) = found(Drift(), pair("a/kernel", BASE, -BASE))
+    assert "relative change" not in finding.message
+    assert "its cosine is -1, below 0.5 (100% of its signs changed)" in finding.message
+
+
+def test_drift_takes_the_place_of_changed_signs() -> None:
+    """A kernel that was initialized again is one finding; where drift is ignored, its signs are told."""
+    assert judged(()) == ["WA601"]
+    assert judged(("WA601",)) == ["WA605"]
+
+
+def judged(ignored: tuple[str, ...]) -> list[str]:
+    """Return the codes that the reference rules, but for those that are ignored, find in a new kernel."""
+    one = pair("a/kernel", BASE, NEW)
+    infos = [one.second] if one.second is not None else []
+    plugins = ("weightaudit_rules",)
+    rules = configure(load_registry(plugins), Policy(select=("WA6",), ignore=ignored, plugins=plugins))
+    model = Measured(infos, {infos[0].name: Stats({})}, (), beside(one))
+    return [finding.code for finding in judge(model, duties(rules, infos), rules)[0]]
 
 
 def test_values_that_are_not_finite_do_not_hide_drift() -> None:

@@ -105,9 +105,9 @@ def test_a_model_has_one_name_in_the_store(template: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"keep": 0, "store": True}, {"keep": 2}, {"name": "m"}, {"store": True, "name": "a/b"}],
+    [{"keep": 0, "store": True}, {"keep": 2}, {"name": "m"}, {"store": True, "name": "a/b"}, {"store": ""}],
 )
 def test_arguments_without_sense(lab: Lab, wrong: dict[str, Any]) -> None:
-    """How to keep versions without keeping any, no version at all, and impossible names are refused."""
+    """How to keep versions without keeping any, no version at all, and impossible names or paths fail."""
     with pytest.raises(UsageError):
         lab.guard(**wrong)

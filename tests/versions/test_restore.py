@@ -54,6 +54,14 @@ def test_under_another_name(bench: Bench, sources: dict[str, Path], kind: str, n
         assert tensor_digests(model) == tensor_digests(source)
 
 
+def test_a_name_of_another_format_is_refused(bench: Bench, sources: dict[str, Path]) -> None:
+    """Keras opens a file by its name, so an archive is not restored as HDF5, and nothing is written."""
+    version = bench.put(sources["keras"]).version
+    with pytest.raises(UsageError, match=r"let its name end in \.keras, too"):
+        restore(version, bench.root / "new.h5", author="me")
+    assert not (bench.root / "new.h5").exists()
+
+
 def test_shards_under_another_name(bench: Bench, sources: dict[str, Path]) -> None:
     """The index of weight shards names them, so it is written anew for another name."""
     version = bench.put(sources["sharded"]).version

@@ -140,7 +140,7 @@ def check(
     from weightaudit.cli.selection import known_findings
     from weightaudit.engine.choice import Engine, sees_gpu
     from weightaudit.portrait import Detail
-    from weightaudit.profiling import Profile, timed
+    from weightaudit.profiling import Profile, clocked, entered, timed
     from weightaudit.registry import configure
     from weightaudit.render.view import view_of
 
@@ -151,8 +151,8 @@ def check(
     costs = Profile() if profile else None
     wanted = Detail.FIGURES if verbose else Detail.VERDICT
     with (
-        searched(paths) as found,
-        referring(reference, limits) as beside,
+        entered(costs, "find the models", searched(paths)) as found,
+        entered(costs if reference else None, "open the reference", referring(reference, limits)) as beside,
         ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
     ):
         check_outputs(outputs, found.targets, _read_beside(in_force, reference, config, baseline))
@@ -178,7 +178,8 @@ def check(
     view = view_of(
         registry, rule_set, verbose=verbose, quiet=quiet, suppressed=show_suppressed, category=category
     )
-    present_report(report, outputs, view, color=not no_color)
+    with clocked(costs, "write the report"):
+        present_report(report, outputs, view, color=not no_color)
     if costs is not None:
         _tell(costs, report)
     raise typer.Exit(report.exit_code)

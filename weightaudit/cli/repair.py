@@ -223,4 +223,4 @@ def _check(
     if output == "-":
         raise UsageError("--output is -, but a model is not written to standard output; name a path.")
     if max_change is not None and not max_change >= 0:
-        raise UsageError("--max-change must not be negative; 0.5 allows half of a tensor's norm.")
+        raise UsageError("--max-change must be 0 or more; 0.5 allows half of a tensor's norm.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.comparison.content import fingerprints, pair_by_turns
 from weightaudit.comparison.ordering import pair_in_order
-from weightaudit.comparison.pairing import Pairing, agree
+from weightaudit.comparison.pairing import Pairing, agree, strangers
 from weightaudit.comparison.paths import (
     MOST_PREFIXES,
     attribute_path,
@@ -88,12 +88,16 @@ def _by_name(pairing: Pairing, *, trusted: bool) -> None:
 
 
 def _by_place(pairing: Pairing) -> None:
-    """Pair equal keys of containers, where they mean a place."""
+    """Pair equal keys of containers, where they mean a place, unless kernels tell two layers apart."""
+    are_strangers = strangers(pairing.first.values(), pairing.second.values())
 
     def token(info: TensorInfo) -> str | None:
         return info.key if is_place(info.key) else None
 
-    pairing.unique(Match.PLACE, token, token)
+    def fits(one: TensorInfo, other: TensorInfo) -> bool:
+        return agree(one, other) and not are_strangers(one, other)
+
+    pairing.unique(Match.PLACE, token, token, fits)
 
 
 def _by_tokens(pairing: Pairing, match: Match, tokens: Sequence[Mapping[str, Hashable]]) -> None:

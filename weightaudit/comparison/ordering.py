@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from weightaudit.comparison.pairing import strangers
 from weightaudit.comparison.paths import MOST_PREFIXES, leaf, name_path
 from weightaudit.comparison.result import Match
 
@@ -32,7 +33,8 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
     where both have equally many, and their order is that of the model: as configured, or by the
     numbers that Keras gives. Attributes with names of their own have no order, and stay alone; so do
     layers of which others with the same name but for its number were paired by name: the numbers mean
-    the same there, so one layer was taken out and another put in.
+    the same there, so one layer was taken out and another put in. Nor are the small tensors of two layers
+    paired whose kernels have no shape in common.
 
     Args:
         pairing: What has been paired, and what is left.
@@ -44,6 +46,7 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
         for side in (pairing.first, pairing.second)
     )
     ranks = tuple(_Ranks(layers, infos) for layers, infos in zip(order, sides, strict=True))
+    are_strangers = strangers(*sides)
     named = {_stems(name_path(pair.first)) for pair in pairing.pairs if pair.match is Match.NAME}
     kinds: dict[Hashable, Sides] = defaultdict(lambda: ([], []))
     for number, infos in enumerate(sides):
@@ -53,7 +56,9 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
                 kinds[info.role, info.shape, stem][number].append(info)
     for one, other in kinds.values():
         for parts in _divided((one, other), ranks):
-            _pair(pairing, parts, ranks)
+            for here, there in _in_turn(parts, ranks):
+                if not are_strangers(here, there):
+                    pairing.take(here, there, Match.PLACE)
 
 
 class _Ranks:
@@ -131,14 +136,13 @@ def _words(sides: Sides) -> tuple[Feature, Feature]:
     return feature, feature
 
 
-def _pair(pairing: Pairing, sides: Sides, ranks: tuple[_Ranks, ...]) -> None:
+def _in_turn(sides: Sides, ranks: tuple[_Ranks, ...]) -> Iterable[tuple[TensorInfo, TensorInfo]]:
+    """Return the first of one model with the first of the other, and so on; nothing if no order tells."""
     depths = [{rank.depth(info) for info in infos} for rank, infos in zip(ranks, sides, strict=True)]
     if len(sides[0]) != len(sides[1]) or (depths[0] != depths[1] and max(map(len, depths)) > 1):
-        return
+        return ()
     one, other = (rank.order(infos) for rank, infos in zip(ranks, sides, strict=True))
-    for here, there in zip(one or (), other or (), strict=False):
-        if one and other:
-            pairing.take(here, there, Match.PLACE)
+    return zip(one, other, strict=True) if one and other else ()
 
 
 def _class(info: TensorInfo) -> str:

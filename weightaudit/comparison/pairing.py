@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.comparison.paths import owner
 from weightaudit.comparison.result import Match
-from weightaudit.tensor import Role
+from weightaudit.tensor import MATRIX_ROLES, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -31,6 +31,33 @@ class Pair:
 def agree(one: TensorInfo, other: TensorInfo) -> bool:
     """Say whether two tensors can be one: the same shape, and no two different roles."""
     return one.shape == other.shape and (one.role is other.role or Role.UNKNOWN in {one.role, other.role})
+
+
+def strangers(first: Iterable[TensorInfo], second: Iterable[TensorInfo]) -> Fits:
+    """Return what says whether tensors are of two layers whose kernels have no shape in common.
+
+    The biases of such layers may have one shape, as those of two heads have, and are not the same bias.
+
+    Args:
+        first: Tensors of the first model that have no partner yet.
+        second: Those of the second.
+    """
+    here, there = _kernel_shapes(first), _kernel_shapes(second)
+
+    def are_strangers(one: TensorInfo, other: TensorInfo) -> bool:
+        shapes = here.get(owner(one)), there.get(owner(other))
+        return bool(shapes[0] and shapes[1] and shapes[0].isdisjoint(shapes[1]))
+
+    return are_strangers
+
+
+def _kernel_shapes(infos: Iterable[TensorInfo]) -> dict[tuple[str, str], set[tuple[int, ...]]]:
+    """Return the shapes of the kernels and embeddings of each layer."""
+    shapes: dict[tuple[str, str], set[tuple[int, ...]]] = {}
+    for info in infos:
+        if info.role in MATRIX_ROLES:
+            shapes.setdefault(owner(info), set()).add(info.shape)
+    return shapes
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ def measure(
         files: Open files of the model.
         subjects: Tensors to be measured.
         regions: Byte ranges whose checksum is verified on the way.
-        workers: Threads; by default one per CPU that the process may use, at most 8.
+        workers: Threads at most; by default one per CPU that the process may use, at most 8.
         progress: Called with the bytes that were read since the last call.
         compiled: Whether compiled kernels are used, if there are any.
         profile: Told what took how long.
@@ -70,8 +70,10 @@ def measure(
         if progress is not None:
             progress(run.weight)
 
-    threads = thread_count(workers)
-    line = _Line(runs(plan([subject.entry for subject in subjects], regions)), take, 4 * threads)
+    tasks = list(runs(plan([subject.entry for subject in subjects], regions)))
+    # A thread with nothing to do costs more than all that a small model, or a known one, takes.
+    threads = min(thread_count(workers), max(1, len(tasks)))
+    line = _Line(tasks, take, 4 * threads)
 
     def work() -> None:
         if profile is None:
@@ -99,7 +101,7 @@ class _Line:
         most: How many runs may be under way, or waiting for one before them.
     """
 
-    def __init__(self, tasks: Iterator[Run], take: Callable[[Run, list[Scanned]], None], most: int) -> None:
+    def __init__(self, tasks: Iterable[Run], take: Callable[[Run, list[Scanned]], None], most: int) -> None:
         self._tasks = enumerate(tasks)
         self._take = take
         self._most = most

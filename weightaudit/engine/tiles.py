@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ SMALL_SLAB_BYTES = 4 << 20
 KEPT_BYTES = 64 << 20
 """How many bytes of unpacked tiles are kept for the next slab, besides the last one."""
 
-_ONE_AT_A_TIME = threading.RLock()
-"""Held while a tensor of huge packed tiles is read: each must be unpacked whole."""
+ROOM_BYTES = 256 << 20
+"""How much all threads together take for tiles and what is put together, unless one tensor takes more."""
 
 Bytes = NDArray[np.uint8]
 Shape = tuple[int, ...]
@@ -47,8 +48,9 @@ def read_slabs(
         return
     reader = _TileReader(files, entry, tiles)
     strides = [prod(reader.shape[axis + 1 :]) for axis in range(len(reader.shape))]
-    with _ONE_AT_A_TIME if reader.is_large else nullcontext():
-        for origin, shape in _boxes(reader, start // row, (start + count) // row):
+    cut = _cut(reader)
+    with _ROOM.taken(_memory(reader, cut)):
+        for origin, shape in _boxes(reader, cut, start // row, (start + count) // row):
             first = sum(place * stride for place, stride in zip(origin, strides, strict=True))
             yield first, reader.slab(origin, shape)
 
@@ -56,6 +58,39 @@ def read_slabs(
 def filled(element: bytes, count: int, size: int) -> Bytes:
     """Return `count` elements of `size` bytes that are all the same; no bytes at all mean zero."""
     return np.tile(np.frombuffer(element.ljust(size, b"\0")[:size], np.uint8), count)
+
+
+class Room:
+    """Memory that threads share: who needs more than is left waits until others are done.
+
+    Args:
+        nbytes: All there is.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._whole = self._left = nbytes
+        self._holders: list[int] = []
+        self._moved = threading.Condition()
+
+    @contextmanager
+    def taken(self, nbytes: int) -> Generator[None]:
+        """Hold some of it for a block; who asks for more than there is gets it once nobody else has any."""
+        me, nbytes = threading.get_ident(), min(nbytes, self._whole)
+        with self._moved:
+            # Whoever compares two tensors holds room for one already: two of them would wait for each other.
+            self._moved.wait_for(lambda: me in self._holders or nbytes <= self._left)
+            self._left -= nbytes
+            self._holders.append(me)
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._left += nbytes
+                self._holders.remove(me)
+                self._moved.notify_all()
+
+
+_ROOM = Room(ROOM_BYTES)
 
 
 class _TileReader:
@@ -76,8 +111,8 @@ class _TileReader:
         self.tallest = tuple(max((1, *lengths)) for lengths in zip(*shapes, strict=True)) or (1,) * len(
             self.shape
         )
-        self.is_large = any(
-            tile.filters and prod(shape) * self.size > SLAB_BYTES for _, shape, tile in self._tiles
+        self.packed_bytes = self.size * max(
+            (prod(shape) for _, shape, tile in self._tiles if tile.filters), default=0
         )
         self._kept: dict[int, Bytes] = {}
         self._kept_bytes = 0
@@ -144,11 +179,23 @@ class _TileReader:
         return f"{self._files[tile.extent.file].label}: {self._entry.key}"
 
 
-def _boxes(reader: _TileReader, begin: int, end: int) -> Iterator[tuple[Shape, Shape]]:
-    """Cut the rows from `begin` to `end` into boxes, as (origin, shape), whose elements follow each other.
+class _Cut(NamedTuple):
+    """How a tensor is cut into boxes.
 
-    Boxes end where tiles end, so that a packed tile is rarely needed for two of them.
+    Attributes:
+        axis: The axis that is cut; boxes are one step long along those before it, and whole along those
+            behind it.
+        rows: Steps of a box along it.
+        nbytes: Bytes of a box at most.
     """
+
+    axis: int
+    rows: int
+    nbytes: int
+
+
+def _cut(reader: _TileReader) -> _Cut:
+    """Choose boxes that end where tiles end, so that a packed tile is rarely needed for two of them."""
     shape, size = reader.shape, reader.size
     # A single row may be as large as the tensor: cut the outermost axis of which one step is small.
     axis = next(n for n in range(len(shape)) if prod(shape[n + 1 :]) * size <= SLAB_BYTES)
@@ -156,6 +203,18 @@ def _boxes(reader: _TileReader, begin: int, end: int) -> Iterator[tuple[Shape, S
     height = reader.tallest[axis]
     rows = max(height, SMALL_SLAB_BYTES // step // height * height)
     rows = max(1, min(rows, SLAB_BYTES // step))
+    return _Cut(axis, rows, rows * step)
+
+
+def _memory(reader: _TileReader, cut: _Cut) -> int:
+    """Return the bytes that reading takes: a box, a tile while it is unpacked, and tiles for the next box."""
+    keeps = max(reader.tallest[: cut.axis], default=1) > 1 or reader.tallest[cut.axis] > cut.rows
+    return cut.nbytes + 2 * reader.packed_bytes + (KEPT_BYTES if keeps and reader.packed_bytes else 0)
+
+
+def _boxes(reader: _TileReader, cut: _Cut, begin: int, end: int) -> Iterator[tuple[Shape, Shape]]:
+    """Cut the rows from `begin` to `end` into boxes, as (origin, shape), whose elements follow each other."""
+    shape, axis, rows = reader.shape, cut.axis, cut.rows
     inner = shape[axis + 1 :]
     ranges = [range(begin, end), *(range(length) for length in shape[1:axis])]
     for outer in product(*ranges[:axis]):

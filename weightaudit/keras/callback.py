@@ -292,6 +292,10 @@ def _archive(
         if name is not None or keep is not None:
             raise UsageError("name and keep say how versions are kept; add store=True, or a directory.")
         return None
+    if store == "":
+        raise UsageError(
+            "store is empty; name a directory, or give True for .weightaudit beside the checkpoint."
+        )
     if keep is not None and keep < 1:
         raise UsageError("keep must be at least 1.")
     place = None if store is True else Path(store)

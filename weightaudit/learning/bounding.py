@@ -21,6 +21,12 @@ PRUNED = 0.1
 AGREEMENT = 2.0
 """Largest factor between the norms of a tensor in models that agree on it."""
 
+GROWING = frozenset({Role.BIAS, Role.NORM_OFFSET, Role.MOVING_MEAN})
+"""Roles that start at zero, so that nothing but the length of a training gives them a size."""
+
+GROWTH = 4.0
+"""How many times the slack counts for them."""
+
 _DIGITS = 4
 _LEAST_PRUNED = 64
 """Elements that a pruned tensor has at least: in a small one, a few zeros are a large share."""
@@ -81,6 +87,10 @@ class Slack:
 
     share: float
 
+    def of_role(self, role: Role) -> Slack:
+        """Return the slack for tensors of a role: `GROWTH` times as wide for those that start at zero."""
+        return Slack(self.share * GROWTH) if role in GROWING else self
+
     def above(self, value: float) -> float:
         """Return the upper bound for a measured value of at least 0."""
         return outward(value * (1 + self.share) * (1 + _ROUNDING), up=True)
@@ -106,7 +116,8 @@ def role_sections(seen: Sequence[Seen], slack: Slack) -> Iterator[Section]:
             continue
         spans = joined(one.spans for one in members)
         names = len({one.info.name for one in members})
-        settings = [_values(spans, slack, role), *_gains(spans, slack), *_dead(spans, slack)]
+        values = _values(spans, slack.of_role(role), role)
+        settings = [values, *_gains(spans, slack), *_dead(spans, slack)]
         if all(_is_pruned(one.info, one.spans) for one in members):
             settings.append(_sparsity(spans, slack))
         yield Section(role, None, f"{names} {'tensor' if names == 1 else 'tensors'}", tuple(settings))
@@ -134,8 +145,10 @@ def _of_tensor(members: Sequence[Seen], slack: Slack) -> list[Setting]:
     pruned = all(_is_pruned(one.info, one.spans) for one in members)
     settings = [_sparsity(spans, slack)] if pruned else []
     if len(members) > 1 and 0 < spans.norm.high <= AGREEMENT * spans.norm.low:
-        values = _values(spans, slack, members[0].info.role)
-        settings = [_norms(spans, slack), values, *_gains(spans, slack), *_dead(spans, slack), *settings]
+        role = members[0].info.role
+        own = slack.of_role(role)
+        bounds = [_norms(spans, own), _values(spans, own, role)]
+        settings = [*bounds, *_gains(spans, slack), *_dead(spans, slack), *settings]
     return settings
 
 

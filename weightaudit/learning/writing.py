@@ -5,6 +5,7 @@ from __future__ import annotations
 from glob import escape
 from typing import TYPE_CHECKING
 
+from weightaudit.learning.bounding import GROWTH
 from weightaudit.options import toml_string
 from weightaudit.render.escape import printable
 
@@ -50,7 +51,9 @@ def _introduction(reports: Sequence[ModelReport], slack: float) -> Iterator[str]
     yield "#"
     yield f"# Each bound is what was measured and a slack of {slack:g}: an upper bound is {1 + slack:g} times"
     yield "# as large, a lower one divided by that, and values have that share of the largest magnitude more"
-    yield "# room on either side; then four digits are kept, rounded outward. Edit what you know better:"
+    yield "# room on either side; then four digits are kept, rounded outward. Biases, norm offsets and moving"
+    yield f"# means start at zero and grow as long as a model is trained: their slack is {slack * GROWTH:g}."
+    yield "# Bounds hold for models that are trained about as long. Edit what you know better:"
     yield "# `weightaudit explain value-bound` (or another rule's name) tells what each option means."
 
 

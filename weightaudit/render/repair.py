@@ -52,7 +52,7 @@ def render_repair_text(done: Repaired, names: Mapping[str, str] | None = None) -
 def _lines(done: Repaired, names: Mapping[str, str] | None) -> Iterator[str]:
     excessive = {change.tensor for change in done.plan.excessive}
     for change in done.plan.changes:
-        beyond = f", more than --max-change {done.plan.max_change:g}" if change.tensor in excessive else ""
+        beyond = f", more than {done.plan.limit}" if change.tensor in excessive else ""
         yield printable(f"{change_text(change)}{beyond}", MESSAGE_LIMIT)
     for finding in done.plan.unmended if done.after is None else ordered(done.after.findings):
         label = _label(finding, done)
@@ -74,10 +74,13 @@ def _label(finding: Finding, done: Repaired) -> str:
 
 def undo(done: Repaired) -> str:
     """Return the command that puts the original back."""
-    words = ["weightaudit", "versions", "restore", done.original or "", done.plan.before.path]
+    words = ["weightaudit", "versions", "restore"]
     if done.store != DEFAULT_STORE:
         words += ["--store", done.store or ""]
-    return shlex.join(words)
+    names = [done.original or "", done.plan.before.path]
+    if any(name.startswith("-") for name in names):
+        words.append("--")  # or a name would be taken for an option
+    return shlex.join(words + names)
 
 
 def change_text(change: Change) -> str:
@@ -85,8 +88,8 @@ def change_text(change: Change) -> str:
     by = f" ({', '.join(change.rules)})" if change.rules else ""
     text = (
         f"{change.tensor}: {', '.join(change.projections)}{by}: {change.elements} of "
-        f"{plural(change.size, 'value')} change, by {change.relative:.3g} of the norm "
-        f"({change.before.l2:.6g} to {change.after.l2:.6g}), at most {change.largest:.3g} each"
+        f"{plural(change.size, 'value')} change by {change.extent} "
+        f"(norm {change.before.l2:.6g} to {change.after.l2:.6g}), each by at most {change.largest:.3g}"
     )
     if change.before.nonfinite != change.after.nonfinite:
         text += f", NaN and Inf {change.before.nonfinite} to {change.after.nonfinite}"

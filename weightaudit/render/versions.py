@@ -204,8 +204,8 @@ def _change(change: Change) -> str:
     rules = f" for {', '.join(map(printable, change.rules))}" if change.rules else ""
     how = " then ".join(map(printable, change.projections))
     return (
-        f"changed {printable(change.tensor)}: {how}{rules}: {change.elements} of {change.size} elements, "
-        f"relative {change.relative:.3g}, largest {change.largest:.3g}; "
+        f"changed {printable(change.tensor)}: {how}{rules}: {change.elements} of "
+        f"{plural(change.size, 'value')} by {change.extent}, each by at most {change.largest:.3g}; "
         f"before {_figures(change.before)}; after {_figures(change.after)}"
     )
 

@@ -56,7 +56,7 @@ def repair_model(
         policy: Which rules judge: a policy, or the path of a policy file; by default the built-in rules as
             they come.
         donor: A saved model from which tensors are taken that no projection mends.
-        max_change: Largest relative change of the norm of a tensor, 0.5 by default.
+        max_change: Largest share of its norm by which a tensor may change, 0.5 by default.
         output: A path that nothing has yet, for a mended copy, also if there is nothing to mend;
             then no version is made.
         in_place: Whether the original is replaced, after it became a version in the store.
@@ -74,7 +74,8 @@ def repair_model(
         The plan, and what became of it.
 
     Raises:
-        UsageError: A request is for no tensor, the destination makes no sense, or there is no such engine.
+        UsageError: A request is for no tensor, the destination or `max_change` makes no sense, or there
+            is no such engine.
         PolicyError: The policy file cannot be read, or says something that is not understood.
         RepairError: It would change more than is allowed, is not possible, or did not succeed.
         ReadError: The model cannot be read, or changed meanwhile.
@@ -83,6 +84,10 @@ def repair_model(
     """
     if output is not None and (in_place or store is not None):
         raise UsageError("output is a copy; it goes with neither in_place nor store.")
+    if not max_change >= 0:  # NaN, too: no change would be larger
+        raise UsageError(
+            f"max_change must be 0 or more, not {max_change}; 0.5 allows half of a tensor's norm."
+        )
     policy = policy_of(policy)
     context = replace(
         _judging(policy), projector=projector_of(engine), limits=limits, progress=progress, detail=detail

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.auditor import Means, audit_checkpoint
 from weightaudit.catalog import Flaw
+from weightaudit.change import percent
 from weightaudit.errors import RepairError
 from weightaudit.portrait import Detail
 from weightaudit.repair.projecting import Ledger, batches, project
@@ -75,14 +76,19 @@ class Plan:
         """Changes beyond what is allowed."""
         return tuple(change for change in self.changes if change.relative > self.max_change)
 
+    @property
+    def limit(self) -> str:
+        """The change that is allowed, for people: ``--max-change 0.5 (50 %)``."""
+        return f"--max-change {self.max_change:g} ({percent(self.max_change)})"
+
     def check(self) -> None:
         """Raise RepairError if the plan changes a tensor by more than is allowed."""
         worst = max(self.excessive, key=lambda change: change.relative, default=None)
         if worst is not None:
             raise RepairError(
-                f"{worst.tensor} would change by {worst.relative:.3g} of its norm, more than --max-change "
-                f"{self.max_change:g} allows (tensors like that: {len(self.excessive)}); look at it with "
-                "--dry-run, and allow it if it is meant."
+                f"{worst.tensor} would change by {worst.extent}, more than {self.limit} allows "
+                f"(tensors like that: {len(self.excessive)}); look at it with --dry-run, and allow it if it "
+                "is meant."
             )
 
 

@@ -28,7 +28,7 @@ from weightaudit.versions.record import stored_tensors
 from weightaudit.versions.record_json import embedded
 from weightaudit.versions.restoring import copy_version
 from weightaudit.versions.store import create_store
-from weightaudit.wholes import label_of
+from weightaudit.wholes import label_of, suffix_of_copy
 from weightaudit.writing.files import model_files
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from weightaudit.versions.committing import Committed
     from weightaudit.versions.store import Store
     from weightaudit.versions.version import Version
-
-_SUFFIXES = (frozenset({".keras"}), frozenset({".h5", ".hdf5"}))
-"""Names that Keras goes by when it opens a file; a copy keeps the format, so it keeps the name's family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +235,8 @@ def _free_path(output: Path, checkpoint: Checkpoint) -> Path:
     model = enclosing_model(output)
     if model is not None:
         raise UsageError(f"{said} would be a part of the SavedModel {label_of(model)}; name another path.")
-    family = next((one for one in _SUFFIXES if Path(checkpoint.main).suffix in one), None)
-    if family is not None and any(output.suffix in one for one in _SUFFIXES if one is not family):
-        raise UsageError(f"{said}: a copy keeps the format, so let its name end in {min(family)}, too.")
+    if suffix := suffix_of_copy(checkpoint.main, output):
+        raise UsageError(f"{said}: a copy keeps the format, so let its name end in {suffix}, too.")
     return output
 
 

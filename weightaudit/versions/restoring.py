@@ -23,6 +23,7 @@ from weightaudit.versions.lock import WAIT
 from weightaudit.versions.record import stored_tensors
 from weightaudit.versions.store import open_store
 from weightaudit.versions.version import is_file_intact, open_stored, refuse_links
+from weightaudit.wholes import suffix_of_copy
 from weightaudit.writing.files import ModelFiles, model_files
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def restore(version: Version, destination: Path, *, author: str, wait: float = W
         wait: Seconds to wait for another process that writes versions of this model.
 
     Raises:
-        UsageError: Something else than a model of that kind is there, or it is a place in a store.
+        UsageError: Something else than a model of that kind is there, it is a place in a store, or Keras
+            would not open such a file under that name.
         StoreError: The version is damaged, or what was there cannot be stored.
         ReadError: What is there is damaged or changed meanwhile, so that it cannot be stored.
         WriteError: It cannot be written; what was there is untouched.
@@ -81,12 +83,14 @@ def restore(version: Version, destination: Path, *, author: str, wait: float = W
 
 
 def _there(version: Version, destination: Path) -> Checkpoint | nullcontext[None]:
-    """Open the model that is at a path, if anything is."""
+    """Open the model that is at a path, if anything is; refuse a name under which Keras would not open it."""
     kind = version.record.container
     is_free = not os.path.lexists(destination)
     if kind is Kind.BUNDLE:
         is_free = is_free and not os.path.lexists(destination.with_name(f"{destination.name}.index"))
     if is_free:
+        if suffix := suffix_of_copy(version.path.name, destination):
+            raise UsageError(f"{destination}: a version keeps its format, so let its name end in {suffix}, too.")
         return nullcontext()
     try:
         current = open_checkpoint(destination)

@@ -19,6 +19,11 @@ def _imported() -> Any:
             "TensorFlow cannot be imported; get it with: pip install 'weightaudit[tensorflow]', or compute "
             f"with numpy. Python says: {error}"
         ) from error
+    except Exception as error:  # versions that do not fit each other raise whatever they stumble over
+        raise UsageError(
+            f"TensorFlow is installed and cannot be imported ({type(error).__name__}: {error}); install it "
+            "anew with: pip install --force-reinstall tensorflow, or compute with numpy."
+        ) from error
 
 
 tf = _imported()
