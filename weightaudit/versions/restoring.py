@@ -90,7 +90,7 @@ def _there(version: Version, destination: Path) -> Checkpoint | nullcontext[None
         is_free = is_free and not os.path.lexists(destination.with_name(f"{destination.name}.index"))
     if is_free:
         if suffix := suffix_of_copy(version.path.name, destination):
-            raise UsageError(f"{destination}: a version keeps its format, so let its name end in {suffix}, too.")
+            raise UsageError(f"{destination}: a copy keeps the format, so let its name end in {suffix}, too.")
         return nullcontext()
     try:
         current = open_checkpoint(destination)
