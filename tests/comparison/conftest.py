@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from weightaudit.formats import Kind, Opened
 from weightaudit.source import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,9 +29,9 @@ def entry(key: str, values: NDArray[Any], dtype: str = "", storage: Storage | No
 
 @dataclass(frozen=True)
 class Models:
-    """Makes open models."""
+    """Makes open models, all of them above one open folder that has no files."""
 
-    root: Path
+    files: Files
 
     def __call__(
         self,
@@ -44,13 +44,14 @@ class Models:
             value if isinstance(value, Entry) else entry(key, value) for key, value in tensors.items()
         )
         found = Catalog("test model", layout, entries, **catalog)
-        return Checkpoint(Opened(Files(self.root), found, Kind.BUNDLE, "model"))
+        return Checkpoint(Opened(self.files, found, Kind.BUNDLE, "model"))
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Models:
+def model(tmp_path: Path) -> Iterator[Models]:
     """Makes open models from arrays."""
-    return Models(tmp_path)
+    with Files(tmp_path) as files:
+        yield Models(files)
 
 
 def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:

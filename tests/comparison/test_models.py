@@ -246,17 +246,17 @@ def test_strings_are_compared_as_they_are_packed(tmp_path: Path) -> None:
     """Strings are equal if their packed bytes are, and otherwise changed, without figures."""
     (tmp_path / "data").write_bytes(b"\x03\x03onetwo" * 2 + b"\x03\x03onetwi")
 
-    def labels(offset: int, shape: tuple[int, ...] = (2,)) -> Checkpoint:
-        files = Files(tmp_path)
+    def labels(files: Files, offset: int, shape: tuple[int, ...] = (2,)) -> Checkpoint:
         stored = Entry("labels", shape, "string", Extent(files.open("data"), offset, 8))
         catalog = Catalog("test model", Layout.TENSORFLOW, (stored,))
         return Checkpoint(Opened(files, catalog, Kind.BUNDLE, "model"))
 
-    for offset, status in ((8, Status.EQUAL), (16, Status.CHANGED)):
-        (one,) = compare_checkpoints(labels(0), labels(offset)).tensors
-        assert (one.status, one.difference) == (status, None)
-    (other,) = compare_checkpoints(labels(0), labels(0, (1, 2))).tensors
-    assert other.status is Status.RESHAPED
+    with Files(tmp_path) as files:
+        for offset, status in ((8, Status.EQUAL), (16, Status.CHANGED)):
+            (one,) = compare_checkpoints(labels(files, 0), labels(files, offset)).tensors
+            assert (one.status, one.difference) == (status, None)
+        (other,) = compare_checkpoints(labels(files, 0), labels(files, 0, (1, 2))).tensors
+        assert other.status is Status.RESHAPED
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -15,6 +15,7 @@ from tests.comparison.conftest import Models, entry, normal
 from weightaudit.comparison import Difference, Status, compare_checkpoints, jobs, steps
 from weightaudit.engine import reading
 from weightaudit.engine.plan import Run
+from weightaudit.source import Files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +38,9 @@ def _small_pieces() -> Iterator[None]:
 
 def difference(root: Path, before: NDArray[Any], after: NDArray[Any]) -> Difference | None:
     """Compare two arrays as the only tensors of two models."""
-    model = Models(root)
-    (one,) = compare_checkpoints(model({"w": before}), model({"w": after}), workers=2).tensors
+    with Files(root) as files:
+        model = Models(files)
+        (one,) = compare_checkpoints(model({"w": before}), model({"w": after}), workers=2).tensors
     assert (one.status is Status.EQUAL) == (one.difference is None)
     return one.difference
 
@@ -215,9 +217,8 @@ def test_from_zero_is_an_infinite_change(tmp_path: Path) -> None:
     assert (found.relative, found.zeros_before, found.zeros_after) == (inf, 4, 0)
 
 
-def test_sums_beyond_float64_are_no_small_change(tmp_path: Path) -> None:
+def test_sums_beyond_float64_are_no_small_change(model: Models) -> None:
     """Where a sum of squares overflows, the relative difference is NaN, which no tolerance lets pass."""
-    model = Models(tmp_path)
     before = np.array([1e200, 2e200])
     comparison = compare_checkpoints(model({"w": before}), model({"w": before * 2}), tolerance=10)
     (one,) = comparison.tensors

@@ -68,12 +68,14 @@ def subject(values: NDArray[Any], statistics: Sequence[Statistic[Any]], name: st
 
 def measured(subjects: Sequence[Subject]) -> dict[str, Stats]:
     """Measure tensors that lie in no file with TensorFlow."""
-    return measure(Files(Path()), subjects).stats
+    with Files(Path()) as files:
+        return measure(files, subjects).stats
 
 
 def expected(subjects: Sequence[Subject]) -> dict[str, Stats]:
     """Measure them with numpy, and without what `Tiny` passes over."""
-    return numpy_engine.measure(Files(Path()), subjects, compiled=False).stats
+    with Files(Path()) as files:
+        return numpy_engine.measure(files, subjects, compiled=False).stats
 
 
 def assert_same(values: NDArray[Any], found: Stats, wanted: Stats) -> None:
