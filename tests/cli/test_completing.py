@@ -30,12 +30,13 @@ def offered(cli: CommandLine, line: str) -> list[str]:
         ("weightaudit check --select WA10", ["WA101", "WA102", "WA103"]),
         ("weightaudit check --ignore WA101,nan-", ["WA101,nan-values"]),
         ("weightaudit check -f js", ["json", "jsonl"]),
+        ("weightaudit inspect m.keras --role kernel,moving_m", ["kernel,moving_mean"]),
         ("weightaudit explain max", ["max_norm"]),
         ("weightaudit explain nan", ["nan-values"]),
         ("weightaudit explain nothing-like-that", []),
     ],
 )
-def test_rules_formats_and_projections_are_offered(cli: CommandLine, line: str, words: list[str]) -> None:
+def test_a_beginning_is_completed(cli: CommandLine, line: str, words: list[str]) -> None:
     """A beginning is completed to all that begin so, and a list after its last comma."""
     assert offered(cli, line) == words
 

@@ -55,7 +55,12 @@ Ignore = Annotated[
 ]
 Roles = Annotated[
     list[str] | None,
-    typer.Option("--role", metavar="ROLES", help="Only tensors with these roles, such as kernel,bias."),
+    typer.Option(
+        "--role",
+        metavar="ROLES",
+        help="Only tensors with these roles, such as kernel,bias.",
+        autocompletion=completing.roles,
+    ),
 ]
 LayerClasses = Annotated[
     list[str] | None,
