@@ -16,7 +16,6 @@ from weightaudit import Request, Role, Selector, audit, open_checkpoint, repair_
 from weightaudit.catalog import Absent, Entry, Extent, Fill, Inline
 from weightaudit.errors import ReadError, RepairError, WriteError
 from weightaudit.formats.graph_constants import LEAST_ELEMENTS, read_constants
-from weightaudit.formats.protobuf import Span
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.projections import Clip
 from weightaudit.source import LocalFile
@@ -68,7 +67,7 @@ def listed(folder: Path, graph: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[
     (folder / "saved_model.pb").write_bytes(graph)
     file = LocalFile(folder / "saved_model.pb")
     try:
-        entries = read_constants(file, 7, [Span(2, 0, len(graph))], limits)
+        entries = read_constants(file, 7, [(2, 0, len(graph))], limits)
     finally:
         file.close()
     return {entry.key.removeprefix("saved_model.pb/"): entry for entry in entries}
@@ -230,7 +229,7 @@ def test_functions_and_graphs_are_told_apart(tmp_path: Path) -> None:
     graph = chunk(1, node) + library
     assert listed(tmp_path, graph).keys() == {"c", "f/c", "g/c"}
     file = LocalFile(tmp_path / "saved_model.pb")
-    entries = read_constants(file, 0, [Span(2, 0, len(graph))] * 2, DEFAULT_LIMITS)
+    entries = read_constants(file, 0, [(2, 0, len(graph))] * 2, DEFAULT_LIMITS)
     file.close()
     assert [entry.key for entry in entries][3:] == [f"saved_model.pb 2/{key}" for key in ("c", "f/c", "g/c")]
 
@@ -304,7 +303,7 @@ def test_a_file_is_read_about_once(size: int) -> None:
     nodes = [chunk(1, node.replace(b"c" * 30, f"{index:030}".encode())) for index in range(40)]
     graph = b"".join(nodes)
     source = Counting(graph)
-    found = read_constants(source, 0, [Span(2, 0, len(graph))], DEFAULT_LIMITS)
+    found = read_constants(source, 0, [(2, 0, len(graph))], DEFAULT_LIMITS)
     assert len(found) == (40 if size else 0)
     assert source.bytes_read <= 3 * len(graph) + (64 << 10)
 

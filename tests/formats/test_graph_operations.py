@@ -14,7 +14,6 @@ from weightaudit.checkpoint import open_checkpoint
 from weightaudit.errors import ReadError
 from weightaudit.formats.graph_constants import read_constants
 from weightaudit.formats.graph_operations import KINDS, Operations, may_reach
-from weightaudit.formats.protobuf import Span
 from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.source import LocalFile
 
@@ -44,7 +43,7 @@ def counted(folder: Path, graph: bytes, saver: frozenset[str] = frozenset()) -> 
     """Return the operations that are counted in a GraphDef."""
     (folder / "saved_model.pb").write_bytes(graph)
     file = LocalFile(folder / "saved_model.pb")
-    span = Span(2, 0, len(graph))
+    span = (2, 0, len(graph))
     operations = Operations([(span, saver)])
     try:
         read_constants(file, 0, [span], DEFAULT_LIMITS, operations)

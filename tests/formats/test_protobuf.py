@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.formats.tensorflow_files import chunk, number, varint
 from weightaudit.errors import ReadError
+from weightaudit.formats.graph_nodes import Ahead
 from weightaudit.formats.protobuf import (
     CHUNK,
     MalformedError,
@@ -18,8 +19,8 @@ from weightaudit.formats.protobuf import (
     read_once,
     read_varint,
     signed,
-    walk,
 )
+from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.source import LocalFile
 
 
@@ -133,8 +134,8 @@ def test_walk_gives_the_places_of_fields(tmp_path: Path) -> None:
     path = tmp_path / "message"
     path.write_bytes(data)
     source = LocalFile(path)
-    spans = list(walk(source, 0, source.size))
-    assert [(span.field, data[span.start : span.end]) for span in spans] == [(1, b"abc"), (40, b"")]
+    fields = Ahead(source, DEFAULT_LIMITS).walk(0, source.size)
+    assert [(field, data[start:end]) for field, start, end in fields] == [(1, b"abc"), (40, b"")]
     source.close()
 
 
@@ -147,5 +148,5 @@ def test_walk_refuses_malformed_messages(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     source = LocalFile(path)
     with pytest.raises(ReadError, match="message is damaged"):
-        list(walk(source, 0, source.size))
+        list(Ahead(source, DEFAULT_LIMITS).walk(0, source.size))
     source.close()

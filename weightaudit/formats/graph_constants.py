@@ -16,7 +16,7 @@ from weightaudit.catalog import Absent, Entry, Extent, Fill, Inline, Storage
 from weightaudit.errors import ReadError
 from weightaudit.formats.graph_nodes import AHEAD, ATTRIBUTES, NAME, OPERATION, Ahead, Field, nodes
 from weightaudit.formats.graph_operations import Operations, may_reach
-from weightaudit.formats.protobuf import CHUNK, Message, Span, read_fields, read_once
+from weightaudit.formats.protobuf import CHUNK, Message, read_fields, read_once
 from weightaudit.formats.tensor_proto import encode_values
 from weightaudit.formats.tensorflow_types import DATA_TYPES, DataType, parse_shape
 
@@ -61,7 +61,7 @@ _MOST_ATTRIBUTES = 4096  # of one node; operations have some ten
 def read_constants(
     source: ByteSource,
     number: int,
-    graphs: Sequence[Span],
+    graphs: Sequence[Field],
     limits: Limits,
     operations: Operations | None = None,
 ) -> tuple[Entry, ...]:

@@ -16,7 +16,6 @@ from weightaudit.formats.protobuf import (
     VARINT,
     MalformedError,
     Message,
-    Span,
     decode_text,
     read_varint,
 )
@@ -180,13 +179,13 @@ class Ahead:
         return ReadError(f"{self.label} is damaged at byte {position}: {clause}.")
 
 
-def nodes(source: Ahead, graph: Span) -> Iterator[tuple[str, Field]]:
+def nodes(source: Ahead, graph: Field) -> Iterator[tuple[str, Field]]:
     """Yield the nodes of a graph and of its functions: the name of the function, or none, and the place.
 
     Raises:
         ReadError: The graph is malformed.
     """
-    for part in source.walk(graph.start, graph.end):
+    for part in source.walk(*graph[1:]):
         if part[0] == NODES:
             yield "", part
         elif part[0] == _LIBRARY:

@@ -18,7 +18,6 @@ from weightaudit.formats.protobuf import Message
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from weightaudit.formats.protobuf import Span
 
 _READS = """
     CSVDataset CSVDatasetV2 DTensorRestoreV2 ExperimentalCSVDataset ExperimentalLMDBDataset
@@ -77,7 +76,7 @@ class Operations:
         graphs: Where each graph lies, and the names of the nodes that save and restore its model.
     """
 
-    def __init__(self, graphs: Sequence[tuple[Span, frozenset[str]]]) -> None:
+    def __init__(self, graphs: Sequence[tuple[Field, frozenset[str]]]) -> None:
         self.counts: Counter[str] = Counter()
         self._graphs = graphs
         self._functions: dict[int, frozenset[str]] = {}
@@ -131,9 +130,9 @@ def _prints_into_file(source: Ahead, node: Field) -> bool:
     return end - start > AHEAD or _INTO_FILE in source.read(start, end)
 
 
-def _called(source: Ahead, graph: Span, names: frozenset[str]) -> Iterator[str]:
+def _called(source: Ahead, graph: Field, names: frozenset[str]) -> Iterator[str]:
     """Yield the functions that nodes of these names call, outside of functions."""
-    for part in source.walk(graph.start, graph.end):
+    for part in source.walk(*graph[1:]):
         if part[0] != NODES:
             continue
         first = next(source.walk(*part[1:]), None)

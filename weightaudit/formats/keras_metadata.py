@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from weightaudit.errors import ReadError
 from weightaudit.formats.documents import parse_json
+from weightaudit.formats.graph_nodes import Ahead
 from weightaudit.formats.meta_graph import SavedObject
 from weightaudit.formats.object_graph import walk_children
-from weightaudit.formats.protobuf import Span, read_message
 from weightaudit.limits import Limits
 from weightaudit.source import ByteSource
 
@@ -27,7 +27,7 @@ def read_keras_metadata(source: ByteSource, limits: Limits) -> Metadata:
     Raises:
         ReadError: The file is damaged or too large.
     """
-    saved = read_message(source, Span(0, 0, source.size), limits.max_metadata)
+    saved = Ahead(source, limits).message((0, 0, source.size), limits.max_metadata)
     if len(saved.chunks(1)) > limits.max_tensors:
         raise ReadError(
             f"{source.label} describes more than {limits.max_tensors} objects, "

@@ -16,7 +16,7 @@ from weightaudit.formats.graph_budget import GraphBudget
 from weightaudit.formats.graph_collections import read_trained
 from weightaudit.formats.graph_nodes import NODES, Ahead, Field
 from weightaudit.formats.object_graph import parse_children
-from weightaudit.formats.protobuf import CHUNK, Message, Span, read_fields
+from weightaudit.formats.protobuf import CHUNK, Message, read_fields
 from weightaudit.formats.tensorflow_types import DATA_TYPES
 from weightaudit.limits import Limits
 from weightaudit.source import ByteSource
@@ -73,7 +73,7 @@ class MetaGraph:
     objects: tuple[SavedObject, ...]
     variables: tuple[Json, ...]
     restored: frozenset[str]
-    graph: Span
+    graph: Field
     saver: frozenset[str]
     trained: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
@@ -114,7 +114,7 @@ def _meta_graph(source: Ahead, graph: Field, limits: Limits, budget: GraphBudget
     objects = tuple(_objects(source, source.whole(parts.get(_OBJECTS), most), budget))
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
         raise ReadError(f"{source.label} is damaged: an object has a child that does not exist.")
-    tags, version, place = tuple(info.texts(4)), info.text(5), Span(*parts.get(_GRAPH, (0, 0, 0)))
+    tags, version, place = tuple(info.texts(4)), info.text(5), parts.get(_GRAPH, (0, 0, 0))
     budget.keep_names(tags)
     saving, restoring = (saver.text(field).partition(":")[0] for field in (2, 3))
     if objects:
@@ -186,10 +186,10 @@ def _declared(name: str, dtype: int, shape: Message | None, *, trainable: bool |
     }
 
 
-def _graph(source: Ahead, span: Span, budget: GraphBudget) -> _Graph:
+def _graph(source: Ahead, place: Field, budget: GraphBudget) -> _Graph:
     """Read the nodes of a graph, one at a time."""
     graph = _Graph()
-    for part in source.walk(span.start, span.end):
+    for part in source.walk(*place[1:]):
         if part[0] != NODES:
             continue
         source.count_node()

@@ -7,10 +7,9 @@ deep a stranger's message nests is bounded by how deep our own code looks into i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from weightaudit.errors import ReadError
-from weightaudit.source import ByteSource
 
 VARINT, FIXED64, CHUNK, FIXED32 = 0, 1, 2, 5
 _FIXED = {FIXED64: 8, FIXED32: 4}
@@ -18,7 +17,6 @@ _MAX_TAG = 1 << 32
 _MAX_UINT64 = (1 << 64) - 1
 _CUT = "a message ends in the middle of a field"
 _BEYOND = "a field reaches beyond its message or has no valid number"
-_LONGEST_HEADER = 20  # a tag and a length, ten bytes each
 
 MOST_FIELDS = 1 << 20
 """Fields of one message that is decoded: one of two bytes takes sixty in memory."""
@@ -241,58 +239,3 @@ def decode_text(data: bytes, what: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise ReadError(f"{what} is damaged: the name {data[:80]!r} is not valid UTF-8.") from None
-
-
-class Span(NamedTuple):
-    """Where a length-delimited field of a message lies in its file."""
-
-    field: int
-    start: int
-    end: int
-
-
-def walk(source: ByteSource, start: int, end: int) -> Iterator[Span]:
-    """Yield the length-delimited fields of a message by position, without reading their content.
-
-    Args:
-        source: The file.
-        start: Where the message begins.
-        end: Where it ends.
-
-    Raises:
-        ReadError: The message is malformed.
-    """
-    position = start
-    while position < end:
-        head = source.read(position, min(_LONGEST_HEADER, end - position))
-        try:
-            tag, used = read_varint(head, 0)
-            kind = tag & 7
-            if kind in {VARINT, CHUNK}:
-                length, used = read_varint(head, used)
-            else:
-                length = _FIXED[kind]
-        except (IndexError, KeyError, MalformedError):
-            raise ReadError(f"{source.label} is damaged at byte {position}: no field begins there.") from None
-        content = position + used
-        position = content if kind == VARINT else content + length
-        if position > end or not 8 <= tag < _MAX_TAG:
-            raise ReadError(
-                f"{source.label} is damaged at byte {content}: a field reaches beyond its message."
-            )
-        if kind == CHUNK:
-            yield Span(tag >> 3, content, position)
-
-
-def read_message(source: ByteSource, span: Span, limit: int) -> Message:
-    """Read and decode the embedded message of a field.
-
-    Raises:
-        ReadError: It is larger than `limit` bytes, or malformed.
-    """
-    if span.end - span.start > limit:
-        raise ReadError(
-            f"{source.label} holds a message of {span.end - span.start} bytes; "
-            f"the limit is {limit} (--max-metadata)."
-        )
-    return Message(source.read(span.start, span.end - span.start), source.label)

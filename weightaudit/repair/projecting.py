@@ -36,7 +36,7 @@ BLOCK_BYTES = 8 << 20
 STEP = 1 << 18
 """Elements that are compared at once, so that no mask or difference is as large as a tensor."""
 
-_PROFILE: tuple[Statistic[Any], ...] = (Moments(), Extremes(), Zeros(), NonFinite())
+_FIGURES: tuple[Statistic[Any], ...] = (Moments(), Extremes(), Zeros(), NonFinite())
 
 ROUNDS = 4
 """How often projections that undo each other's work are repeated before it is an error."""
@@ -102,7 +102,7 @@ class Ledger:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._folds = [[one.start(target.info) for one in _PROFILE] for _ in range(2)]
+        self._folds = [[one.start(target.info) for one in _FIGURES] for _ in range(2)]
         self._scratch = Scratch()
         self._digest = hashlib.sha256()
         self._elements = 0
