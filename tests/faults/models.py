@@ -55,6 +55,8 @@ def new_saved_model(folder: Path) -> None:
     old_saved_model(folder)
     for kind in ("index", "data-00000-of-00001"):
         _copy(FIXTURES / f"checkpoint/ckpt-1.{kind}", folder / f"m/variables/variables.{kind}")
+    # git keeps no empty directories: there may be none for assets in the fixture.
+    (folder / "m/assets").mkdir(exist_ok=True)
     (folder / "m/assets/words.txt").write_text("one\ntwo\n")
 
 
