@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tests.faults.commands import MATRIX
+from tests.faults.commands import MATRIX, SIGNATURES
 from tests.faults.harness import ForkServer, Trial
 from tests.faults.ways import WAYS
 
-_REST = ("check to a page", "write a baseline", "keep in the cache")
+_REST = ("check to a page", "write a baseline", "keep in the cache", *SIGNATURES)
 _FEW = 4
 
 
