@@ -149,3 +149,16 @@ def test_scales_that_are_no_real_numbers_are_refused(
         pytest.raises(ReadError, match=r"vars/2 are of type .*, not real"),
     ):
         checkpoint.read("dense/hidden/kernel")
+
+
+def test_complex_numbers_of_which_one_part_is_not_finite(tmp_path: Path) -> None:
+    """A complex number keeps its finite part where the other is infinite or NaN, as h5py reads it."""
+    values = np.array([complex(-0.25, np.inf), complex(np.nan, 2.0), complex(0.5, 1.0)])
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        file["layers/dense/vars/0"] = values
+        file["layers/dense/vars/1"] = values.astype(np.complex64)
+    with open_checkpoint(tmp_path / "m.weights.h5") as checkpoint:
+        wide, narrow = (checkpoint.read(info.name) for info in checkpoint)
+    assert (wide.dtype.name, narrow.dtype.name) == ("complex128", "complex64")
+    assert wide.tobytes() == values.tobytes()
+    assert narrow.tobytes() == values.astype(np.complex64).tobytes()

@@ -90,12 +90,23 @@ def test_a_policy_is_named_by_its_path(tmp_path: Path, fixtures_dir: Path) -> No
         ({"workers": 0}, "0 workers cannot do anything; give 1 or more"),
         ({"workers": -1}, "-1 workers cannot do anything; give 1 or more"),
         ({"engine": "torch"}, "no engine 'torch'; name one of numpy, tensorflow, auto"),
+        ({"detail": "x"}, "no detail 'x'; give a member of Detail: VERDICT, FIGURES, PICTURES"),
+        ({"detail": 7}, "no detail 7; give a member of Detail"),
     ],
 )
 def test_options_without_sense(options: dict[str, Any], sentence: str, fixtures_dir: Path) -> None:
-    """A number of threads below one and an engine that does not exist are errors of usage."""
+    """Fewer threads than one, and an engine or a detail that there is not, are errors of usage."""
     with pytest.raises(weightaudit.UsageError, match=sentence):
         weightaudit.audit(fixtures_dir / "healthy.keras", **options)
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    """Opening it is a ReadError, and of no unsupported format; searching for it a UsageError."""
+    with pytest.raises(weightaudit.ReadError, match=r"gone\.keras does not exist") as caught:
+        weightaudit.open_checkpoint(tmp_path / "gone.keras")
+    assert not isinstance(caught.value, weightaudit.UnsupportedFormatError)
+    with pytest.raises(weightaudit.UsageError, match=r"gone\.keras does not exist"):
+        weightaudit.audit(tmp_path / "gone.keras")
 
 
 def test_versions_are_compared_by_their_addresses(tmp_path: Path, fixtures_dir: Path) -> None:

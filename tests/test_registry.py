@@ -105,6 +105,21 @@ def test_an_override_may_complete_the_options() -> None:
     assert codes(rules.judges_for(tensor("a/bias", Role.BIAS))) == ["TT101", "TT201"]
 
 
+@pytest.mark.parametrize(
+    ("project", "sentence"),
+    [
+        ("max_nrom(2)", "there is no projection 'max_nrom' (did you mean 'max_norm'?)"),
+        ("max_norm(2, axes=0)", "it has no parameter 'axes' (did you mean 'axis'?)"),
+    ],
+)
+def test_a_misspelt_projection_is_refused_with_the_policy(project: str, sentence: str) -> None:
+    """What a policy asks to be projected is checked whenever it is configured, not only by a repair."""
+    with pytest.raises(PolicyError) as caught:
+        rule_set({"repair": [{"project": "non_neg"}, {"project": project}]})
+    assert "repair[1].project: " in str(caught.value)
+    assert sentence in str(caught.value)
+
+
 def test_ignore_takes_out_of_the_selection() -> None:
     """What is ignored does not judge, whatever selected it."""
     judges = rule_set({"ignore": ["bound"], "rules": {"TT201": {"limit": 1}}}).judges

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from weightaudit.errors import ReadError
 from weightaudit.source import Files, LocalFile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_read_by_position(tmp_path: Path) -> None:
@@ -56,6 +53,28 @@ def test_link_out_of_the_model(tmp_path: Path) -> None:
     (model / "shard").symlink_to(tmp_path / "secret")
     with Files(model) as files, pytest.raises(ReadError, match="leads outside"):
         files.open("shard")
+
+
+def test_link_out_of_the_model_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that becomes a link to outside once it is known to be none is not followed."""
+    model, outside = tmp_path / "model", tmp_path / "outside"
+    for folder in (model / "variables", outside):
+        folder.mkdir(parents=True)
+        (folder / "index").write_bytes(b"x")
+    resolve = os.path.realpath
+
+    def resolve_and_replace(path: str | os.PathLike[str]) -> str:
+        found = resolve(path)
+        (model / "variables").rename(model / "old")
+        (model / "variables").symlink_to(outside)
+        return found
+
+    with Files(model) as files:
+        monkeypatch.setattr(os.path, "realpath", resolve_and_replace)
+        before = len(list(Path("/dev/fd").iterdir()))
+        with pytest.raises(ReadError, match="variables/index cannot be opened: Not a directory"):
+            files.open("variables/index")
+        assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_link_inside_the_model(tmp_path: Path) -> None:

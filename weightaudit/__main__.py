@@ -13,6 +13,7 @@ import typer
 
 from weightaudit.cli import application
 from weightaudit.cli.output import say
+from weightaudit.cli.shells import ABOUT_SHELLS, INSTRUCTION, understood
 from weightaudit.errors import WeightauditError
 from weightaudit.report import ExitCode
 from weightaudit.storage.termination import Terminated, terminable
@@ -49,7 +50,7 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with terminable():
+        with terminable(), understood(sys.argv[1:], os.environ):
             application(sys.argv[1:])(prog_name=NAME)
     except SystemExit as exit_:
         return int(exit_.code or 0) if _is_completing() else _exit_code(exit_)
@@ -88,8 +89,7 @@ def _reserve_streams() -> None:
 
 def _is_completing() -> bool:
     """Say whether Typer talks to a shell about completion; it leaves in a way of its own then."""
-    asked = {"--install-completion", "--show-completion"}.intersection(sys.argv[1:2])
-    return bool(asked) or f"_{NAME.upper()}_COMPLETE" in os.environ
+    return not set(ABOUT_SHELLS).isdisjoint(sys.argv[1:2]) or INSTRUCTION in os.environ
 
 
 def _exit_code(exit_: SystemExit) -> int:

@@ -16,7 +16,7 @@ from weightaudit.deciding import decided
 from weightaudit.discover import Target, search, stripped
 from weightaudit.engine.choice import NUMPY, Engine, EngineName
 from weightaudit.engine.scanning import Subject
-from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError
+from weightaudit.errors import ReadError, RuleError, UnsupportedFormatError, UsageError
 from weightaudit.judging import duties, judge, with_needs_of_model
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.measuring import reporter, subjects_of
@@ -76,14 +76,14 @@ def audit(
         reason, not an exception.
 
     Raises:
-        UsageError: None of the paths exists, the policy or the baseline is wrong, there are no such workers
-            or engine, or TensorFlow is missing.
+        UsageError: None of the paths exists, the policy or the baseline is wrong, there are no such workers,
+            detail or engine, or TensorFlow is missing.
         RuleError: A rule could not be loaded.
         UnsupportedFormatError: None of the paths holds a saved model.
         ReadError: The reference cannot be read.
         StoreError: The reference, or every model, is a version that is not there.
     """
-    policy = policy_of(policy)
+    policy, detail = policy_of(policy), detail_of(detail)
     rules = configure(load_registry(policy.plugins), policy)
     found = search(path_list(paths))
     store = None if cache is None else Store(Path(cache))
@@ -118,6 +118,19 @@ def policy_of(policy: Policy | str | os.PathLike[str] | None) -> Policy:
     if policy is None:
         return Policy()
     return policy if isinstance(policy, Policy) else read_policy(Path(policy))
+
+
+def detail_of(detail: object) -> Detail:
+    """Return a level of detail, also from its number.
+
+    Raises:
+        UsageError: There is none like that.
+    """
+    try:
+        return Detail(detail)  # type: ignore[arg-type]  # what it raises for is what is asked
+    except ValueError:
+        names = ", ".join(one.name for one in Detail)
+        raise UsageError(f"There is no detail {detail!r}; give a member of Detail: {names}.") from None
 
 
 def _known(path: str | os.PathLike[str] | None) -> Baseline | None:

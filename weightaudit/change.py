@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from weightaudit.numerals import numeral
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -58,11 +60,11 @@ class Change:
     def extent(self) -> str:
         """How far the tensor moves, for people: ``59.7 % of its norm``."""
         if not isfinite(self.relative):
-            return f"more than any share of its norm, which is {self.before.l2:.6g}"
+            return f"more than any share of its norm, which is {numeral(self.before.l2, 6)}"
         return f"{percent(self.relative)} of its norm"
 
 
 def percent(share: float) -> str:
     """Return a share as a percentage with three digits, or all before the point: ``2.77 %``, ``5348 %``."""
     value = 100 * share
-    return f"{value:.0f} %" if 1e3 <= value < 1e6 else f"{value:.3g} %"
+    return f"{value:.0f} %" if 1e3 <= value < 1e6 else f"{numeral(value)} %"

@@ -138,7 +138,8 @@ class Checkpoint:
         ]
         flat = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
         if parts == 2:
-            flat = flat[0::2] + 1j * flat[1::2]
+            # Arithmetic would make NaN of the other part of a number with an infinite one.
+            flat = flat.view(f"c{2 * flat.itemsize}")
         return flat.reshape(decoder.info.shape)
 
     def read_stored(self, tensor: str | TensorInfo) -> bytes:
@@ -222,7 +223,8 @@ def open_checkpoint(
             the ``config.json`` of a ``.keras`` file, what ``model.to_json()`` gives, or a whole model.
 
     Raises:
-        ReadError: It is damaged, refused, or not there.
+        ReadError: It is damaged, refused, or not there. `weightaudit.audit`, which takes globs and versions
+            too, raises UsageError for a path that is not there.
         UnsupportedFormatError: It is not a saved TensorFlow or Keras model.
         UsageError: The configuration cannot be read, or is not that of this model.
     """

@@ -41,6 +41,9 @@ _TYPES: dict[str, _Storage] = {
     "bool": _Storage("bool", 1),
 }
 
+WITHOUT_NUMBERS = frozenset({"string", "resource", "variant"})
+"""Types of elements that are no numbers; any other that is not known above has numbers, not measured."""
+
 
 def kind_of(dtype: str) -> Kind:
     """Return the family of a storage type; every name that is not known is ``opaque``."""
@@ -101,6 +104,10 @@ def decode(raw: NDArray[np.uint8], dtype: str, *, big_endian: bool = False) -> N
     if dtype == "bfloat16":
         words = raw.view(">u2" if big_endian else "<u2")
         return (words.astype(np.uint32) << 16).view(np.float32)
+    if dtype == "float16":
+        # Some processors, ARM's among them, call it an invalid operation to widen a signalling NaN.
+        with np.errstate(invalid="ignore"):
+            return raw.view(">f2" if big_endian else "<f2").astype(np.float32)
     if dtype.startswith("float8"):
         return _float8_table(dtype)[raw]
     if kind == "bool":

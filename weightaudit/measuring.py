@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weightaudit.catalog import Absent
+from weightaudit.dtypes import WITHOUT_NUMBERS
 from weightaudit.engine.scanning import Subject
 from weightaudit.errors import ReadError
 
@@ -45,6 +46,8 @@ def subjects_of(
                 failures[info.name] = f"{error}."
                 continue
             subjects.append(Subject(info, entry, decoder, wanted(info)))
+        elif info.dtype not in WITHOUT_NUMBERS:
+            failures[info.name] = f"Its numbers are of a type, {info.dtype}, that is not measured."
     return subjects, failures
 
 

@@ -51,9 +51,15 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Rules that can be selected, sorted by code."""
+    """Rules that can be selected.
+
+    Attributes:
+        rules: The rules, sorted by code.
+        plugins: Modules that were loaded beside the installed ones; they may have projections, too.
+    """
 
     rules: tuple[type[Rule], ...]
+    plugins: tuple[str, ...] = ()
 
     def find(self, key: str) -> type[Rule] | None:
         """Return the rule with that code or name."""
@@ -221,7 +227,7 @@ def load_registry(plugins: Sequence[str] = ()) -> Registry:
     Raises:
         RuleError: A rule cannot be loaded, is not well made, or two claim one code.
     """
-    return Registry(load_rules(plugins))
+    return Registry(load_rules(plugins), tuple(plugins))
 
 
 def configure(registry: Registry, policy: Policy, today: date | None = None) -> RuleSet:
@@ -233,9 +239,9 @@ def configure(registry: Registry, policy: Policy, today: date | None = None) -> 
         today: The day by which suppressions expire; by default the one that it is, in UTC.
 
     Raises:
-        PolicyError: The policy names a rule or an option that does not exist, gives an option a
-            value that it cannot have, or leaves no rule that would judge anything.
-        RuleError: A rule crashed when it was given its options.
+        PolicyError: The policy names a rule, a projection or an option that does not exist, gives an
+            option a value that it cannot have, or leaves no rule that would judge anything.
+        RuleError: A rule crashed when it was given its options, or a projection cannot be loaded.
     """
     for base in policy.inherited:
         registry.expand((*base.select, *base.ignore), f"{base.prefix}select and ignore")
@@ -249,12 +255,23 @@ def configure(registry: Registry, policy: Policy, today: date | None = None) -> 
         for index, override in enumerate(policy.overrides)
     ]
     excuses = [_excuse(registry, one, today) for one in policy.suppressions]
+    _require_projections(registry, policy)
     result = RuleSet(rules, settings, layers, policy=policy, excuses=excuses)
     _require_effect(result, rules, [settings, *(layer.settings for layer in layers)])
     if not any(result.variants()):
         reason = "the selected rules lack the options that they need" if rules else "no rule is selected"
         raise PolicyError(f"{policy.prefix}nothing would be judged, because {reason}.")
     return result
+
+
+def _require_projections(registry: Registry, policy: Policy) -> None:
+    """Raise PolicyError if a projection under ``[[repair]]`` does not exist, or has other parameters."""
+    if policy.repairs:
+        # They import numpy, for which a policy without any does not wait.
+        from weightaudit.projections.catalogue import load_projections
+        from weightaudit.repair.requests import requests_of_policy
+
+        requests_of_policy(policy, load_projections(registry.plugins))
 
 
 def _excuse(registry: Registry, suppression: Suppression, today: date | None) -> Excuse:

@@ -306,11 +306,32 @@ class Files:
         real = Path(os.path.realpath(self.root / relative))
         if not real.is_relative_to(self.root):
             raise ReadError(f"{relative} leads outside the model's directory and is not followed.")
-        file = LocalFile(real.relative_to(self.root), label=relative, folder=self._folder)
+        inside = real.relative_to(self.root)
+        with self._folder_of(inside, relative) as folder:
+            file = LocalFile(Path(inside.name), label=relative, folder=folder)
         if is_lfs_pointer(file):
             file.close()
             raise ReadError(f"{relative} is {LFS_POINTER}.")
         return file
+
+    @contextmanager
+    def _folder_of(self, inside: Path, label: str) -> Generator[int]:
+        """Give a descriptor of the directory of a resolved path below the root.
+
+        No link is followed on the way: there was none, and one that is put there now may lead outside.
+        """
+        opened: list[int] = []
+        folder = self._folder
+        try:
+            for part in inside.parts[:-1]:
+                folder = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                opened.append(folder)
+            yield folder
+        except OSError as error:
+            raise ReadError(f"{label} cannot be opened: {error.strerror or error}.") from error
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
     def _status(self, relative: str, *, follow: bool = True) -> os.stat_result | None:
         try:

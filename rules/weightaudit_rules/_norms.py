@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Finding, Severity
 from weightaudit.statistics import AxisNorm
 from weightaudit.statistics.axis import fits
@@ -90,12 +91,13 @@ class NormRule(SelectiveRule, ABC):
         where = (
             "" if norms.size == 1 else f" at index {tuple(map(int, np.unravel_index(worst, norms.shape)))}"
         )
-        side = f"above {upper:g}" if beyond.flat[worst] else f"below {lower:g}"
+        side = f"above {numeral(upper, 6)}" if beyond.flat[worst] else f"below {numeral(lower, 6)}"
         over = "all axes" if self._axes is None else f"the axes {self._axes}"
         return self.finding(
             info,
             f"{part(count, norms.size, 'norm', 'breaks', 'break')} the bound "
-            f"(order {self.norm_order:g}, over {over}); the worst{where} is {value:.6g}, {side}.",
+            f"(order {numeral(self.norm_order, 6)}, over {over}); the worst{where} is "
+            f"{numeral(value, 6)}, {side}.",
             count=count,
             groups=norms.size,
             worst=value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,9 @@ STATISTICS = frozenset({Role.MOVING_MEAN, Role.MOVING_VARIANCE})
 
 _ADAPTED = frozenset({Role.KERNEL, Role.EMBEDDING})
 """Roles that Keras' layers have low-rank adapters for."""
+
+_KEPT = (0.5, 2.0)
+"""How much of the reference is in a weight that training has added to; 1 if what it added is unrelated."""
 
 TRAINED = MATRIX_ROLES | {Role.BIAS, Role.NORM_SCALE, Role.NORM_OFFSET, Role.ACTIVATION_SLOPE}
 """Roles that an optimizer changes, unless their layer is frozen."""
@@ -139,6 +143,19 @@ def unmatched(comparison: Comparison, patterns: Iterable[str]) -> list[str]:
     """Return the globs that match no weight of the model that could be compared."""
     names = [one.second.name for one in counterparts(comparison) if one.second is not None]
     return [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
+
+
+def has_grown(info: TensorInfo, difference: Difference) -> bool:
+    """Say whether a kernel or embedding that was small is what it was, and what training added to it.
+
+    With w0 from the reference and w now, w.w0 / ||w0||^2 (the cosine times the ratio of the norms) is how
+    much of w0 is left in w: 1 where w is w0 and something unrelated, however large; near 0 where w was
+    initialized again or is that of another layer; the factor where w0 was scaled. Small is what
+    has, also now, at most the gain of an initializer: an rms of 1 / sqrt(fan-in), or of 1 for embeddings.
+    """
+    kept = difference.cosine * difference.gain_ratio
+    gain = difference.norm_after * sqrt((info.fan_in or 1) / difference.size)
+    return info.role in MATRIX_ROLES and _KEPT[0] <= kept <= _KEPT[1] and gain <= 1
 
 
 def evidence(difference: Difference) -> dict[str, Any]:

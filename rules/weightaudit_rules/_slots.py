@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.identity.optimizer import is_second_moment
@@ -10,7 +11,7 @@ from weightaudit_rules._median import median
 from weightaudit_rules._training import EXTREMES, MOMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from weightaudit.rule import Measured
     from weightaudit.statistics import MomentSums
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
 _PAIRS = {"momentum": "velocity", "m": "v", "Adam": "Adam_1"}
 """Names that Keras, its versions before 3, and TensorFlow 1 give the two moments of Adam."""
-_UNSCALED = frozenset({"average", "linear", "gradient_accumulator"})
-"""Averages of weights, Ftrl's dual variables, and sums under way: their sizes follow no gradient's."""
+_OTHERS = re.compile(r"rms|schedule_?free")
+"""Optimizers whose slots have Adam's names where a file tells names."""
+_WEIGHTS = frozenset({"average", "iterate"})
+"""Weights, averaged or, of ScheduleFreeAdamW, not averaged: they may be as the model's from the start."""
+_UNSCALED = _WEIGHTS | {"linear", "gradient_accumulator"}
+"""Ftrl's dual variables, sums under way, and weights: their sizes follow no gradient's."""
+_FACTORS = frozenset({"row_factor", "column_factor"})
 
 
 class Slot(NamedTuple):
@@ -30,19 +36,45 @@ class Slot(NamedTuple):
         owner: Name of the slot without its last component: the same for all slots of a variable.
         kind: That last component.
         sums: Its moments.
-        is_constant: Whether all its values are one, as an initial accumulator's are.
+        smallest: Its smallest value.
+        largest: Its largest value.
     """
 
     info: TensorInfo
     owner: str
     kind: str
     sums: MomentSums
-    is_constant: bool
+    smallest: float
+    largest: float
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all its values are one, as an initial accumulator's are."""
+        return self.smallest == self.largest
 
     @property
     def is_zero(self) -> bool:
         """Whether every value is 0."""
         return self.is_constant and not self.sums.squares
+
+    @property
+    def peak(self) -> float:
+        """Its largest magnitude."""
+        return max(self.largest, -self.smallest)
+
+    @property
+    def may_move_early(self) -> bool:
+        """Whether it need not be constant before the first step."""
+        return self.kind in _WEIGHTS
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether it is zero in good order: gradients just used, factors of what is no matrix."""
+        return self.kind == "gradient_accumulator" or (self.kind in _FACTORS and not self.info.shape)
+
+    def mean_of(self, power: int) -> float:
+        """Return the mean of its values (power 1) or of their squares (power 2)."""
+        return self.sums.mean if power == 1 else self.sums.squares / self.sums.count
 
     @property
     def is_square(self) -> bool:
@@ -60,7 +92,7 @@ def slots_of(model: Measured) -> list[Slot]:
         owner, _, kind = info.name.rpartition("/")
         sums, ends = stats[MOMENTS], stats[EXTREMES]
         if sums.count == info.size and not kind.isdigit():
-            found.append(Slot(info, owner, kind, sums, ends.minimum == ends.maximum))
+            found.append(Slot(info, owner, kind, sums, ends.minimum, ends.maximum))
     return found
 
 
@@ -79,23 +111,35 @@ class Quotient(NamedTuple):
 
 
 def quotients(slots: Sequence[Slot]) -> list[Quotient]:
-    """Return the quotients of all variables that have the two moments of Adam, and both have moved.
+    """Return the quotients of all variables that have the two moments of Adam, and both have moved."""
+    found: list[Quotient] = []
+    for slots_of_one in by_variable(slots):
+        for first, second in _PAIRS.items():
+            if first in slots_of_one and second in slots_of_one:
+                moment, other = slots_of_one[first], slots_of_one[second]
+                total = other.sums.total
+                if total > 0 and moment.sums.squares > 0 and averages_gradients(moment, slots_of_one):
+                    found.append(Quotient(moment, moment.sums.squares / total, other.sums.mean))
+    return found
+
+
+def by_variable(slots: Sequence[Slot]) -> list[dict[str, Slot]]:
+    """Return the slots of each variable by their kind, in stored order."""
+    found: dict[str, dict[str, Slot]] = {}
+    for slot in slots:
+        found.setdefault(slot.owner, {})[slot.kind] = slot
+    return [*found.values()]
+
+
+def averages_gradients(first: Slot, slots: Mapping[str, Slot]) -> bool:
+    """Say whether a slot with the name of Adam's first moment is one, among those of its variable.
 
     RMSprop calls its slots ``velocity`` and ``momentum`` too, but makes all of the former first, and its
-    momentum adds up steps, not gradients.
+    momentum adds up steps, not gradients; that of ScheduleFreeAdamW holds weights.
     """
-    by_owner: dict[str, dict[str, tuple[int, Slot]]] = {}
-    for place, slot in enumerate(slots):
-        by_owner.setdefault(slot.owner, {})[slot.kind] = place, slot
-    found: list[Quotient] = []
-    for kinds in by_owner.values():
-        for first, second in _PAIRS.items():
-            if first in kinds and second in kinds and kinds[first][0] < kinds[second][0]:
-                first_slot, sums = kinds[first][1], kinds[second][1].sums
-                total = sums.total
-                if total > 0 and first_slot.sums.squares > 0 and "rms" not in first_slot.info.key.lower():
-                    found.append(Quotient(first_slot, first_slot.sums.squares / total, sums.mean))
-    return found
+    kinds = [*slots]
+    is_first = kinds.index(first.kind) < kinds.index(_PAIRS[first.kind])
+    return is_first and not _OTHERS.search(first.info.key.lower())
 
 
 def excesses(slots: Sequence[Slot]) -> Iterator[tuple[Slot, float]]:

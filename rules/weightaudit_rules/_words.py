@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 def number(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 layer``, ``2 layers``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """Return a count with its noun: ``1 layer``, ``2,000 layers``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def part(count: int, size: int, noun: str, one: str, many: str) -> str:
@@ -18,4 +18,4 @@ def part(count: int, size: int, noun: str, one: str, many: str) -> str:
         one: The verb if one is spoken of.
         many: The verb otherwise.
     """
-    return f"{count} of {number(size, noun)} {one if count == 1 else many}"
+    return f"{count:,} of {number(size, noun)} {one if count == 1 else many}"

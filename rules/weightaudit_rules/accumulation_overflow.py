@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import AxisNorm
 from weightaudit.tensor import Role
@@ -131,7 +132,9 @@ class AccumulationOverflow(Rule):
             with np.errstate(over="ignore"):  # what is too large for float64 is too large for float16
                 reached, typical = sums * self.input_scale, others * self.input_scale
             limit = FORMATS["float16"].largest
-            yield from self._judge(info, reached, typical, limit, f"inputs of up to {self.input_scale:g}")
+            yield from self._judge(
+                info, reached, typical, limit, f"inputs of up to {numeral(self.input_scale, 6)}"
+            )
 
     def _judge(
         self,
@@ -150,8 +153,8 @@ class AccumulationOverflow(Rule):
         channels = part(count, reached.size, "output channel", "can", "can")
         yield self.finding(
             info,
-            f"With {inputs}, {channels} pass {limit:.6g}, where {self.accumulator} ends; "
-            f"channel {index} can reach {reached.flat[worst]:.4g}.",
+            f"With {inputs}, {channels} pass {numeral(limit, 6)}, where {self.accumulator} ends; "
+            f"channel {index} can reach {numeral(reached.flat[worst], 4)}.",
             Severity.ERROR if usual > limit else None,
             count=count,
             channels=reached.size,

@@ -11,7 +11,7 @@ from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES
 from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._options import require
-from weightaudit_rules._reference import ReferenceRule, evidence, moved_weights, trained_on
+from weightaudit_rules._reference import ReferenceRule, evidence, has_grown, moved_weights, trained_on
 from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class ChangedSigns(ReferenceRule):
         for _, info, found in moved_weights(comparison):
             if info.role not in MATRIX_ROLES or found.size < self.min_size:
                 continue
-            if found.sign_flips > self.share * found.size:
+            if found.sign_flips > self.share * found.size and not has_grown(info, found):
                 yield self.finding(
                     info,
                     f"{part(found.sign_flips, found.size, 'number', 'has', 'have')} another sign than in the "

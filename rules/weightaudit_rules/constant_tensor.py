@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Uniform
 from weightaudit.tensor import MATRIX_ROLES, Declared, Role
@@ -185,7 +186,7 @@ class ConstantTensor(Rule):
             consequence = "nothing passes through" if value == 0 else "it weighs all of its inputs alike"
         yield self.finding(
             info,
-            f"{_all(info.size)} {value:g}; {consequence}.",
+            f"{_all(info.size)} {numeral(value, 6)}; {consequence}.",
             _severity(info, value),
             value=value,
             size=info.size,

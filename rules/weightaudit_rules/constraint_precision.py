@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.tensor import Declared
 from weightaudit_rules._declared import NORMS, axes_of, group_size, is_known, shown, upper_bound
@@ -112,7 +113,8 @@ class ConstraintPrecision(Rule):
         yield self.finding(
             info,
             f"{shown(declared)} is declared for float16 weights: Keras destroys groups whose weights are all "
-            f"below {_VANISHES:.3g} or whose norm is above {_OVERFLOWS:.4g}; {_unsafe(bound, size)}.",
+            f"below {numeral(_VANISHES)} or whose norm is above {numeral(_OVERFLOWS, 4)}; "
+            f"{_unsafe(bound, size)}.",
             bound=bound,
             group=size,
             vanishing=_VANISHES,
@@ -123,9 +125,12 @@ class ConstraintPrecision(Rule):
 def _unsafe(bound: float, size: int) -> str:
     """Say whether groups at the upper bound are among those, as the end of a sentence."""
     if bound >= _OVERFLOWS:
-        return f"the bound {bound:g} itself is above that, so no group ever reaches it"
+        return f"the bound {numeral(bound, 6)} itself is above that, so no group ever reaches it"
     typical = bound / sqrt(max(1, size))
     if typical < _VANISHES:
         group = number(size, "weight")
-        return f"groups of {group} at the bound {bound:g} hold {typical:.2g} on average, so they vanish"
-    return f"the bound {bound:g} itself is safe"
+        typically = numeral(typical, 2)
+        return (
+            f"groups of {group} at the bound {numeral(bound, 6)} hold {typically} on average, so they vanish"
+        )
+    return f"the bound {numeral(bound, 6)} itself is safe"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit_rules._chains import Chain, chains
 from weightaudit_rules._options import require
@@ -121,13 +122,13 @@ class CumulativeGain(Rule):
     def _finding(self, chain: Chain, bound: float) -> Finding:
         exploded = bound > 1
         worst = sorted(chain.members(), key=lambda size: size.growth, reverse=exploded)[:_NAMED]
-        named = ", ".join(f"{size.info.layer} (times {2.0**size.growth:.3g})" for size in worst)
+        named = ", ".join(f"{size.info.layer} (times {numeral(2.0**size.growth)})" for size in worst)
         # The product may be beyond what a float can hold.
         return self.finding(
             worst[0].info,
             f"A path of {chain.layers} layers {'exploded' if exploded else 'vanished'}: its weights are "
             f"10^{chain.growth / log2(10):.1f} times what its initializers give, "
-            f"{'above' if exploded else 'below'} {bound:g}; the worst are {named}.",
+            f"{'above' if exploded else 'below'} {numeral(bound, 6)}; the worst are {named}.",
             log10_growth=chain.growth / log2(10),
             bound=bound,
             layers=chain.layers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import WeakGroups, Zeros
 from weightaudit.tensor import Role, axes_besides
@@ -166,8 +167,9 @@ class DeadChannels(Rule):
             )
             yield self.finding(
                 info,
-                f"{which} are dead ({dead} of {peaks.size}): their weights are all below {bound:.2g} "
-                f"where the largest is {largest:.2g}, so they give the same output for every input{reason}.",
+                f"{which} are dead ({dead} of {peaks.size}): their weights are all below {numeral(bound, 2)} "
+                f"where the largest is {numeral(largest, 2)}, so they give the same output for every "
+                f"input{reason}.",
                 Severity.NOTE if is_pruned else None,
                 dead=dead,
                 channels=peaks.size,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import AxisNorm, NonFinite
 from weightaudit.tensor import Role
@@ -132,8 +133,8 @@ class DeadNormalizationChannels(Rule):
             how = "hardly varied, so next to" if variances[variances < bound].any() else "never varied, so"
             yield self.finding(
                 info,
-                f"{part(dead, info.size, 'variance', 'is', 'are')} below {bound:.2g} (smallest "
-                f"{float(variances.min()):.2g}); {who} {how} nothing passes through.",
+                f"{part(dead, info.size, 'variance', 'is', 'are')} below {numeral(bound, 2)} (smallest "
+                f"{numeral(float(variances.min()), 2)}); {who} {how} nothing passes through.",
                 dead=dead,
                 channels=info.size,
                 bound=bound,

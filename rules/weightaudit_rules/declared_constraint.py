@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import NonFinite
 from weightaudit.tensor import Declared
@@ -219,7 +220,7 @@ def _verdict(
     if training.never_began(state):
         return Severity.NOTE, "nothing was trained yet, so it was never enforced"
     if demand.rate < 1:
-        return Severity.NOTE, f"a rate of {demand.rate:g} only moves towards the bounds"
+        return Severity.NOTE, f"a rate of {numeral(demand.rate, 6)} only moves towards the bounds"
     zeros, is_short = _short(info, stats, demand.judge)
     if is_short and zeros == found.values["count"]:
         return Severity.WARNING, "those are zero, which Keras leaves at zero and no projection mends"

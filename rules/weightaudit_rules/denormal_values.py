@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Tiny
 from weightaudit.tensor import Role
@@ -121,7 +122,8 @@ class DenormalValues(Rule):
             yield self.finding(
                 info,
                 f"{part(count, info.size, 'weight', 'is', 'are')} below 7.9e-31 and not zero (subnormal: "
-                f"{tiny.flushed}), above a share of {self.max_share:g}; that may slow the model down.",
+                f"{tiny.flushed}), above a share of {numeral(self.max_share, 6)}; that may slow the "
+                f"model down.",
                 count=count,
                 subnormal=tiny.flushed,
                 size=info.size,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit_rules._gain import GainRule, gain_of, label_of
 from weightaudit_rules._options import require
@@ -88,7 +89,7 @@ class ExplodingScale(GainRule):
             if gain > bound * wider:
                 yield self.finding(
                     info,
-                    f"The {label_of(info)} is {gain:.3g}, above {bound * wider:g}; "
+                    f"The {label_of(info)} is {numeral(gain)}, above {numeral(bound * wider, 6)}; "
                     "what passes through grows until it saturates or overflows.",
                     severity,
                     gain=gain,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
 from weightaudit.tensor import Declared, Role
@@ -235,8 +236,9 @@ class ExtremeValue(Rule):
                 return
             yield self.finding(
                 info,
-                f"{part(found.count, info.size, 'value', 'has', 'have')} a magnitude of {bound:g} or more "
-                f"(largest {found.largest:.3g}).",
+                f"{part(found.count, info.size, 'value', 'has', 'have')} a magnitude of "
+                f"{numeral(bound, 6)} or more "
+                f"(largest {numeral(found.largest)}).",
                 severity,
                 count=found.count,
                 bound=bound,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit.statistics import ZeroStretches
 from weightaudit.statistics.surroundings import Outlier, Standout
@@ -209,8 +210,8 @@ class IsolatedValue(Rule):
         who = "1 value stands" if found.count == 1 else f"{found.count} values stand"
         return self.finding(
             info,
-            f"{who} far above the other {info.size - found.count}, whose largest magnitude is "
-            f"{found.below:.4g}: {found.value:.4g} at index {index_of(info, found.place)}; "
+            f"{who} far above the other {info.size - found.count:,}, whose largest magnitude is "
+            f"{numeral(found.below, 4)}: {numeral(found.value, 4)} at index {index_of(info, found.place)}; "
             f"{_explanation(info, found)}",
             _severity(info, found),
             count=found.count,
@@ -238,8 +239,10 @@ class IsolatedValue(Rule):
         value = abs(found.value)
         return self.finding(
             info,
-            f"The largest of {info.size} values, {found.value:.4g} at index {index_of(info, found.place)}, "
-            f"is alone: {value / found.below:.3g} times the next one, {value / found.beside:.3g} times the "
+            f"The largest of {info.size:,} values, {numeral(found.value, 4)} at index "
+            f"{index_of(info, found.place)}, "
+            f"is alone: {numeral(value / found.below)} times the next one, "
+            f"{numeral(value / found.beside)} times the "
             f"largest other in its row and its column; {_explanation(info, found)}",
             _severity(info, found),
             count=1,
@@ -280,4 +283,4 @@ def _explanation(info: TensorInfo, found: Outlier) -> str:
     if flip is None:
         return "no single flipped exponent bit explains it."
     bit, before = flip
-    return f"if bit {bit} of its exponent was flipped, it was {before:.4g}."
+    return f"if bit {bit} of its exponent was flipped, it was {numeral(before, 4)}."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Above
 from weightaudit_rules._examples import trained_kernel
@@ -141,8 +142,9 @@ class LowPrecisionOverflow(Rule):
         meant = declared_constant(info)
         yield self.finding(
             info,
-            f"Cast to {self.dtype}, which ends at {target.largest:.6g}, "
-            f"{part(found.count, info.size, 'value', *verbs)} {effect} (largest {found.largest:.6g}).",
+            f"Cast to {self.dtype}, which ends at {numeral(target.largest, 6)}, "
+            f"{part(found.count, info.size, 'value', *verbs)} {effect} (largest "
+            f"{numeral(found.largest, 6)}).",
             # What a Normalization layer knows of raw data stays in float32 under every mixed policy, and
             # a bias that was declared to start beyond the format was never meant to be cast.
             Severity.NOTE if info.layer_class == "Normalization" or meant >= self._above.limit else None,

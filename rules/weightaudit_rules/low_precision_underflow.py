@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Moments, Tiny
 from weightaudit.tensor import MATRIX_ROLES, Role
@@ -132,7 +133,7 @@ class LowPrecisionUnderflow(Rule):
                 info,
                 f"Cast to {self.dtype}, {part(tiny.flushed, info.size, 'weight', 'becomes', 'become')} zero "
                 f"(subnormal: {tiny.subnormal}); {_energy(share)} of the tensor's energy is lost, "
-                f"above {bound:.2g}.",
+                f"above {numeral(bound, 2)}.",
                 flushed=tiny.flushed,
                 subnormal=tiny.subnormal,
                 size=info.size,
@@ -142,4 +143,4 @@ class LowPrecisionUnderflow(Rule):
 
 
 def _energy(share: float) -> str:
-    return "all" if share == 1 else f"a share of {share:.2g}"
+    return "all" if share == 1 else f"a share of {numeral(share, 2)}"

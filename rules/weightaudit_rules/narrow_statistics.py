@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._floats import FORMATS
@@ -96,8 +97,9 @@ class NarrowStatistics(Rule):
         yield self.finding(
             None,
             f"Moving statistics ({len(narrow)}, such as {info.name}) are stored as {info.dtype}, in which "
-            f"one stays where it is, with a momentum of 0.99, once batches are within {stalls / 2:.2g} to "
-            f"{stalls:.2g} of its value.",
+            f"one stays where it is, with a momentum of 0.99, once batches are within "
+            f"{numeral(stalls / 2, 2)} to "
+            f"{numeral(stalls, 2)} of its value.",
             count=len(narrow),
             digits=digits,
             stalls=stalls,

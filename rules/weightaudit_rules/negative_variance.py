@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightaudit.identity.optimizer import is_second_moment
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Rule, Severity
 from weightaudit.statistics import Negative, NonFinite
 from weightaudit.tensor import Evidence, Role
@@ -134,7 +135,8 @@ class NegativeVariance(Rule):
     def _negative(self, info: TensorInfo, found: NegativeCount, what: str, severity: Severity) -> Finding:
         return self.finding(
             info,
-            f"{part(found.count, info.size, what, 'is', 'are')} negative (smallest {found.minimum:.3g}), "
+            f"{part(found.count, info.size, what, 'is', 'are')} negative (smallest "
+            f"{numeral(found.minimum)}), "
             "which has no square root.",
             severity,
             negative=found.count,

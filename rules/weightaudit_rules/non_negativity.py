@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.statistics import Negative
 from weightaudit.tensor import Role
@@ -84,7 +85,7 @@ class NonNegativity(SelectiveRule):
             yield self.finding(
                 info,
                 f"{part(negative.count, info.size, 'value', 'is', 'are')} negative "
-                f"(smallest {negative.minimum:.6g}).",
+                f"(smallest {numeral(negative.minimum, 6)}).",
                 count=negative.count,
                 size=info.size,
                 minimum=negative.minimum,

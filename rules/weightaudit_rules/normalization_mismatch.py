@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit.statistics import AxisSum, Moments
 from weightaudit.tensor import Role
@@ -216,7 +217,8 @@ class NormalizationMismatch(Rule):
         return self.finding(
             place.kernel,
             f"The kernel does not fit {place.mean.name}: over the channels, sums of weights and moving means "
-            f"correlate by {fit.correlation:.2f}, below {self.correlation:g}; it was re-initialized, "
+            f"correlate by {fit.correlation:.2f}, below {numeral(self.correlation, 6)}; it was "
+            f"re-initialized, "
             "swapped or taken from elsewhere.",
             correlation=fit.correlation,
             bound=self.correlation,
@@ -227,7 +229,8 @@ class NormalizationMismatch(Rule):
         word = "exploded" if factor > 1 else "vanished"
         return self.finding(
             place.kernel,
-            f"The kernel {word} after {place.variance.name} was measured: its outputs are about {factor:.3g} "
+            f"The kernel {word} after {place.variance.name} was measured: its outputs are about "
+            f"{numeral(factor)} "
             "times as large as those that the normalization has seen.",
             factor=factor,
             bound=self.ratio,

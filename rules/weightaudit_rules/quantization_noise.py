@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit_rules._casts import (
     PEAK,
@@ -177,7 +178,7 @@ class QuantizationNoise(Rule):
             yield self.finding(
                 info,
                 f"Cast to {target}{scale}, a signal-to-noise ratio of {cast.sqnr:.1f} dB is expected, below "
-                f"{bound:g}; {advice(info, target, better, bound)}.",
+                f"{numeral(bound, 6)}; {advice(info, target, better, bound)}.",
                 format=target,
                 sqnr=cast.sqnr,
                 bound=bound,

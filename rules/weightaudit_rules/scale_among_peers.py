@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Measured, Rule, Severity
 from weightaudit.statistics import AxisNorm
 from weightaudit.tensor import Role
@@ -179,8 +180,8 @@ class ScaleAmongPeers(Rule):
             word = "above" if value > others else "below"
             yield self.finding(
                 info,
-                f"The {_GATES[index]} of {info.gates} gates has an rms of {value:.3g}, far {word} "
-                f"the median of the others, {others:.3g}.",
+                f"The {_GATES[index]} of {info.gates} gates has an rms of {numeral(value)}, far {word} "
+                f"the median of the others, {numeral(others)}.",
                 Severity.WARNING,
                 gate=index,
                 rms=value,
@@ -204,7 +205,7 @@ class ScaleAmongPeers(Rule):
         reason = f"; its declared regularizer, {shrunk}, may have driven it there" if shrunk else ""
         return self.finding(
             size.info,
-            f"The {what} is {value:.3g}: the layer {word} by a factor of {factor:.3g} against "
+            f"The {what} is {numeral(value)}: the layer {word} by a factor of {numeral(factor)} against "
             f"{number(standing.peers, 'other tensor')} of the model and their initializers{reason}.",
             Severity.ERROR if factor > self.error and not shrunk else Severity.WARNING,
             value=value,
@@ -220,9 +221,9 @@ class ScaleAmongPeers(Rule):
         second = sorted(value for _, value in members)[-2]
         if rms > self.ratio * second:
             others = number(len(members) - 1, "other tensor")
-            message = f"The rms is {rms:.3g}: it exploded beyond {others} of its role"
+            message = f"The rms is {numeral(rms)}: it exploded beyond {others} of its role"
             yield self.finding(
-                info, f"{message}, at most {second:.3g}.", Severity.WARNING, rms=rms, others=second
+                info, f"{message}, at most {numeral(second)}.", Severity.WARNING, rms=rms, others=second
             )
 
     def _scales(self, members: Sequence[tuple[TensorInfo, float]]) -> Iterator[Finding]:
@@ -241,8 +242,8 @@ class ScaleAmongPeers(Rule):
             word = "exploded" if rms > 2.0**center else "vanished"
             yield self.finding(
                 info,
-                f"The rms is {rms:.3g}: it {word} against the median of {len(members)} normalizations, "
-                f"{2.0**center:.3g}.",
+                f"The rms is {numeral(rms)}: it {word} against the median of {len(members)} normalizations, "
+                f"{numeral(2.0**center)}.",
                 Severity.WARNING,
                 rms=rms,
                 others=2.0**center,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit_rules._options import require
 from weightaudit_rules._spectra import SpectralRule
@@ -100,7 +101,7 @@ class SpectralNormBound(SpectralRule):
         if spectrum.norm > bound * (1 + relative_tolerance(info.dtype, self.tolerance)):
             yield self.finding(
                 info,
-                f"The largest singular value is {spectrum.norm:.6g}, above {bound:g}.",
+                f"The largest singular value is {numeral(spectrum.norm, 6)}, above {numeral(bound, 6)}.",
                 norm=spectrum.norm,
                 maximum=bound,
                 stable_rank=spectrum.stable_rank,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit_rules._options import require
 from weightaudit_rules._spectra import SpectralRule
@@ -97,7 +98,7 @@ class StableRank(SpectralRule):
         if spectrum.stable_rank < bound:
             yield self.finding(
                 info,
-                f"The stable rank is {spectrum.stable_rank:.4g}, below {bound:g}.",
+                f"The stable rank is {numeral(spectrum.stable_rank, 4)}, below {numeral(bound, 6)}.",
                 stable_rank=spectrum.stable_rank,
                 minimum=bound,
                 norm=spectrum.norm,

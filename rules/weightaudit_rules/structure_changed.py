@@ -11,14 +11,16 @@ import numpy as np
 
 from weightaudit.comparison import Status
 from weightaudit.globs import matches
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES
 from weightaudit_rules._examples import trained_kernel
 from weightaudit_rules._reference import ReferenceRule, counterparts
 from weightaudit_rules._roles import is_second_copy, is_weight
+from weightaudit_rules._words import part
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from weightaudit.comparison import Comparison, TensorComparison
     from weightaudit.rule import Finding
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 
 _ADAPTER = re.compile(r"lora_(.+)_[ab]")
+
+_ALONE = frozenset({Status.REMOVED, Status.ADDED, Status.RESHAPED})
+
+_MANY = 8
+"""From how many tensors without a counterpart on one sentence may stand for all."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +43,27 @@ class StructureChanged(ReferenceRule):
     converters that pass over what they do not know all save models that lack weights. Such a model
     loads, with fresh numbers where the old ones were.
 
-    Formula: tensors are paired by name, and where containers name them differently by place, path,
-    layer, content or the order of layers of a kind, as in `weightaudit diff`; what no pairing finds is
-    gone, or new. Where the containers differ, and as many of a shape and role are gone as are new, both
-    are warnings, for then names do not tell. Where not one pair is found, that is the only finding.
+    Formula: tensors are paired by name, and where names differ by place, path, layer, content, the
+    order of layers of a kind, or by likeness, as in `weightaudit diff`; what no pairing finds is
+    gone, or new. Where the containers differ, and as many of a shape and role are gone as are new, each of
+    the new ones is one warning, for then names do not tell. Where not one pair is found, or fewer than half
+    of the smaller model's tensors have one and eight or more have none, that is the only finding.
     Optimizer states, metrics, counters and seeds are left out.
 
     What is normal: checkpoints of one training have the same tensors. A tensor that is gone, or
     whose shape is another, is an error; a new one and a type that changes values are warnings; a
     wider type that holds the very same values is a note. Where more than half of the kernels and
-    embeddings went from one type to the same other one, the model was converted: one finding about the
-    model then tells how many weights did, and which of them changed most, by ||w - w0|| / ||w0||.
-    Rounding changes float32 weights by about 2e-4 in float16, 1.6e-3 in bfloat16 and 5e-3 in int8.
+    embeddings went from one type to the same other one, or two or more were quantized, the model was
+    converted: one finding about the model then tells how many weights did, and which of them changed
+    most, by ||w - w0|| / ||w0||. Rounding changes float32 weights by about 2e-4 in float16, 1.6e-3 in
+    bfloat16 and 5e-3 in int8.
 
     A low-rank adapter (LoRA) that is gone from beside weights that moved is a note, for ``.keras`` files
     and weights of Keras 3 hold it added to them; so is a new one beside a weight that is in both.
 
-    Known false positives: another head after transfer learning (its shape differs); layers that
-    were renamed and trained on, which are told as gone and as new; an export to a narrower or
+    Known false positives: another head after transfer learning (its shape differs); layers that were
+    renamed and trained on for so long that nothing of them is left, which are told as gone and as new;
+    an export to a narrower or
     quantized type.
 
     How to mend: save the whole model again, with every layer as an attribute; name what is meant to
@@ -101,9 +111,12 @@ class StructureChanged(ReferenceRule):
     )
 
     def check_reference(self, comparison: Comparison) -> Iterator[Finding]:
-        pairs = sum(one.first is not None and one.second is not None for one in comparison.tensors)
-        if comparison.tensors and not pairs:
-            message = f"No tensor of it matches one of {comparison.first}: is that the same model?"
+        if _is_another_model(comparison, self.expected):
+            pairs, fewest = _found(comparison)
+            found = (
+                f"{part(pairs, fewest, 'tensor', 'matches', 'match')}" if pairs else "No tensor of it matches"
+            )
+            message = f"{found} one of {comparison.first}: is that the same model?"
             yield self.finding(None, message, tensors=len(comparison.tensors))
             return
         alike = _alike(comparison)
@@ -118,6 +131,9 @@ class StructureChanged(ReferenceRule):
                 continue
             # Of the containers, only those of Keras 3 store the kernel of a SpectralNormalization twice.
             if _is_second_copy(info) and one.status in {Status.ADDED, Status.REMOVED}:
+                continue
+            if one.status is Status.REMOVED and _kind(one) in alike:
+                # Told of those that are new, of which each is one of these.
                 continue
             said = _adapter(one, moved, paired) or _unclear(one, alike) or _said(one)
             if said is not None:
@@ -135,7 +151,7 @@ class StructureChanged(ReferenceRule):
         message += f", and {len(moved)} of them differ in value: by most {_info(furthest).name}"
         return self.finding(
             None,
-            f"{message}, a relative change of {relative:.3g}.",
+            f"{message}, a relative change of {numeral(relative)}.",
             Severity.WARNING,
             status=Status.RETYPED.value,
             weights=len(group),
@@ -151,7 +167,10 @@ def _is_second_copy(info: TensorInfo) -> bool:
 def _conversions(
     comparison: Comparison, expected: Sequence[str]
 ) -> dict[tuple[str, str], list[TensorComparison]]:
-    """Return weights of another type, by both types, where most kernels and embeddings went the same way."""
+    """Return weights of another type, by both types, where most kernels and embeddings went the same way.
+
+    Or where they were quantized: that is done to a whole model, of which some layers cannot be.
+    """
     groups: dict[tuple[str, str], list[TensorComparison]] = defaultdict(list)
     for one in counterparts(comparison):
         if one.first is None or one.second is None or one.difference is None:
@@ -162,7 +181,11 @@ def _conversions(
     return {
         types: group
         for types, group in groups.items()
-        if len(group) > 1 and 2 * sum(_info(one).role in MATRIX_ROLES for one in group) > matrices
+        if len(group) > 1
+        and (
+            2 * sum(_info(one).role in MATRIX_ROLES for one in group) > matrices
+            or all(_info(one).quantization is not None for one in group)
+        )
     }
 
 
@@ -189,29 +212,52 @@ def _adapter(
     return None
 
 
-def _alike(comparison: Comparison) -> frozenset[Hashable]:
-    """Return kinds of which as many are gone as are new, if the containers differ, and so their names."""
+def _alike(comparison: Comparison) -> Mapping[Hashable, Sequence[str]]:
+    """Return what is gone by kind, where as many are new and the containers differ, and so their names."""
     if comparison.containers[0] == comparison.containers[1]:
-        return frozenset()
+        return {}
     gone, new = (
-        Counter(_kind(one) for one in comparison.tensors if one.status is status and is_weight(_info(one)))
+        [one for one in comparison.tensors if one.status is status and is_weight(_info(one))]
         for status in (Status.REMOVED, Status.ADDED)
     )
-    return frozenset(kind for kind, count in gone.items() if new[kind] == count)
+    names: dict[Hashable, list[str]] = defaultdict(list)
+    for one in gone:
+        names[_kind(one)].append(one.name)
+    counts = Counter(map(_kind, new))
+    return {kind: found for kind, found in names.items() if counts[kind] == len(found)}
 
 
-def _unclear(one: TensorComparison, alike: frozenset[Hashable]) -> tuple[Severity, str] | None:
+def _unclear(one: TensorComparison, alike: Mapping[Hashable, Sequence[str]]) -> tuple[Severity, str] | None:
     """Return what is said of a tensor that is in both models, for all that is known, under another name."""
-    if one.status not in {Status.REMOVED, Status.ADDED} or _kind(one) not in alike:
+    if one.status is not Status.ADDED or _kind(one) not in alike:
         return None
-    here, there = "the reference", "this model"
-    if one.status is Status.ADDED:
-        here, there = there, here
-    which = f"nothing tells which tensor of {there} it is"
+    names = alike[_kind(one)]
+    which = (
+        f"it may be {names[0]}" if len(names) == 1 else f"it may be one of {len(names)}, such as {names[0]}"
+    )
     return (
         Severity.WARNING,
-        f"It is in {here}, and {which}: as many of its shape and role are left over there.",
+        f"Nothing tells which tensor of the reference it is: {which}, of the same shape and role.",
     )
+
+
+def _found(comparison: Comparison) -> tuple[int, int]:
+    """Return how many tensors have a counterpart of the same shape, and how many the smaller model has."""
+    sides = [sum((one.first, one.second)[side] is not None for one in comparison.tensors) for side in (0, 1)]
+    return sum(one.status not in _ALONE for one in comparison.tensors), min(sides)
+
+
+def _is_another_model(comparison: Comparison, expected: Sequence[str]) -> bool:
+    """Say whether so little is in both models that one sentence tells more than one for each tensor."""
+    if not any(one.first is not None and one.second is not None for one in comparison.tensors):
+        return bool(comparison.tensors)
+    pairs, fewest = _found(comparison)
+    alone = sum(
+        one.status in {Status.REMOVED, Status.ADDED, Status.RESHAPED}
+        and not matches(_info(one).name, expected)
+        for one in comparison.tensors
+    )
+    return 2 * pairs < fewest and alone >= _MANY
 
 
 def _said(one: TensorComparison) -> tuple[Severity, str] | None:
@@ -232,7 +278,10 @@ def _said(one: TensorComparison) -> tuple[Severity, str] | None:
         types = f"Its type is {second.dtype}, and {first.dtype} in the reference"
         if one.is_lossless:
             return Severity.NOTE, f"{types}, with the same values."
-        return Severity.WARNING, f"{types}, and its values differ: a relative change of {_relative(one):.3g}."
+        return (
+            Severity.WARNING,
+            f"{types}, and its values differ: a relative change of {numeral(_relative(one))}.",
+        )
     return None
 
 

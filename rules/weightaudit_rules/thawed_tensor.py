@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weightaudit.globs import matches
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._examples import trained_kernel
@@ -132,7 +133,7 @@ class ThawedTensor(ReferenceRule):
                 continue
             yield self.finding(
                 one.second,
-                f"{message}: a relative change of {found.relative:.3g}.",
+                f"{message}: a relative change of {numeral(found.relative)}.",
                 Severity.ERROR if self.frozen else Severity.WARNING,
                 **evidence(found),
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weightaudit.globs import matches
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Severity
 from weightaudit.tensor import MATRIX_ROLES, Role
 from weightaudit_rules._examples import trained_kernel
@@ -124,10 +125,10 @@ class UpdateRatio(ReferenceRule):
                 continue
             ratio = (one.difference.relative if one.difference is not None else 0.0) / self.steps
             if not lower <= ratio <= upper:
-                side = f"below {lower:g}" if ratio < lower else f"above {upper:g}"
+                side = f"below {numeral(lower, 6)}" if ratio < lower else f"above {numeral(upper, 6)}"
                 yield self.finding(
                     one.second,
-                    f"Its update is {ratio:.3g} of its norm per step, {side}.",
+                    f"Its update is {numeral(ratio)} of its norm per step, {side}.",
                     ratio=ratio,
                     steps=self.steps,
                     minimum=lower,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.statistics import Extremes
 from weightaudit_rules._options import require, require_interval
@@ -95,14 +96,14 @@ class ValueBound(SelectiveRule):
         if self.min is not None and extremes.minimum < self.min - slack * abs(self.min):
             yield self.finding(
                 info,
-                f"The smallest value is {extremes.minimum:.6g}, below {self.min:g}.",
+                f"The smallest value is {numeral(extremes.minimum, 6)}, below {numeral(self.min, 6)}.",
                 value=extremes.minimum,
                 bound=self.min,
             )
         if self.max is not None and extremes.maximum > self.max + slack * abs(self.max):
             yield self.finding(
                 info,
-                f"The largest value is {extremes.maximum:.6g}, above {self.max:g}.",
+                f"The largest value is {numeral(extremes.maximum, 6)}, above {numeral(self.max, 6)}.",
                 value=extremes.maximum,
                 bound=self.max,
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightaudit.numerals import numeral
 from weightaudit.rule import Example, Finding, Severity
 from weightaudit.tensor import Role
 from weightaudit_rules._gain import EXTREMES, GainRule, gain_of, gain_of_largest, label_of
@@ -113,7 +114,7 @@ class VanishingScale(GainRule):
             if gain < bound / wider:
                 yield self.finding(
                     info,
-                    f"The {label_of(info)} is {at_most}{gain:.3g}, below {bound / wider:g}; "
+                    f"The {label_of(info)} is {at_most}{numeral(gain)}, below {numeral(bound / wider, 6)}; "
                     f"next to nothing passes through{reason}.",
                     Severity.WARNING if info.role is Role.NORM_SCALE or shrunk else severity,
                     gain=gain,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def _blocks() -> NDArray[np.float32]:
     return _kernel() * np.repeat(np.repeat(kept, 12, axis=0), 12, axis=1)
 
 
+def _masked() -> NDArray[np.float32]:
+    kernel = _kernel()[:288].reshape(3, 3, 32, 48).copy()
+    kernel.reshape(9, -1)[5:] = 0
+    return kernel
+
+
 @dataclass(frozen=True)
 class ZeroedBlock(Rule):
     """A stretch of a kernel or an embedding is zero, and its borders are not those of rows.
@@ -48,7 +55,9 @@ class ZeroedBlock(Rule):
 
     What is normal: zeros that pruning scatters, rows of zeros for inputs that carry nothing or for words
     that do not occur, channels that died. In memory a row is the last axis; channels are single zeros that
-    lie apart.
+    lie apart. Convolutions that must not look ahead keep the taps behind their centre at zero (masks A and B,
+    van den Oord et al. 2016): zeros that reach to the end from the middle tap on, or from the next, are
+    taken for that in kernels with two or three axes of an odd number of taps.
 
     Formula: the runs of at least 8 zeros in the order in which numbers are stored, if single zeros are at
     most one in a hundred. A finding is (1) a run that covers whole pages of 4096 bytes of the file and
@@ -98,6 +107,7 @@ class ZeroedBlock(Rule):
         Example(
             title="blocks of 12 times 12 that were pruned, the last among them", values=_blocks, severity=None
         ),
+        Example(title="a convolution that must not look ahead", values=_masked, severity=None),
         Example(
             title="a page of 4 KiB that was never written",
             values=lambda: _kernel(2048, 3072),
@@ -134,7 +144,7 @@ class ZeroedBlock(Rule):
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         runs, gaps = stats[_RUNS], stats[_GAPS]
-        if info.size in {runs.longest, gaps.longest}:
+        if info.size in {runs.longest, gaps.longest} or _is_masked(info, runs):
             return
         # Where single zeros are common, runs have to be longer than chance makes them.
         found = (
@@ -170,6 +180,17 @@ class ZeroedBlock(Rule):
             and max(2 * row, self.min_tail * info.size) <= runs.tail <= self.max_tail * info.size
         )
         return (begin, runs.tail, "the end of the tensor is missing") if runs.tail and is_missing else None
+
+
+def _is_masked(info: TensorInfo, runs: ZeroRuns) -> bool:
+    """Say whether the only zeros are the taps behind the centre of a kernel, the centre included or not.
+
+    In one dimension such kernels are padded on one side instead, and a third of three taps may well be lost.
+    """
+    field, size = info.shape[:-2], prod(info.shape[-2:])
+    if runs.runs != 1 or not runs.tail or len(field) < 2 or not all(length % 2 for length in field):
+        return False
+    return (info.size - runs.tail) in {prod(field) // 2 * size, (prod(field) // 2 + 1) * size}
 
 
 def _is_within_rows(place: int, length: int, row: int) -> bool:

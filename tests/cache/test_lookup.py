@@ -192,7 +192,7 @@ def test_engines_do_not_share_results(store: Store, model: Model) -> None:
 def test_entry_of_damaged_bytes_is_replaced(store: Store, model: Model) -> None:
     """A torn entry is ignored, and the audit after next is served again."""
     audit(store, model)
-    (entry,) = store.directory.iterdir()
+    (entry,) = store.directory.glob("*.stats")
     entry.write_bytes(entry.read_bytes()[:-7])
     assert len(audit(store, model).recalled.subjects) == 3
     assert audit(store, model).recalled.subjects == ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from weightaudit.cache import Store
+from weightaudit.cache import store as storing
 from weightaudit.cache.store import Contents
 from weightaudit.errors import WeightauditError
 
@@ -37,9 +38,8 @@ def test_what_was_written_is_read(store: Store) -> None:
 def test_directory_and_entries_are_private(store: Store) -> None:
     """Only the owner may list the directory, and read or write entries."""
     store.write(_name(1), b"one")
-    (entry,) = store.directory.iterdir()
     assert stat.S_IMODE(store.directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(file.stat().st_mode) for file in store.directory.iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o702])
@@ -49,7 +49,7 @@ def test_directory_that_others_may_write_to(store: Store, mode: int) -> None:
     store.directory.chmod(mode)
     store.write(_name(2), b"two")
     assert store.read(_name(1)) is None
-    assert len(list(store.directory.iterdir())) == 1
+    assert len(list(store.directory.glob("*.stats"))) == 1
     with pytest.raises(WeightauditError, match="others may write to it"):
         store.clear()
     with pytest.raises(WeightauditError, match="others may write to it"):
@@ -103,6 +103,62 @@ def test_size_is_bounded(tmp_path: Path) -> None:
     assert store.read(_name(9)) is not None
 
 
+def _count_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the name of every entry whose status is asked for while entries are listed."""
+    looks: list[str] = []
+    listed = storing._entries
+
+    def counted(directory: int) -> Generator[tuple[str, os.stat_result]]:
+        for name, status in listed(directory):
+            looks.append(name)
+            yield name, status
+
+    monkeypatch.setattr(storing, "_entries", counted)
+    return looks
+
+
+def test_few_writes_look_at_other_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many entries there are, a write looks at fewer than ten on average; the bound is kept."""
+    looks = _count_looks(monkeypatch)
+    counts: list[int] = []
+    for number in range(2500):  # each from a store of its own, as in processes that write one entry
+        store = Store(tmp_path / "cache", max_entries=800)
+        store.write(_name(number), b"x")
+        if number % 50 == 0:
+            counts.append(len(os.listdir(store.directory)) - 1)  # noqa: PTH208 - as short as it gets
+    assert len(looks) < 10 * 2500
+    assert 700 <= max(counts) <= 800
+    assert store.read(_name(2499)) == b"x"
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", bytes(99), b"\xff" * 800])
+def test_a_damaged_journal_does_no_harm(tmp_path: Path, content: bytes) -> None:
+    """Whatever is in the file that counts writes, new entries are kept, and never more than the bound."""
+    store = Store(tmp_path / "cache", max_entries=80)
+    store.write(_name(0), b"x")
+    (store.directory / "written.journal").write_bytes(content)
+    for number in range(1, 200):
+        store.write(_name(number), b"x")
+        assert store.contents().count <= 80
+    assert store.read(_name(199)) == b"x"
+
+
+@pytest.mark.parametrize("kind", ["directory", "link", "pipe"])
+def test_a_journal_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    """Where writes cannot be counted the bound is kept, and what a link leads to is not touched."""
+    store = Store(tmp_path / "cache", max_entries=80)
+    store.write(_name(0), b"x")
+    journal, outside = store.directory / "written.journal", tmp_path / "outside"
+    journal.unlink()
+    outside.write_bytes(b"mine")
+    make = {"directory": journal.mkdir, "link": lambda: journal.symlink_to(outside)}
+    make.get(kind, lambda: os.mkfifo(journal))()
+    for number in range(1, 100):
+        store.write(_name(number), b"x")
+        assert store.contents().count <= 80
+    assert outside.read_bytes() == b"mine"
+
+
 def test_other_files_are_never_touched(tmp_path: Path) -> None:
     """Where the directory holds other things too, they stay."""
     store = Store(tmp_path, max_entries=1)
@@ -115,8 +171,9 @@ def test_other_files_are_never_touched(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.stats", "thesis.tex"]
 
 
-def test_leftovers_of_dead_processes_are_removed(store: Store) -> None:
+def test_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
     """A half-written entry goes when it is old, and stays while somebody may be writing it."""
+    store = Store(tmp_path / "cache", max_entries=4)  # so few that each write looks at all
     store.write(_name(0), b"x")
     old, new = (store.directory / f"{_name(9)}.stats.{number:016x}.tmp" for number in (1, 2))
     old.write_bytes(b"half")
@@ -155,7 +212,7 @@ def test_full_disk(store: Store) -> None:
     with _largest_file(1000):
         store.write(_name(1), bytes(5000))
     assert store.read(_name(1)) == b"old"
-    assert len(list(store.directory.iterdir())) == 1
+    assert len(list(store.directory.glob("*.stats*"))) == 1
 
 
 def _write_often(store: Store, letter: bytes) -> None:

@@ -59,7 +59,7 @@ def test_a_worse_finding_fails(run: CommandLine) -> None:
     path.write_text(path.read_text().replace('"largest": 90000.0', '"largest": 66000.0'))
     worse = run("check", "overflow.keras", "--baseline", "b.json", "--fail-on", "warning")
     assert worse.code == 1
-    assert "worse than in the baseline, where largest was 66000 and is 90000." in worse.out
+    assert "worse than in the baseline, where largest was 66,000 and is 90,000." in worse.out
     run("baseline", "write", "overflow.keras", "-o", "b.json", "--margin", "0.5")
     path.write_text(path.read_text().replace('"largest": 90000.0', '"largest": 66000.0'))
     assert run("check", "overflow.keras", "--baseline", "b.json", "--fail-on", "warning").code == 0

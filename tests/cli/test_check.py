@@ -147,6 +147,20 @@ def test_2_what_is_empty(cli: CommandLine, fixtures_dir: Path, arguments: list[s
     assert_one_sentence(cli("check", *arguments), 2, "is empty")
 
 
+def test_2_a_bound_that_is_no_number(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A --timeout of nan, which would never end anything, is wrong usage."""
+    done = cli("check", fixtures_dir / "healthy.keras", "--timeout", "nan")
+    assert (done.code, done.out) == (2, "")
+    assert "'--timeout': nan is no number of seconds." in done.err
+
+
+def test_2_a_configuration_that_is_not_there(cli: CommandLine, fixtures_dir: Path) -> None:
+    """A --config that cannot be opened is told in a whole sentence with the system's reason."""
+    done = cli("check", fixtures_dir / "healthy.keras", "--config", "no.json")
+    sentence = "weightaudit: no.json cannot be used as a configuration: No such file or directory.\n"
+    assert (done.code, done.out, done.err) == (2, "", sentence)
+
+
 def test_2_quiet_and_verbose(cli: CommandLine, fixtures_dir: Path) -> None:
     """Options that contradict each other are wrong usage; neither wins in silence."""
     assert_one_sentence(cli("check", fixtures_dir / "healthy.keras", "-q", "-v"), 2, "contradict")

@@ -51,6 +51,15 @@ def test_where_the_output_cannot_go(cli: CommandLine, fixtures_dir: Path) -> Non
     assert model.read_bytes() == before
 
 
+def test_a_refused_place_is_named_as_it_was_written(cli: CommandLine, fixtures_dir: Path) -> None:
+    """The sentence names --format FORMAT=FILE where that names the file, and --output where that does."""
+    model = fixtures_dir / "healthy.keras"
+    done = cli("check", model, "-f", "text", "-f", "sarif=no/a.sarif")
+    assert_one_sentence(done, 2, "--format sarif=no/a.sarif cannot be written: there is no directory no")
+    done = cli("check", model, "-f", "sarif", "-o", "no/a.sarif")
+    assert_one_sentence(done, 2, "--output no/a.sarif cannot be written: there is no directory no")
+
+
 def test_a_report_never_replaces_what_the_audit_reads(run: CommandLine) -> None:
     """Policy, what it extends, baseline, configuration and reference are refused as places for a report."""
     (run.cwd / "base.toml").write_text("")

@@ -11,14 +11,18 @@ import pytest
 
 from tests.effort import grows_in_step
 from weightaudit.catalog import Checksum, Entry, Extent, Region, Tile, Tiles
+from weightaudit.checksums import inflater
+from weightaudit.engine import inflating
 from weightaudit.engine import plan as planning
 from weightaudit.engine import tiles as tiling
 from weightaudit.engine.filters import undo
 from weightaudit.engine.reading import read_pieces
+from weightaudit.engine.room import Room
 from weightaudit.errors import ReadError
 from weightaudit.source import Files
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -87,6 +91,88 @@ def test_tiles_are_unpacked_once_in_few_slabs(
     assert len(sizes) <= 5
 
 
+def _count_inflaters(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make tiles of 8 bytes worth a stream, and return a list that gets an item for each that is begun."""
+    begun: list[int] = []
+
+    def counted(window_bits: int) -> object:
+        begun.append(1)
+        return inflater(window_bits)
+
+    monkeypatch.setattr(inflating, "inflater", counted)
+    monkeypatch.setattr(tiling, "STREAM_BYTES", 4)
+    monkeypatch.setattr(tiling, "SMALL_SLAB_BYTES", 64)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"), [((40, 30), (40, 7)), ((1, 999), (1, 500)), ((3, 7, 50), (2, 4, 50)), ((500,), (500,))]
+)
+def test_tiles_larger_than_slabs_are_inflated_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], box: tuple[int, ...]
+) -> None:
+    """Tiles that reach over many slabs are inflated piece by piece, each once, and give the same values."""
+    begun = _count_inflaters(monkeypatch)
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    entry = _write(tmp_path / "x", values, box)
+    sizes, data = _read(tmp_path / "x", entry)
+    assert data == values.tobytes()
+    assert len(sizes) > 1
+    assert isinstance(entry.storage, Tiles)
+    assert len(begun) == len(entry.storage.tiles)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 300])
+def test_a_stream_without_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    """A tile that is inflated piece by piece is refused if the last byte of its checksum is gone."""
+    _count_inflaters(monkeypatch)
+    values = np.random.default_rng(0).normal(size=(500,)).astype(np.float32)
+    packed = zlib.compress(values.tobytes())[:-cut]
+    (tmp_path / "x").write_bytes(packed)
+    tile = Tile((0,), (500,), Extent(0, 0, len(packed)), ("deflate",))
+    with pytest.raises(ReadError, match="x has a chunk that does not inflate to its length"):
+        _read(tmp_path / "x", Entry("x", (500,), "float32", Tiles((tile,))))
+
+
+def test_tiles_that_do_not_fit_do_not_drive_out_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten tiles that reach over four slabs, five are kept and unpacked once, the others each time."""
+    monkeypatch.setattr(tiling, "SLAB_BYTES", 400)
+    monkeypatch.setattr(tiling, "SMALL_SLAB_BYTES", 400)
+    monkeypatch.setattr(tiling, "KEPT_BYTES", 800)
+    unpacked: list[int] = []
+
+    def counted(*arguments: object) -> object:
+        unpacked.append(1)
+        return undo(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiling, "undo", counted)
+    values = np.random.default_rng(0).normal(size=(40, 10)).astype(np.float32)
+    assert _read(tmp_path / "x", _write(tmp_path / "x", values, (40, 1)))[1] == values.tobytes()
+    assert len(unpacked) == 5 + 5 * 4
+
+
+def test_two_tensors_are_given_room_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads two tensors side by side asks once, for at least the slabs of both."""
+    asked: list[int] = []
+
+    class Counted:
+        room = Room(1 << 20)
+
+        def taken(self, nbytes: int) -> AbstractContextManager[None]:
+            asked.append(nbytes)
+            return self.room.taken(nbytes)
+
+    monkeypatch.setattr(tiling, "_ROOM", Counted())
+    entry = _write(tmp_path / "x", np.ones((10, 10), np.float32), (5, 10))
+    with Files(tmp_path) as files:
+        files.open("x")
+        with tiling.room_for((files, files), (entry, entry)):
+            list(read_pieces(files, entry, 0, 100))
+    assert asked[0] == 2 * asked[1] > 0
+
+
 def test_a_scalar_in_one_slice(tmp_path: Path) -> None:
     """A scalar that a checkpoint lists as a slice of itself is read."""
     (tmp_path / "x").write_bytes(np.float32(3).tobytes())
@@ -136,7 +222,7 @@ def test_tiles_that_are_kept_are_not_counted_again(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("needed", [50, 1000])
 def test_threads_wait_for_room(needed: int) -> None:
     """Who needs more memory than others left waits for them, even for more than there is."""
-    room, order, entered = tiling.Room(100), list[str](), threading.Event()
+    room, order, entered = Room(100), list[str](), threading.Event()
 
     def other() -> None:
         with room.taken(needed):
@@ -154,7 +240,7 @@ def test_threads_wait_for_room(needed: int) -> None:
 
 def test_room_for_what_fits_and_for_a_second_tensor() -> None:
     """Threads whose needs fit hold memory at once, and one that holds some is given more without waiting."""
-    room, entered, leave = tiling.Room(100), threading.Event(), threading.Event()
+    room, entered, leave = Room(100), threading.Event(), threading.Event()
 
     def other() -> None:
         with room.taken(40), room.taken(100):

@@ -205,6 +205,11 @@ CASES: list[Case] = [
     refused("bundle: 2^62 x 2^62 numbers", bundle(entry(NAME, (1 << 62, 1 << 62))), "damaged"),
     refused("bundle: 8 TiB", bundle(entry(NAME, (1 << 41,), nbytes=1 << 43)), "too short"),
     refused("bundle: 300 dimensions", bundle(entry(NAME, (1,) * 300, nbytes=4)), "damaged"),
+    refused(
+        "bundle: numbers of a type that is not measured",
+        bundle(tensor("a"), entry("b", (64,), dtype=26, nbytes=64, crc=masked_crc(DATA[:64]))),
+        "of a type, float8_e4m3fnuz, that is not measured",
+    ),
     refused("bundle: type 999", bundle(tensor(dtype=999)), "damaged"),
     refused("bundle: type 0", bundle(tensor(dtype=0)), "damaged"),
     refused("bundle: a version that is not known", bundle(header(needs=999), tensor()), "version"),

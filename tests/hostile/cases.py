@@ -7,6 +7,7 @@ from tests.hostile import (
     documents,
     hdf5_bytes,
     hdf5_links,
+    hdf5_newer,
     hdf5_sizes,
     places,
     saved_models,
@@ -14,5 +15,5 @@ from tests.hostile import (
 )
 from tests.hostile.case import Case
 
-_MODULES = (hdf5_links, hdf5_sizes, hdf5_bytes, zips, bundles, saved_models, documents, places)
+_MODULES = (hdf5_links, hdf5_sizes, hdf5_bytes, hdf5_newer, zips, bundles, saved_models, documents, places)
 CASES: tuple[Case, ...] = tuple(case for module in _MODULES for case in module.CASES)

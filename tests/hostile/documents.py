@@ -76,6 +76,26 @@ def shards(document: Any) -> Make:
     return make
 
 
+def two_shards(folder: Path) -> Path:
+    """Write one tensor into two shards: a sound one, and one of NaN, which the index takes for its place."""
+    for shard, value in (("a", 1.0), ("b", np.nan)):
+        with h5py.File(folder / f"{shard}.weights.h5", "w") as file:
+            file["layers/dense/vars/0"] = weights() * np.float32(value)
+            file[f"layers/{shard}/vars/0"] = weights()[::-1]
+    placed = {"/layers/dense/vars": "b", "/layers/a/vars": "a", "/layers/b/vars": "b"}
+    index = {"metadata": {}, "weight_map": {name: f"{shard}.weights.h5" for name, shard in placed.items()}}
+    (folder / "m.weights.json").write_text(json.dumps(index))
+    return folder / "m.weights.json"
+
+
+def model_for_shard(folder: Path) -> Path:
+    """Name a whole model of Keras 2 as a shard."""
+    legacy("{}")(folder).rename(folder / "m_00000.weights.h5")
+    index = weight_map("/layers/dense/vars", "m_00000.weights.h5")
+    (folder / "m.weights.json").write_text(json.dumps(index))
+    return folder / "m.weights.json"
+
+
 def weight_map(name: str, shard: Any) -> Any:
     """Return an index that says where one weight is."""
     return {"metadata": {"total_size": 1024}, "weight_map": {name: shard}}
@@ -171,6 +191,18 @@ CASES: list[Case] = [
         "shards: a shard that is not there",
         shards(weight_map("a", "m_00001.weights.h5")),
         "cannot be opened|missing",
+    ),
+    refused("shards: one tensor in two shards", two_shards, "of which one is loaded"),
+    refused("shards: a whole model for a shard", model_for_shard, "is a whole model"),
+    refused(
+        "shards: a list in a list", shards(weight_map("/layers/dense/vars", [["a"]])), "not a file beside"
+    ),
+    refused(
+        "shards: a lone surrogate for a shard", shards(weight_map("/layers/dense/vars", "\ud800")), "missing"
+    ),
+    read(
+        "shards: one shard named twice, as a control",
+        shards(weight_map("/layers/dense/vars", ["m_00000.weights.h5"] * 2)),
     ),
     refused("shards: a number for a shard", shards(weight_map("a", 7)), "not audited"),
     refused("shards: the index for a shard", shards(weight_map("a", "m.weights.json")), "not audited"),

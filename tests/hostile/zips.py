@@ -158,6 +158,46 @@ def _second_directory(raw: bytes) -> bytes:
     return raw[:end] + wide + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + raw[end:]
 
 
+def _record(directory: bytes, offset: int) -> bytes:
+    """Return the zip64 record of a directory of three members."""
+    return struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, len(directory), offset)
+
+
+def _two_records(raw: bytes) -> bytes:
+    """Let zipfile find another zip64 record than the one that the locator names: that of weights of NaN."""
+    start, other = raw.index(b"PK\1\2"), pack(members(weights=_nan()))
+    end = other.index(b"PK\1\2")
+    directory, second = raw[start : raw.rindex(b"PK\5\6")], _shifted(other, start)[end:-22]
+    made = raw[:start] + other[:end]
+    place = len(made) + len(directory)
+    made += directory + _record(directory, len(made))
+    made += second + _record(second, len(made))
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, place, 1)
+    return made + locator + struct.pack("<4s4H8sH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, b"\xff" * 8, 0)
+
+
+def _with_extra(name: str, content: bytes, extra: bytes) -> Make:
+    """Return what writes a sound archive with one more member, whose record has this extra field."""
+
+    def write() -> bytes:
+        raw = io.BytesIO()
+        with zipfile.ZipFile(raw, "w") as made:
+            for part, data in members():
+                made.writestr(zipfile.ZipInfo(part), data)
+            more = zipfile.ZipInfo(name)
+            more.extra = extra
+            made.writestr(more, content)
+        return raw.getvalue()
+
+    return archive(write)
+
+
+def _other_name(name: str, other: str) -> bytes:
+    """Return the extra field that gives a member a name in Unicode."""
+    text = struct.pack("<BL", 1, zlib.crc32(name.encode())) + other.encode()
+    return struct.pack("<HH", 0x7075, len(text)) + text
+
+
 def _zip64_lie(raw: bytes) -> bytes:
     """Say that the truth about a size is in a zip64 field, and have none."""
     return central(raw, 2, 24, b"\xff\xff\xff\xff")
@@ -274,6 +314,19 @@ CASES: list[Case] = [
         "zip: a second directory in zip64",
         _changed(_second_directory),
         "where it says|two zip directories|zip64",
+    ),
+    refused("zip: a second directory where zipfile looks", _changed(_two_records), "zip64"),
+    refused(
+        "zip: a second name for a member, of the weights",
+        _with_extra("x", b"", _other_name("x", WEIGHTS)),
+        "two names",
+    ),
+    read(
+        "zip: the same name twice in one member, as a control",
+        _with_extra("x", b"", _other_name("x", "x")),
+    ),
+    refused(
+        "zip: an extra field that is cut short", _with_extra("x", b"", b"\x75\x70\xff\xff12"), "cut short"
     ),
     refused(
         "zip: a second archive in the comment",

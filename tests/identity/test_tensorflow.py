@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.identity.catalogs import by_name, result, tensorflow
@@ -202,6 +204,15 @@ def _optimizer_graph(name: str) -> tuple[ObjectGraph, dict[str, tuple[int, ...]]
     }
     keys = [variable.key for variable in variables]
     return ObjectGraph(9, children, variables), dict(zip(keys, [(3, 4), (), (3, 4), ()], strict=True))
+
+
+def test_the_learning_rate_of_an_optimizer_need_not_be_listed() -> None:
+    """An optimizer of tf_keras holds its learning rate beside the list of its variables, under any name."""
+    graph, stored = _optimizer_graph("opt")
+    children = {**graph.children, 4: {"0": 5, "1": 6}}
+    variables = [one._replace(full_name="learning_rate") if one.node == 7 else one for one in graph.variables]
+    infos = by_name(tensorflow(stored, replace(graph, children=children, variables=variables)))
+    assert infos["opt/learning_rate"].role is Role.HYPERPARAMETER
 
 
 @pytest.mark.parametrize("name", ["optimizer", "discriminator_optimizer", "opt_d"])

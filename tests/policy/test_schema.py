@@ -20,14 +20,15 @@ from weightaudit.policy import parse_policy
 from weightaudit.policy.schema import policy_schema, pyproject_schema
 from weightaudit.policy.trials import trials
 from weightaudit.presets import preset_names, preset_path
+from weightaudit.projections.catalogue import load_projections
 from weightaudit.registry import load_registry
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-SCHEMA = policy_schema(load_registry().rules)
+SCHEMA = policy_schema(load_registry().rules, load_projections())
 CHECK = jsonschema.Draft7Validator(SCHEMA, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER)
 
-NOT_POLICIES = re.compile(r"^\[(project|build-system|package)|team_rules", re.MULTILINE)
+NOT_POLICIES = re.compile(r"^\[(project|build-system|package)|team_(rules|projections)", re.MULTILINE)
 """What else is TOML: packages, and policies with the rules of a package that is an example."""
 
 
@@ -86,6 +87,9 @@ def test_policies_are_valid(table: dict[str, Any]) -> None:
         '[[overrides]]\ntensors = ["*"]\nignore = []',
         '[[overrides]]\ntensors = ["*"]\n[overrides.rules]',
         "[[repair]]\nproject = []",
+        '[[repair]]\nproject = "max_nrom(2)"',
+        '[[repair]]\nproject = ["non_neg", "max_nrom"]',
+        '[[repair]]\nproject = "max_norm(2"',
         '[rules.WA301]\nmax = 3\nroles = ["Kernel"]',
         '[[suppressions]]\nrule = "WA402"\nreason = "x"\nexpires = "20270131"',
         '[[suppressions]]\nrule = "WA402"\nreason = "x"\nexpires = "2027-W05-7"',

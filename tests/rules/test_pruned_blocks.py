@@ -73,3 +73,23 @@ def test_a_few_holes_are_no_pattern(holes: int) -> None:
     for hole in range(holes):
         values.reshape(-1)[hole * 9000 + 100 : hole * 9000 + 900] = 0
     assert len(found(values)) == 1
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+@pytest.mark.parametrize("shape", [(3, 3, 32, 32), (3, 5, 24, 32), (7, 7, 1, 32), (3, 3, 3, 16, 16)])
+def test_convolutions_that_must_not_look_ahead_are_whole(shape: tuple[int, ...], kept: int) -> None:
+    """Zeros behind the middle tap are the mask of a causal kernel, whether it keeps the middle one or not."""
+    values = np.random.default_rng(4).normal(0, 0.1, shape).astype(np.float32)
+    taps = values.reshape(-1, shape[-2] * shape[-1])
+    taps[len(taps) // 2 + kept :] = 0
+    assert found(values) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"), [((3, 3, 32, 32), 6), ((3, 3, 32, 32), 8), ((3, 32, 32), 2), ((4, 4, 32, 32), 8)]
+)
+def test_other_taps_at_the_end_are_missing(shape: tuple[int, ...], kept: int) -> None:
+    """A kernel has lost its last taps where they begin elsewhere, or where no such mask is made."""
+    values = np.random.default_rng(4).normal(0, 0.1, shape).astype(np.float32)
+    values.reshape(-1, shape[-2] * shape[-1])[kept:] = 0
+    assert [one.code for one in found(values)] == ["WA121"]

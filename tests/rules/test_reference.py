@@ -15,8 +15,9 @@ from weightaudit.policy import Policy, parse_policy
 from weightaudit.registry import configure, load_registry
 from weightaudit.rule import Measured, Severity
 from weightaudit.statistics import Stats
-from weightaudit.tensor import Role
+from weightaudit.tensor import Quantization, Role
 from weightaudit.testing import tensor_info
+from weightaudit_rules.changed_signs import ChangedSigns
 from weightaudit_rules.drift import Drift
 from weightaudit_rules.lost_sparsity import LostSparsity
 from weightaudit_rules.structure_changed import StructureChanged
@@ -307,15 +308,64 @@ def test_names_that_do_not_tell_are_no_loss() -> None:
     gone = replace(resting("old/kernel"), status=Status.REMOVED, second=None, match=None)
     new = replace(resting("new/kernel"), status=Status.ADDED, first=None, match=None)
     pairs = (moving("a/kernel"), gone, new)
-    for containers, tensors, worst in (
-        (("x", "y"), pairs, Severity.WARNING),
-        (("x", "x"), pairs, Severity.ERROR),
-        (("x", "y"), pairs[:2], Severity.ERROR),
+    for containers, tensors, worst, told in (
+        (("x", "y"), pairs, Severity.WARNING, ["new/kernel"]),
+        (("x", "x"), pairs, Severity.ERROR, ["old/kernel", "new/kernel"]),
+        (("x", "y"), pairs[:2], Severity.ERROR, ["old/kernel"]),
     ):
         comparison = replace(beside(*tensors), containers=containers)
         infos = [one.second for one in tensors if one.second is not None]
         findings = list(StructureChanged().check_model(Measured(infos, {}, (), comparison)))
         assert max(one.severity for one in findings) is worst
+        assert names(findings) == told
+
+
+def test_a_model_that_shares_little_is_one_finding() -> None:
+    """Where one tensor of five has a counterpart, and eight have none, one sentence stands for eight."""
+    gone = [replace(resting(f"old_{n}/kernel"), status=Status.REMOVED, second=None) for n in range(4)]
+    new = [replace(resting(f"new_{n}/kernel"), status=Status.ADDED, first=None) for n in range(4)]
+    (one,) = found(StructureChanged(), moving("a/kernel"), *gone, *new)
+    assert (one.tensor, one.severity) == (None, Severity.ERROR)
+    assert one.message == "1 of 5 tensors matches one of good.keras: is that the same model?"
+    rest = [moving(f"{n}/kernel") for n in range(8)]
+    assert names(found(StructureChanged(), *rest, *gone, *new)) == [one.name for one in (*gone, *new)]
+
+
+def test_the_layers_that_can_be_quantized_are_one_finding() -> None:
+    """Two kernels of six that became int8 are one finding, for convolutions stay as they were."""
+    whole = BASE.round(2)
+    pairs = [pair(f"{n}/kernel", BASE, whole) for n in range(2)]
+    int8 = [
+        replace(
+            one,
+            status=Status.RETYPED,
+            second=replace(one.second, dtype="int8", quantization=Quantization("int8", "scale")),
+        )
+        for one in pairs
+        if one.second is not None
+    ]
+    (one,) = found(StructureChanged(), *int8, *(resting(f"conv_{n}/kernel") for n in range(4)))
+    assert one.message.startswith("2 of its weights are int8, and float32 in the reference")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 3.0])
+def test_a_small_start_that_training_added_to_is_no_drift(share: float) -> None:
+    """An embedding ten times as large is told where it lost or multiplied its start, not if it grew."""
+    rng = np.random.default_rng(4)
+    before = rng.uniform(-0.05, 0.05, (256, 16)).astype(np.float32)
+    after = (share * before + rng.normal(0, 0.3, before.shape)).astype(np.float32)
+    grown = pair("e/embeddings", before, after, role=Role.EMBEDDING, layer_class="Embedding")
+    expected = [] if share == 1 else ["e/embeddings"]
+    assert names(found(Drift(), grown)) == expected
+    assert names(found(ChangedSigns(), grown)) == expected
+
+
+def test_a_kernel_of_ordinary_size_that_noise_was_added_to_has_drifted() -> None:
+    """What had the gain of an initializer before is not small, so noise on top of it is no growth."""
+    rng = np.random.default_rng(4)
+    before = rng.normal(0, 64**-0.5, (64, 16)).astype(np.float32)
+    after = (before + rng.normal(0, 2 * 64**-0.5, before.shape)).astype(np.float32)
+    assert names(found(Drift(), pair("d/kernel", before, after, fan_in=64))) == ["d/kernel"]
 
 
 def test_one_channel_among_many() -> None:

@@ -208,7 +208,7 @@ def test_the_second_copy_of_a_normalized_kernel_is_known_without_a_configuration
 def test_nothing_is_said_of_values_that_were_not_compared() -> None:
     """Beside two values just above the bound, the others are not called negligible."""
     (finding,) = found(ExtremeValue(), {"a/bias": (np.arange(990, 1010, dtype=np.float32), {"role": "bias"})})
-    assert finding.message == "10 of 20 values have a magnitude of 1000 or more (largest 1.01e+03)."
+    assert finding.message == "10 of 20 values have a magnitude of 1,000 or more (largest 1,009)."
 
 
 def test_a_bias_that_was_declared_to_start_far_out() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING
 
+from weightaudit.numerals import numeral
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -50,9 +52,9 @@ def worsening(entry: Entry, finding: Finding, margin: float) -> str | None:
     for name, side in _decisive(_numbers(finding)):
         old, new = entry.values.get(name, 0 if name in MORE else None), now[name]
         if old is None:
-            return f"there was no {name}, and it is {new:.6g} now"
+            return f"there was no {name}, and it is {numeral(new, 6)} now"
         if _is_beyond(side * old, side * new, margin):
-            return f"{name} was {old:.6g} and is {new:.6g}"
+            return f"{name} was {numeral(old, 6)} and is {numeral(new, 6)}"
     return None
 
 

@@ -25,6 +25,18 @@ _ENTRY = re.compile(r"[0-9a-f]{64}\.stats(?:\.[0-9a-f]{16}\.tmp)?")
 _ABANDONED = 3600.0
 """Seconds after which a half-written entry is taken for left behind by a process that died."""
 
+_JOURNAL = "written.journal"
+"""Holds the sizes of the entries that were written since somebody looked at all of them, after a zero."""
+
+_RECORD = 8
+"""Bytes of a size in the journal."""
+
+_SLACK = 8
+"""What share of the bounds, as its divisor, may be written before all entries are looked at again.
+
+So many are removed in advance. Of 1024 small entries, one write in 129 looks at them: 8 for each write.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -78,7 +90,8 @@ class Store:
             self.directory.mkdir(mode=0o700, exist_ok=True)
             with self._opened() as directory:
                 _replace(directory, name + _SUFFIX, data)
-                self._shrink(directory)
+                if self._is_due(directory, len(data)):
+                    self._shrink(directory)
 
     def contents(self) -> Contents:
         """Count the entries.
@@ -100,6 +113,9 @@ class Store:
         sizes: list[int] = []
         try:
             with self._opened() as directory:
+                if remove:
+                    with suppress(FileNotFoundError):
+                        os.unlink(_JOURNAL, dir_fd=directory)
                 for name, status in _entries(directory):
                     with suppress(FileNotFoundError):  # another process removed it
                         if remove:
@@ -125,16 +141,41 @@ class Store:
         finally:
             os.close(fd)
 
+    def _is_due(self, directory: int, nbytes: int) -> bool:
+        """Note that an entry was written, and say whether the bounds may be exceeded by now.
+
+        All processes add to one journal, in pieces too small to be torn. It is begun anew before entries are
+        looked at, so what another process writes meanwhile is counted twice rather than never.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        most = self.max_entries // _SLACK
+        try:
+            with os.fdopen(os.open(_JOURNAL, flags, 0o600, dir_fd=directory), "r+b", buffering=0) as journal:
+                is_new = not os.fstat(journal.fileno()).st_size
+                journal.write(nbytes.to_bytes(_RECORD, "little"))
+                noted = os.pread(journal.fileno(), _RECORD * (most + 2), 0)
+                sizes = [
+                    int.from_bytes(noted[at : at + _RECORD], "little") for at in range(0, len(noted), _RECORD)
+                ]
+                is_due = is_new or len(sizes) > most + 1 or sum(sizes) > self.max_bytes // _SLACK
+                if is_due:
+                    journal.truncate(0)
+                    journal.write(bytes(_RECORD))  # an empty one would say that nobody has looked yet
+        except OSError:
+            return True
+        return is_due
+
     def _shrink(self, directory: int) -> None:
         """Remove the entries that were not used for longest, and what dead processes left behind."""
         count, nbytes = 0, 0
+        most, most_bytes = (bound - bound // _SLACK for bound in (self.max_entries, self.max_bytes))
         entries = sorted(_entries(directory), key=lambda entry: entry[1].st_mtime_ns, reverse=True)
         for name, status in entries:
             if name.endswith(".tmp"):
                 is_kept = status.st_mtime > time.time() - _ABANDONED
             else:
                 count, nbytes = count + 1, nbytes + status.st_size
-                is_kept = count <= self.max_entries and nbytes <= self.max_bytes
+                is_kept = count <= most and nbytes <= most_bytes
             if not is_kept:
                 with suppress(OSError):
                     os.unlink(name, dir_fd=directory)

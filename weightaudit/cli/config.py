@@ -54,7 +54,8 @@ def schema(*, policy: PolicyFile = None, plugin: Modules = None) -> None:
     from weightaudit.cli.output import write_stdout
     from weightaudit.cli.selection import load
     from weightaudit.policy.schema import policy_schema
+    from weightaudit.projections.catalogue import load_projections
     from weightaudit.render.plain import json_text
 
     _, registry = load(policy, plugin)
-    write_stdout(json_text(policy_schema(registry.rules)))
+    write_stdout(json_text(policy_schema(registry.rules, load_projections(registry.plugins))))

@@ -62,9 +62,10 @@ def diff(
 ) -> None:
     """Compare two models tensor by tensor.
 
-    Tensors are paired by name, and where containers name them differently by place, path, layer or
-    content; pairs that are not by name are marked. A tensor that only has another name is no
-    difference. Values are compared; whether they match their checksums is for `check` to say.
+    Tensors are paired by name, and where names differ by place, path, layer or content, or else by a
+    guess: the order of layers, or numbers that correlate. Pairs that are not by name are marked. A
+    tensor that only has another name is no difference. Values are compared; whether they match their
+    checksums is for `check` to say.
 
     Exit codes, as of diff: 0 equal, within --tolerance; 1 different; 2 wrong usage; 3 something
     could not be read.

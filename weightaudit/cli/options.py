@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Typer reads the annotations when the program starts.
 
 from enum import StrEnum
+from math import isnan
 from typing import Annotated
 
 import typer
@@ -49,7 +50,7 @@ Ignore = Annotated[
     typer.Option(
         "--ignore",
         metavar="CODES",
-        help="Leave out these rules, and those the policy ignores.",
+        help="Leave out these rules, written likewise, and those the policy ignores.",
         autocompletion=completing.rules,
     ),
 ]
@@ -95,10 +96,23 @@ MaxMetadata = Annotated[
         help="Refuse a longer configuration, index or table of attributes.",
     ),
 ]
+
+
+def _no_nan(seconds: float) -> float:
+    """Refuse NaN, which no bound keeps out."""
+    if isnan(seconds):
+        raise typer.BadParameter("nan is no number of seconds.")
+    return seconds
+
+
 Timeout = Annotated[
     float,
     typer.Option(
-        "--timeout", min=0.1, metavar="SECONDS", help="Refuse a file whose tensors take longer to list."
+        "--timeout",
+        callback=_no_nan,
+        min=0.1,
+        metavar="SECONDS",
+        help="Refuse a file whose tensors take longer to list.",
     ),
 ]
 MAX_TENSORS, MAX_METADATA = DEFAULT_LIMITS.max_tensors, DEFAULT_LIMITS.max_metadata

@@ -72,13 +72,20 @@ def destination(output: str | None) -> Path | None:
     return Path(output)
 
 
-def check_output(path: Path, targets: Sequence[Target], read: Sequence[str | os.PathLike[str]] = ()) -> None:
+def check_output(
+    path: Path,
+    targets: Sequence[Target],
+    read: Sequence[str | os.PathLike[str]] = (),
+    *,
+    asked: str | None = None,
+) -> None:
     """Refuse, before the work begins, a place where the report could not or must not be written.
 
     Args:
         path: The place.
         targets: The models.
         read: What else the command reads, such as a policy or a reference.
+        asked: The option that names it, for messages; ``--output PATH`` by default.
 
     Raises:
         UsageError: Its directory is missing, it is a directory, its name is too long, it lies in a version
@@ -87,27 +94,26 @@ def check_output(path: Path, targets: Sequence[Target], read: Sequence[str | os.
     from weightaudit.discover import discover
     from weightaudit.versions.layout import enclosing_store
 
+    asked = asked or f"--output {path}"
     try:
         is_directory = path.is_dir()
     except OSError as error:  # such as a name that is too long
-        raise UsageError(f"--output {path} cannot be written: {error.strerror or error}.") from error
+        raise UsageError(f"{asked} cannot be written: {error.strerror or error}.") from error
     if is_directory:
-        raise UsageError(f"--output {path} is a directory; name a file.")
+        raise UsageError(f"{asked} is a directory; name a file.")
     if not path.parent.is_dir():
-        raise UsageError(f"--output {path} cannot be written: there is no directory {path.parent}.")
+        raise UsageError(f"{asked} cannot be written: there is no directory {path.parent}.")
     if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
-        raise UsageError(f"--output {path} cannot be written: permission denied.")
+        raise UsageError(f"{asked} cannot be written: permission denied.")
     if enclosing_store(path) is not None:
-        raise UsageError(
-            f"--output {path} lies in a version store, which is not changed; name another place."
-        )
+        raise UsageError(f"{asked} lies in a version store, which is not changed; name another place.")
     if path.is_file():
         # What stands there may be one of a model's many files: a shard, an index, saved_model.pb.
         wholes = [os.path.realpath(one) for one in (path, *(whole.path for whole in discover([str(path)])))]
         if _meets(wholes, [target.path for target in targets]):
-            raise UsageError(f"--output {path} belongs to one of the models; the report would replace it.")
+            raise UsageError(f"{asked} belongs to one of the models; the report would replace it.")
         if _meets(wholes, read):
-            raise UsageError(f"--output {path} is what this command reads; the report would replace it.")
+            raise UsageError(f"{asked} is what this command reads; the report would replace it.")
 
 
 def _meets(wholes: Sequence[str], places: Sequence[str | os.PathLike[str]]) -> bool:

@@ -4,7 +4,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,8 @@ Formats = Annotated[
         "--format",
         "-f",
         metavar="FORMAT[=FILE]",
-        help="Format of the report, and the file that it goes to; may be given again.  [default: text]",
+        help="Format of the report, such as json, or html=report.html for a file of its own; may be "
+        "given again.  [default: text]",
         show_default=False,
         autocompletion=completing.formats,
     ),
@@ -41,10 +42,12 @@ class Output:
     Attributes:
         format: The format.
         file: File that it goes to; None for standard output.
+        asked: The option that names the file, as the user wrote it; empty if none does.
     """
 
     format: ReportFormat
     file: Path | None
+    asked: str = field(default="", compare=False)
 
 
 def chosen_outputs(
@@ -69,7 +72,7 @@ def chosen_outputs(
         names = [str(chosen[index].format) for index in without]
         raise UsageError(f"The formats {' and '.join(names)} cannot go to one place; write {names[-1]}=FILE.")
     for index in without:
-        chosen[index] = Output(chosen[index].format, file)
+        chosen[index] = Output(chosen[index].format, file, f"--output {output}")
     places = [os.path.realpath(one.file) for one in chosen if one.file is not None]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice is not None:
@@ -92,7 +95,7 @@ def check_outputs(
     """
     for one in outputs:
         if one.file is not None:
-            check_output(one.file, targets, read)
+            check_output(one.file, targets, read, asked=one.asked)
 
 
 def present(
@@ -153,4 +156,4 @@ def _output(value: str, known: Sequence[ReportFormat]) -> Output:
         raise UsageError(f"--format {name!r} is unknown{hint}.")
     if equals and not place:
         raise UsageError(f"--format {value} names no file; write {name}=FILE, or {name} for standard output.")
-    return Output(ReportFormat(name), None if place in ("", "-") else Path(place))
+    return Output(ReportFormat(name), None if place in ("", "-") else Path(place), f"--format {value}")

@@ -1,7 +1,7 @@
 """Which tensor of one model is which of another, and how that is known.
 
-Each step pairs what is unambiguous by its own token: exactly one tensor left on either side. What
-no step pairs was removed, or added.
+Each step pairs what is unambiguous by its own token: exactly one tensor left on either side. The last
+steps guess, by order and by likeness, and their pairs say so. What no step pairs was removed, or added.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from weightaudit.comparison.content import fingerprints, pair_by_turns
+from weightaudit.comparison.likeness import layers, matrices, pair_alike, single_tensors
 from weightaudit.comparison.ordering import pair_in_order
 from weightaudit.comparison.pairing import Pairing, agree, strangers
 from weightaudit.comparison.paths import (
@@ -17,6 +18,8 @@ from weightaudit.comparison.paths import (
     attribute_path,
     class_ranks,
     is_place,
+    layer_numbers,
+    layer_places,
     leaf,
     name_path,
     only_numbered,
@@ -48,26 +51,50 @@ def match_tensors(
     """
     one, other = ({info.name: info for info in infos} for infos in tensors)
     pairing = Pairing(one, other)
-    numbered = [only_numbered(infos) for infos in tensors]
-    # A file that numbers its layers by class says with "dense_1" another thing than one that names them.
-    trusted = numbered[0] == numbered[1] or _fit(*tensors)
+    trusted, is_aligned = _are_trusted(tensors), layer_places(tensors[0]) == layer_places(tensors[1])
     _by_name(pairing, trusted=trusted)
-    _by_place(pairing)
+    if is_aligned:
+        _by_place(pairing)
     if trusted:
         _by_ending(pairing, name_path)
-        _by_ending(pairing, attribute_path)
+        if layer_numbers(tensors[0]) == layer_numbers(tensors[1]):
+            _by_ending(pairing, attribute_path)
     else:
-        layers = [() if only else model.layers for only, model in zip(numbered, models, strict=True)]
-        ranks = [class_ranks(infos, order) for infos, order in zip(tensors, layers, strict=True)]
-        _by_tokens(pairing, Match.PLACE, ranks)
+        _by_rank(pairing, models, tensors)
     _by_layer(pairing, trusted=trusted)
     prints = fingerprints(pairing, models, workers)
     _by_tokens(pairing, Match.CONTENT, prints)
     _by_layer(pairing, trusted=trusted)
     pair_by_turns(pairing, prints)
-    pair_in_order(pairing, (models[0].layers, models[1].layers), trusted=trusted)
-    _by_layer(pairing, trusted=trusted)
+    is_whole = _shapes(tensors[0]) == _shapes(tensors[1])
+    if is_whole:
+        _by_order(pairing, models, trusted=trusted)
+    for units in (matrices, layers, single_tensors):
+        pair_alike(pairing, models, units, workers)
+        _by_layer(pairing, trusted=trusted, match=Match.LIKENESS)
+    # Where one has a layer more, the numbers of those behind it mean others, and so does their order.
+    if not is_aligned:
+        _by_place(pairing)
+    if not is_whole:
+        _by_order(pairing, models, trusted=trusted)
     return pairing
+
+
+def _shapes(infos: Sequence[TensorInfo]) -> Counter[tuple[int, ...]]:
+    """Return how many weights a model has of each shape."""
+    return Counter(info.shape for info in infos if not info.is_bookkeeping)
+
+
+def _are_trusted(tensors: tuple[Sequence[TensorInfo], Sequence[TensorInfo]]) -> bool:
+    """Say whether a name means the same in both models.
+
+    A file that numbers its layers by class says with "dense_1" another thing than one that names them, and
+    than one of other layers that does.
+    """
+    numbered = [only_numbered(infos) for infos in tensors]
+    if numbered[0] and layer_places(tensors[0]) != layer_places(tensors[1]):
+        return False
+    return numbered[0] == numbered[1] or _fit(*tensors)
 
 
 def _fit(first: Sequence[TensorInfo], second: Sequence[TensorInfo]) -> bool:
@@ -98,6 +125,25 @@ def _by_place(pairing: Pairing) -> None:
         return agree(one, other) and not are_strangers(one, other)
 
     pairing.unique(Match.PLACE, token, token, fits)
+
+
+def _by_rank(
+    pairing: Pairing,
+    models: tuple[Checkpoint, Checkpoint],
+    tensors: tuple[Sequence[TensorInfo], Sequence[TensorInfo]],
+) -> None:
+    """Pair the weights of the third Dense of five with those of the third of five, as Keras does."""
+    orders = [
+        () if only_numbered(infos) else model.layers for infos, model in zip(tensors, models, strict=True)
+    ]
+    ranks = [class_ranks(infos, order) for infos, order in zip(tensors, orders, strict=True)]
+    _by_tokens(pairing, Match.PLACE, ranks)
+
+
+def _by_order(pairing: Pairing, models: tuple[Checkpoint, Checkpoint], *, trusted: bool) -> None:
+    """Pair weights that only their order tells apart, and what else their layers hold."""
+    pair_in_order(pairing, (models[0].layers, models[1].layers), trusted=trusted)
+    _by_layer(pairing, trusted=trusted, match=Match.ORDER)
 
 
 def _by_tokens(pairing: Pairing, match: Match, tokens: Sequence[Mapping[str, Hashable]]) -> None:
@@ -141,8 +187,11 @@ def _endings(longer: Mapping[str, Path], shorter: Mapping[str, Path]) -> Iterato
             yield from ((name, other) for other in whole.get(path[start:], ())[:2])
 
 
-def _by_layer(pairing: Pairing, *, trusted: bool) -> None:
-    """Pair the other tensors of layers that are paired: by variable, then weights by shape."""
+def _by_layer(pairing: Pairing, *, trusted: bool, match: Match = Match.LAYER) -> None:
+    """Pair the other tensors of layers that are paired: by variable, then weights by shape.
+
+    Where the layers were paired by a guess, `match` says so.
+    """
     partners = pairing.partners()
 
     def tokens(what: Callable[[TensorInfo], Hashable]) -> tuple[Token, Token]:
@@ -154,8 +203,8 @@ def _by_layer(pairing: Pairing, *, trusted: bool) -> None:
 
         return here, lambda info: ("".join(owner(info)), what(info))
 
-    pairing.unique(Match.LAYER, *tokens(leaf))
-    pairing.unique(Match.LAYER, *tokens(lambda info: info.shape), fits=_same_variable)
+    pairing.unique(match, *tokens(leaf))
+    pairing.unique(match, *tokens(lambda info: info.shape), fits=_same_variable)
 
 
 def _same_variable(one: TensorInfo, other: TensorInfo) -> bool:

@@ -34,7 +34,8 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
     numbers that Keras gives. Attributes with names of their own have no order, and stay alone; so do
     layers of which others with the same name but for its number were paired by name: the numbers mean
     the same there, so one layer was taken out and another put in. Nor are the small tensors of two layers
-    paired whose kernels have no shape in common.
+    paired whose kernels have no shape in common. And nothing is guessed where more than half of the
+    smaller model would still be without a partner.
 
     Args:
         pairing: What has been paired, and what is left.
@@ -54,11 +55,18 @@ def pair_in_order(pairing: Pairing, order: tuple[Sequence[str], Sequence[str]], 
             stem = _stems(name_path(info)) if trusted else ()
             if stem not in named:
                 kinds[info.role, info.shape, stem][number].append(info)
-    for one, other in kinds.values():
-        for parts in _divided((one, other), ranks):
-            for here, there in _in_turn(parts, ranks):
-                if not are_strangers(here, there):
-                    pairing.take(here, there, Match.PLACE)
+    found = [
+        pair
+        for both in kinds.values()
+        for parts in _divided(both, ranks)
+        for pair in _in_turn(parts, ranks)
+        if not are_strangers(*pair)
+    ]
+    paired = sum(not pair.first.is_bookkeeping for pair in pairing.pairs)
+    # Two models that have nothing else in common are two models, and not one whose layers kept their order.
+    if 2 * (paired + len(found)) >= paired + min(map(len, sides)):
+        for here, there in found:
+            pairing.take(here, there, Match.ORDER)
 
 
 class _Ranks:

@@ -19,6 +19,7 @@ MOST_PREFIXES = 8
 _KERAS3 = re.compile(r"^(?:(?P<group>.*)/)?vars/\d+$", re.DOTALL)
 _TENSORFLOW = "/.ATTRIBUTES/"
 _FOLDERS = frozenset({"layers", "_layer_checkpoint_dependencies"})
+_LAYER = re.compile(r"layer_with_weights-\d+")
 _OPTIMIZER = "optimizer"
 # The same slots and counters under the names of Keras 3, of Keras 2, and of their checkpoints.
 _SYNONYMS = {
@@ -63,6 +64,17 @@ def is_place(key: str) -> bool:
         return True
     path, tensorflow, _ = key.partition(_TENSORFLOW)
     return not tensorflow or not any(part.isdigit() for part in path.split("/"))
+
+
+def layer_places(infos: Sequence[TensorInfo]) -> set[str]:
+    """Return the places of the layers that hold weights, as far as keys tell them."""
+    paths = {info.key.partition(_TENSORFLOW)[0] for info in infos if not info.is_bookkeeping}
+    return {path.rpartition("/")[0].removesuffix("/vars") for path in paths}
+
+
+def layer_numbers(infos: Sequence[TensorInfo]) -> set[str]:
+    """Return the numbers that a checkpoint of TensorFlow gives to layers in place of names."""
+    return {number for info in infos if not info.is_bookkeeping for number in _LAYER.findall(info.key)}
 
 
 def leaf(info: TensorInfo) -> str:

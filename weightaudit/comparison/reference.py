@@ -71,7 +71,11 @@ class OpenReference:
         alone = f"{gone} {'is' if gone == 1 else 'are'} gone, {new} {'is' if new == 1 else 'are'} new"
         tensors = "the 1 tensor that is" if len(pairs) == 1 else f"{len(pairs)} tensors that are"
         both = f"of {tensors} in both, {moved} {'differs' if moved == 1 else 'differ'}"
-        return f"Compared with {self.source.path} ({self.source.container}): {both}; {alone}."
+        guesses = sum(one.match is not None and one.match.is_guess for one in found.tensors)
+        guessed = (
+            f"; {guesses} of the pairs {'is a guess' if guesses == 1 else 'are guesses'}" if guesses else ""
+        )
+        return f"Compared with {self.source.path} ({self.source.container}): {both}{guessed}; {alone}."
 
     def unread(self, found: Comparison) -> Iterator[Skipped]:
         """Yield what could not be compared, because this model or the other cannot be read there."""

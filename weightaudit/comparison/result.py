@@ -38,14 +38,22 @@ class Match(StrEnum):
     NAME = "name"
     """Both have the same name."""
     PLACE = "place"
-    """Both have the same place in their files: how Keras itself finds weights when it loads them; or in
-    the order of their kind, where both models have as many of it and order is all that tells."""
+    """Both have the same place in their files: how Keras itself finds weights when it loads them."""
     PATH = "path"
     """Their paths are the same but for what a container puts before them."""
     LAYER = "layer"
     """Their layers are paired, and they are the same variable of it, or the only one of its shape."""
     CONTENT = "content"
     """They are the same bit for bit, and not one value repeated."""
+    ORDER = "order"
+    """A guess: both models have as many of the kind, and both are at the same place in its order."""
+    LIKENESS = "likeness"
+    """A guess: their numbers correlate, and with those of no other tensor nearly as much."""
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether nothing in the files says that both tensors are one."""
+        return self in {Match.ORDER, Match.LIKENESS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from weightaudit.dtypes import components, itemsize
 from weightaudit.engine.decoding import Decoder, PlainDecoder
 from weightaudit.engine.plan import UNIT_BYTES
 from weightaudit.engine.reading import read_pieces
+from weightaudit.engine.tiles import room_for
 from weightaudit.errors import ReadError
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def same_bits(one: Operand, other: Operand, start: int, count: int, scratch: Scr
         ReadError: One of them cannot be read.
     """
     sides = (_bytes(one, start, count, scratch, "one"), _bytes(other, start, count, scratch, "other"))
-    return all(_equal(left.values, right.values) for left, right in _in_step(*sides))
+    with room_for((one.files, other.files), (one.entry, other.entry)):
+        return all(_equal(left.values, right.values) for left, right in _in_step(*sides))
 
 
 def numbers_in_step(
@@ -144,10 +146,11 @@ def numbers_in_step(
     """
     comparable = one.is_plain and other.is_plain and one.entry.dtype == other.entry.dtype
     there = other.size if count == one.size else count
-    return _in_step(
-        _numbers(one, start, count, scratch, "one", with_bits=comparable),
-        _numbers(other, start, there, scratch, "other", with_bits=comparable),
-    )
+    with room_for((one.files, other.files), (one.entry, other.entry)):
+        yield from _in_step(
+            _numbers(one, start, count, scratch, "one", with_bits=comparable),
+            _numbers(other, start, there, scratch, "other", with_bits=comparable),
+        )
 
 
 def _in_step(one: Iterator[Part], other: Iterator[Part]) -> Iterator[tuple[Part, Part]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from weightaudit.catalog import Entry, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.filters import undo
+from weightaudit.engine.inflating import STREAM_BYTES, TileStream
+from weightaudit.engine.room import Room
 from weightaudit.errors import ReadError
 from weightaudit.source import Files
 
@@ -23,12 +25,12 @@ SLAB_BYTES = 32 << 20
 """Most bytes of a tiled tensor that are put together at once."""
 
 SMALL_SLAB_BYTES = 4 << 20
-"""How many bytes are put together where tiles are smaller."""
+"""How many bytes are put together where tiles are smaller, or are inflated piece by piece."""
 
 KEPT_BYTES = 64 << 20
-"""How many bytes of unpacked tiles are kept for the next slab, besides the last one."""
+"""How many bytes of unpacked tiles are kept for the next slab, unless one tile takes more."""
 
-ROOM_BYTES = 256 << 20
+ROOM_BYTES = 128 << 20
 """How much all threads together take for tiles and what is put together, unless one tensor takes more."""
 
 Bytes = NDArray[np.uint8]
@@ -52,49 +54,40 @@ def read_slabs(
     with _ROOM.taken(_memory(reader, cut)):
         for origin, shape in _boxes(reader, cut, start // row, (start + count) // row):
             first = sum(place * stride for place, stride in zip(origin, strides, strict=True))
-            yield first, reader.slab(origin, shape)
+            yield first, reader.slab(origin, shape, cut.axis)
+
+
+def room_for(files: Sequence[Files], entries: Sequence[Entry]) -> AbstractContextManager[None]:
+    """Return what holds the memory to read tensors side by side, as far as they are tiled.
+
+    Args:
+        files: The open files of each tensor.
+        entries: How each is stored.
+    """
+    readers = [
+        _TileReader(some, entry, entry.storage)
+        for some, entry in zip(files, entries, strict=True)
+        if isinstance(entry.storage, Tiles) and 0 not in entry.shape
+    ]
+    return _ROOM.taken(sum(_memory(reader, _cut(reader)) for reader in readers)) if readers else nullcontext()
 
 
 def filled(element: bytes, count: int, size: int) -> Bytes:
     """Return `count` elements of `size` bytes that are all the same; no bytes at all mean zero."""
+    if not any(element):
+        return np.zeros(count * size, np.uint8)
     return np.tile(np.frombuffer(element.ljust(size, b"\0")[:size], np.uint8), count)
-
-
-class Room:
-    """Memory that threads share: who needs more than is left waits until others are done.
-
-    Args:
-        nbytes: All there is.
-    """
-
-    def __init__(self, nbytes: int) -> None:
-        self._whole = self._left = nbytes
-        self._holders: list[int] = []
-        self._moved = threading.Condition()
-
-    @contextmanager
-    def taken(self, nbytes: int) -> Generator[None]:
-        """Hold some of it for a block; who asks for more than there is gets it once nobody else has any."""
-        me, nbytes = threading.get_ident(), min(nbytes, self._whole)
-        with self._moved:
-            # Whoever compares two tensors holds room for one already: two of them would wait for each other.
-            self._moved.wait_for(lambda: me in self._holders or nbytes <= self._left)
-            self._left -= nbytes
-            self._holders.append(me)
-        try:
-            yield
-        finally:
-            with self._moved:
-                self._left += nbytes
-                self._holders.remove(me)
-                self._moved.notify_all()
 
 
 _ROOM = Room(ROOM_BYTES)
 
 
 class _TileReader:
-    """The tiles of one tensor, found by position, and the last ones that were unpacked."""
+    """The tiles of one tensor, found by position, and those that are unpacked, or half so, and needed again.
+
+    Slabs are asked for from front to back, and the same tiles again and again until the last of their rows.
+    So none is dropped for another one: whichever goes is needed for the very next slab.
+    """
 
     def __init__(self, files: Files, entry: Entry, tiles: Tiles) -> None:
         self._files = files
@@ -114,24 +107,31 @@ class _TileReader:
         self.packed_bytes = self.size * max(
             (prod(shape) for _, shape, tile in self._tiles if tile.filters), default=0
         )
+        # So many reach into the same rows, and are half read at the same time.
+        self.abreast = max(Counter(self._starts).values(), default=0)
+        self.is_streamed = self.abreast * STREAM_BYTES <= KEPT_BYTES and all(
+            tile.filters == ("deflate",) and prod(shape) * self.size >= 2 * STREAM_BYTES
+            for _, shape, tile in self._tiles
+        )
         self._kept: dict[int, Bytes] = {}
         self._kept_bytes = 0
+        self._streams: dict[int, TileStream] = {}
 
-    def slab(self, origin: Shape, shape: Shape) -> Bytes:
-        """Return the bytes of a box of the tensor."""
+    def slab(self, origin: Shape, shape: Shape, axis: int) -> Bytes:
+        """Return the bytes of a box of the tensor that is cut along an axis; see `_Cut`."""
         slab = filled(self._fill, prod(shape), self.size).reshape(*shape, self.size)
         low = bisect_left(self._starts, origin[0] - self.tallest[0] + 1)
         high = bisect_left(self._starts, origin[0] + shape[0])
         for number in range(low, high):
-            self._place(number, slab, origin)
+            self._place(number, slab, origin, axis)
         return slab.reshape(-1)
 
-    def _place(self, number: int, slab: Bytes, origin: Shape) -> None:
+    def _place(self, number: int, slab: Bytes, origin: Shape, axis: int) -> None:
         """Copy the part of a tile that lies in the slab; parts beyond the tensor's edge are dropped."""
         begin, lengths, tile = self._tiles[number]
         target: list[slice] = []
         source: list[slice] = []
-        again = False
+        is_whole = is_last = True
         for place, length, corner, edge, whole in zip(
             begin, lengths, origin, slab.shape, self.shape, strict=False
         ):
@@ -140,12 +140,35 @@ class _TileReader:
                 return
             target.append(slice(low - corner, high - corner))
             source.append(slice(low - place, high - place))
-            again = again or place < corner or high < min(place + length, whole)
-        if tile.filters:
-            slab[tuple(target)] = self._unpacked(number, tile, lengths, keep=again)[tuple(source)]
-        else:
+            is_last = is_last and high == min(place + length, whole)
+            is_whole = is_whole and is_last and low == place
+        if not tile.filters:
             rows, source[0] = source[0], slice(None)
-            slab[tuple(target)] = self._rows(tile, lengths, rows)[tuple(source)]
+            part = self._rows(tile, lengths, rows)
+        elif self.is_streamed and not is_whole:
+            part = self._inflated(number, source, axis, is_last=is_last)
+            source[: axis + 1] = [slice(None)] * (axis + 1)
+        else:
+            part = self._unpacked(number, tile, lengths, is_last=is_last)
+        slab[tuple(target)] = part[tuple(source)]
+
+    def _inflated(self, number: int, source: Sequence[slice], axis: int, *, is_last: bool) -> Bytes:
+        """Return the rows of a tile that a slab needs: one stretch of it, behind that of the slab before."""
+        _, shape, tile = self._tiles[number]
+        inner = shape[axis + 1 :]
+        strides = [prod(shape[at + 1 :]) for at in range(axis + 1)]
+        first = sum(one.start * stride for one, stride in zip(source, strides, strict=False))
+        rows = source[axis].stop - source[axis].start
+        stream = self._streams.get(number)
+        if stream is None:
+            source_file = self._files[tile.extent.file]
+            stream = TileStream(source_file, tile.extent, prod(shape) * self.size, self._label(tile))
+            self._streams[number] = stream
+        stretch = stream.stretch(first * self.size, rows * prod(inner) * self.size)
+        if is_last:
+            stream.finish()
+            del self._streams[number]
+        return stretch.reshape(*(1,) * axis, rows, *inner, self.size)
 
     def _rows(self, tile: Tile, shape: Shape, rows: slice) -> Bytes:
         """Return some rows of a tile that is stored as it is; it may be as large as the tensor."""
@@ -157,20 +180,18 @@ class _TileReader:
         raw = self._files[tile.extent.file].read(tile.extent.offset + rows.start * row, count * row)
         return np.frombuffer(raw, np.uint8).reshape(count, *shape[1:], self.size)
 
-    def _unpacked(self, number: int, tile: Tile, shape: Shape, *, keep: bool) -> Bytes:
+    def _unpacked(self, number: int, tile: Tile, shape: Shape, *, is_last: bool) -> Bytes:
         kept = self._kept.get(number)
         if kept is not None:
+            if is_last:
+                self._kept_bytes -= self._kept.pop(number).size
             return kept
         raw = np.frombuffer(
             self._files[tile.extent.file].read(tile.extent.offset, tile.extent.nbytes), np.uint8
         )
-        if keep:
-            # Make room first: the tile that comes may be a huge one.
-            while self._kept_bytes > KEPT_BYTES:
-                self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
         label = self._label(tile)
         box = undo(raw, tile.filters, prod(shape) * self.size, self.size, label).reshape(*shape, self.size)
-        if keep:
+        if not is_last and (not self._kept or self._kept_bytes + box.size <= KEPT_BYTES):
             self._kept[number] = box
             self._kept_bytes += box.size
         return box
@@ -197,19 +218,26 @@ class _Cut(NamedTuple):
 def _cut(reader: _TileReader) -> _Cut:
     """Choose boxes that end where tiles end, so that a packed tile is rarely needed for two of them."""
     shape, size = reader.shape, reader.size
+    most = SMALL_SLAB_BYTES if reader.is_streamed else SLAB_BYTES
     # A single row may be as large as the tensor: cut the outermost axis of which one step is small.
-    axis = next(n for n in range(len(shape)) if prod(shape[n + 1 :]) * size <= SLAB_BYTES)
+    axis = next(n for n in range(len(shape)) if prod(shape[n + 1 :]) * size <= most)
     step = prod(shape[axis + 1 :]) * size
     height = reader.tallest[axis]
     rows = max(height, SMALL_SLAB_BYTES // step // height * height)
-    rows = max(1, min(rows, SLAB_BYTES // step))
+    rows = max(1, min(rows, most // step))
     return _Cut(axis, rows, rows * step)
 
 
 def _memory(reader: _TileReader, cut: _Cut) -> int:
-    """Return the bytes that reading takes: a box, a tile while it is unpacked, and tiles for the next box."""
-    keeps = max(reader.tallest[: cut.axis], default=1) > 1 or reader.tallest[cut.axis] > cut.rows
-    return cut.nbytes + 2 * reader.packed_bytes + (KEPT_BYTES if keeps and reader.packed_bytes else 0)
+    """Return the bytes that reading takes: two boxes, and what of tiles is held for the next one.
+
+    There are two boxes while the caller has the last one and the next is put together.
+    """
+    spans = max(reader.tallest[: cut.axis], default=1) > 1 or reader.tallest[cut.axis] > cut.rows
+    if reader.is_streamed and spans:
+        return 3 * cut.nbytes + reader.abreast * STREAM_BYTES
+    kept = max(KEPT_BYTES, reader.packed_bytes) if spans else 0
+    return 2 * cut.nbytes + 2 * reader.packed_bytes + min(kept, reader.abreast * reader.packed_bytes)
 
 
 def _boxes(reader: _TileReader, cut: _Cut, begin: int, end: int) -> Iterator[tuple[Shape, Shape]]:

@@ -89,6 +89,8 @@ def open_catalog(path: Path, limits: Limits = DEFAULT_LIMITS) -> Opened:
     # A prefix may be empty (TensorFlow then writes ".index"), which no Path can hold.
     prefix = path.name.removesuffix(".index") if path.name.endswith(".index") and path.is_file() else None
     kind = sniff(path) if prefix is None else Kind.BUNDLE
+    if kind is None and not path.exists():
+        raise ReadError(f"{path.name} does not exist.")
     if kind is None:
         raise UnsupportedFormatError(_not_a_model(path))
     if kind is Kind.BUNDLE:
@@ -209,8 +211,6 @@ _STRANGERS = {
 
 def _not_a_model(path: Path) -> str:
     """Say in one sentence why a path is not read."""
-    if not path.exists():
-        return f"{path.name} does not exist."
     if path.is_dir():
         return f"{path.name or path} is a directory without a saved model."
     file = LocalFile(Path(os.path.realpath(path)), label=path.name)

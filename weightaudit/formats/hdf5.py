@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from weightaudit.catalog import Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
+from weightaudit.catalog import Absent, Catalog, Entry, Extent, Fill, Inline, Layout, Storage, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.formats.hdf5_native import (
@@ -113,7 +113,7 @@ def interpret(listing: Listing, label: str, limits: Limits, config: Any = None) 
     if markers & root.keys() or "layer_names" in listing.groups.get("model_weights", {}):
         from weightaudit.formats.keras_legacy import catalog_keras_legacy
 
-        return catalog_keras_legacy(listing, label, limits)
+        return _without_text(catalog_keras_legacy(listing, label, limits))
     if any(is_keras3_key(entry.key) for entry in listing.entries):
         names = {
             group.replace("\\", "/").removesuffix("vars").rstrip("/"): attributes["name"]
@@ -121,10 +121,24 @@ def interpret(listing: Listing, label: str, limits: Limits, config: Any = None) 
             if isinstance(attributes.get("name"), str)
         }
         documents = {"config": config, "names": names}
-        return Catalog("Keras weights", Layout.KERAS3, listing.entries, documents=documents)
+        return _without_text(Catalog("Keras weights", Layout.KERAS3, listing.entries, documents=documents))
     raise UnsupportedFormatError(
         f"{label} is an HDF5 file, but it holds neither a Keras model nor Keras weights."
     )
+
+
+def _without_text(catalog: Catalog) -> Catalog:
+    """Say of text where weights are that it is not read: Keras 3 makes numbers of it, such as b"1e38"."""
+    if all(entry.dtype != "string" for entry in catalog.entries):
+        return catalog
+    unread = Absent("It is text in the place of weights, and text is not measured.")
+    entries = (
+        replace(entry, storage=unread)
+        if entry.dtype == "string" and (entry.attributes or is_keras3_key(entry.key))
+        else entry
+        for entry in catalog.entries
+    )
+    return replace(catalog, entries=tuple(entries))
 
 
 def is_keras3_key(key: str) -> bool:

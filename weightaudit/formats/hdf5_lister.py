@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
+import math
 import os
 import socket
 import sys
@@ -41,9 +43,9 @@ def _neighbour(name: str) -> Any:
 
 
 if TYPE_CHECKING:
-    from weightaudit.formats import confinement, hdf5_types
+    from weightaudit.formats import confinement, hdf5_calls, hdf5_types
 else:
-    confinement, hdf5_types = _neighbour("confinement"), _neighbour("hdf5_types")
+    confinement, hdf5_calls, hdf5_types = map(_neighbour, ("confinement", "hdf5_calls", "hdf5_types"))
 
 WANTED = {
     "model_config",
@@ -239,13 +241,18 @@ class Lister:
         if shape is None:
             entry |= {"shape": [0], "fill": ""}
         else:
+            if plist.get_layout() == h5py.h5d.CHUNKED:
+                self.count_chunks(shape, plist.get_chunk())
             entry.update(_storage(path, dataset, plist))
             self.count_metadata(path, len(entry.get("inline", "")))
-            self.chunks += len(entry.get("chunks", ()))
-            most = self.request["max_tensors"]
-            if self.chunks > most:
-                raise RefusedError(f"holds more than {most} chunks, which is the limit (--max-tensors)")
         self.datasets.append(entry)
+
+    def count_chunks(self, shape: tuple[int, ...], box: tuple[int, ...]) -> None:
+        """Count chunks that a dataset has room for: each is looked for, also where it was never written."""
+        self.chunks += math.prod(-(-length // step) for length, step in zip(shape, box, strict=True))
+        most = self.request["max_tensors"]
+        if self.chunks > most:
+            raise RefusedError(f"has room for more than {most} chunks, which is the limit (--max-tensors)")
 
     def dtype(self, path: str, dataset: Any) -> tuple[str, bool]:
         kind = dataset.get_type()
@@ -265,7 +272,7 @@ def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
     layout = plist.get_layout()
     if layout == h5py.h5d.CHUNKED:
         return {
-            "chunks": _chunks(dataset),
+            "chunks": _chunks(path, dataset, plist.get_chunk()),
             "chunk": plist.get_chunk(),
             "filters": _filters(path, plist, dataset.get_type().get_size()),
             "fill": _fill(dataset, plist),
@@ -276,10 +283,10 @@ def _storage(path: str, dataset: Any, plist: Any) -> dict[str, Any]:
             return {"fill": ""}
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value, dataset.get_type())
         return {"inline": base64.b64encode(value.tobytes()).decode()}
-    offset, stored = dataset.get_offset(), dataset.get_storage_size()
-    if offset is None or stored == 0:
+    # Where there is room, libhdf5 reads all of the values there, however few bytes are said to be stored.
+    if dataset.get_space_status() == h5py.h5d.SPACE_STATUS_NOT_ALLOCATED:
         return {"fill": _fill(dataset, plist)}
-    return {"offset": offset, "nbytes": stored}
+    return {"offset": dataset.get_offset(), "nbytes": dataset.get_storage_size()}
 
 
 def _fill(dataset: Any, plist: Any) -> str:
@@ -305,13 +312,23 @@ def _filters(path: str, plist: Any, width: int) -> list[str]:
             pieces = ", ".join(map(str, values))
             raise RefusedError(f"shuffles {path} in pieces of {pieces} bytes, where elements have {width}")
         names.append(FILTERS[code])
+    if names and hdf5_calls.has_unfiltered_edges(plist):
+        raise RefusedError(f"leaves filters out at the edges of {path}, which is not read")
     return names
 
 
-def _chunks(dataset: Any) -> list[tuple[tuple[int, ...], int, int, int]]:
+def _chunks(path: str, dataset: Any, box: tuple[int, ...]) -> list[tuple[Any, ...]]:
     """Return (origin, mask of filters that were left out, offset, stored bytes) of every chunk."""
     found: list[Any] = []
     dataset.chunk_iter(found.append)
+    sizes = {info.chunk_offset: info.size for info in found}
+    grid = [range(0, length, step) for length, step in zip(dataset.shape, box, strict=True)]
+    for origin in itertools.product(*grid):
+        # A damaged index lists chunks in one way and finds them in another, which gives other numbers.
+        if hdf5_calls.find_chunk(dataset, origin) != sizes.pop(origin, 0):
+            raise RefusedError(f"is damaged: the chunk of {path} at {list(origin)} is not the one listed")
+    if sizes:
+        raise RefusedError(f"is damaged: a chunk of {path} lies outside it")
     return [(info.chunk_offset, info.filter_mask, info.byte_offset, info.size) for info in found]
 
 

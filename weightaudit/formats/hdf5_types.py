@@ -36,6 +36,10 @@ def name_of(kind: Any) -> tuple[str, bool]:
     if kind.get_precision() != 8 * size or kind.get_offset() != 0:
         return "packed number", big_endian
     if category == h5py.h5t.FLOAT:
+        # Of the same fields, libhdf5 makes other numbers where the first bit of a mantissa is stored, and in
+        # VAX order.
+        if kind.get_norm() != h5py.h5t.NORM_IMPLIED or kind.get_order() == h5py.h5t.ORDER_VAX:
+            return "unknown float", False
         return _FLOATS.get((*kind.get_fields(), kind.get_ebias()), "unknown float"), big_endian
     if size not in {1, 2, 4, 8}:
         return "wide integer", big_endian

@@ -26,7 +26,7 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
     a shard which does not hold them.
 
     Raises:
-        ReadError: The index or a shard that is there is damaged or refused.
+        ReadError: The index or a shard that is there is damaged or refused, or two hold the same tensor.
         UnsupportedFormatError: The JSON file is no such index.
     """
     index = files[files.open(name)]
@@ -41,8 +41,9 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
             continue
         number = files.open(shard)
         found[shard] = catalog_hdf5(Hdf5Data.whole(files[number], number), limits)
-    entries, repeated = _join(found)
-    defects += repeated
+        if found[shard].layout is not Layout.KERAS3:
+            raise ReadError(f"{shard} is a whole model, not the shard that {name} takes it for.")
+    entries = _join(found)
     defects += _misplaced(placed, found)
     names = {key: value for catalog in found.values() for key, value in catalog.documents["names"].items()}
     return Catalog(
@@ -71,17 +72,23 @@ def _weight_map(name: str, document: Any) -> Iterator[tuple[str, tuple[str, ...]
         yield group.strip("/"), shards
 
 
-def _join(found: dict[str, Catalog]) -> tuple[tuple[Entry, ...], list[Defect]]:
+def _join(found: dict[str, Catalog]) -> tuple[Entry, ...]:
+    """Return the tensors of all shards.
+
+    Raises:
+        ReadError: Two shards hold one tensor: Keras loads one of them, and it takes its code to tell which.
+    """
     entries: dict[str, Entry] = {}
-    defects: list[Defect] = []
+    holders: dict[str, str] = {}
     for shard, catalog in found.items():
         for entry in catalog.entries:
             if entry.key in entries:
-                message = f"{entry.key} is in {shard} and in an earlier shard; only one of them is loaded."
-                defects.append(Defect(Flaw.INCONSISTENT, message, entry.key))
-            else:
-                entries[entry.key] = entry
-    return tuple(entries.values()), defects
+                raise ReadError(
+                    f"{entry.key} is in {holders[entry.key]} and in {shard}, of which one is loaded; "
+                    "save the model again."
+                )
+            entries[entry.key], holders[entry.key] = entry, shard
+    return tuple(entries.values())
 
 
 def _misplaced(placed: dict[str, tuple[str, ...]], found: dict[str, Catalog]) -> Iterator[Defect]:

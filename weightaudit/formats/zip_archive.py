@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAGIC = b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
+_ZIP64, _UNICODE_NAME = 0x0001, 0x7075
+"""Kinds of extra fields: numbers that do not fit 32 bits, and another name."""
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
@@ -206,7 +208,8 @@ def _find_directory64(file: LocalFile, end: int) -> tuple[int, int, int]:
     if place < 0:
         raise ReadError(f"{file.label} has a damaged zip64 directory.")
     magic, _, record, _ = _END64_LOCATOR.unpack(file.read(place, _END64_LOCATOR.size))
-    if magic != b"PK\x06\x07" or record + _END64.size > place:
+    # Python's zipfile reads the record right before its locator, wherever that says that it is.
+    if magic != b"PK\x06\x07" or record + _END64.size != place:
         raise ReadError(f"{file.label} has a damaged zip64 directory.")
     values = _END64.unpack(file.read(record, _END64.size))
     here, count, size, offset = values[6:10]
@@ -228,6 +231,7 @@ def _central_entry(file: LocalFile, directory: bytes, place: int) -> tuple[Membe
         raise ReadError(f"{file.label} has a damaged zip directory.")
     name = _name(file, raw_name, flags)
     extra = directory[after_name : after_name + extra_size]
+    _check_only_name(file, name, extra)
     size, stored, header = _widen(file, name, extra, (size, stored, header))
     if flags & 0x2041:
         raise ReadError(f"{file.label}: {name} is encrypted.")
@@ -252,16 +256,31 @@ def _name(file: LocalFile, raw: bytes, flags: int) -> str:
     return name
 
 
+def _fields(file: LocalFile, name: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and content of the extra fields of a member; fewer than four bytes at the end are none."""
+    place = 0
+    while place + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, place)
+        place += 4 + length
+        if place > len(extra):
+            raise ReadError(f"{file.label}: {name} has an extra field that is cut short.")
+        yield kind, extra[place - length : place]
+
+
+def _check_only_name(file: LocalFile, name: str, extra: bytes) -> None:
+    """Refuse a member with another name among its extra fields, which Python's zipfile takes from 3.12 on."""
+    for kind, field in _fields(file, name, extra):
+        # After a version and a CRC-32 of the other name.
+        if kind == _UNICODE_NAME and field[5:] != name.encode():
+            raise ReadError(f"{file.label}: {name} has two names; readers disagree on which one counts.")
+
+
 def _widen(file: LocalFile, name: str, extra: bytes, values: tuple[int, int, int]) -> tuple[int, int, int]:
     """Replace values that do not fit 32 bits by those of the zip64 field (size, stored, header)."""
     if 0xFFFFFFFF not in values:
         return values
-    place = 0
-    while place + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, place)
-        field = extra[place + 4 : place + 4 + length]
-        place += 4 + length
-        if kind == 1:
+    for kind, field in _fields(file, name, extra):
+        if kind == _ZIP64:
             wide = [number for (number,) in struct.iter_unpack("<Q", field[: len(field) // 8 * 8])]
             if len(wide) >= values.count(0xFFFFFFFF):
                 size, stored, header = (wide.pop(0) if value == 0xFFFFFFFF else value for value in values)

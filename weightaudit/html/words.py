@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from weightaudit.numerals import numeral
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
 
 if TYPE_CHECKING:
@@ -29,12 +30,8 @@ def number(value: float | None) -> str:
         return NONE
     if not isfinite(value):
         return "\N{INFINITY}" if value > 0 else f"{MINUS}\N{INFINITY}"
-    text = f"{value:.3g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        text = f"{mantissa}e{int(exponent)}"
-        if 999.5 <= abs(value) < 1e6:
-            text = f"{round(value):,}"
+    mantissa, e, exponent = numeral(value).partition("e")
+    text = f"{mantissa}e{int(exponent)}" if e else mantissa
     return text.replace("-", MINUS)
 
 

@@ -67,12 +67,13 @@ def read_graph(graph: ObjectGraph | None) -> Graph:
 def _kept_by_optimizer(held: Mapping[str, int], graph: ObjectGraph, keys: Mapping[int, str]) -> Iterator[str]:
     """Yield the keys of what an object keeps, if it is an optimizer; nothing if it is none.
 
-    Keras since 2.11 lists all in `_variables`, and counts in `_iterations`. Optimizers from before count in
-    `iter` and have a learning rate; their slots are named by the graph.
+    Keras since 2.11 lists all in `_variables`, and counts in `_iterations`; tf_keras leaves `_learning_rate`
+    out of the list, and a schedule in its place is no variable. Optimizers from before count in `iter` and
+    have a learning rate; their slots are named by the graph.
     """
     if "_iterations" in held and "_variables" in held:
         listed = graph.children.get(held["_variables"], {}).values()
-        own = {held["_iterations"], *listed}
+        own = {held["_iterations"], *listed, held.get("_learning_rate", held["_iterations"])}
     elif "iter" in held and "learning_rate" in held:
         own = {node for name, node in held.items() if optimizer_role(name, ()) is not None}
     else:

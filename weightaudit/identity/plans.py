@@ -64,7 +64,9 @@ class Plan(NamedTuple):
 _COMMON = (Group(("average",), "use_ema"), Group(("gradient_accumulator",), "gradient_accumulation_steps"))
 _ADAM = (Group(("momentum", "velocity")), Group(("velocity_hat",), "amsgrad"))
 _PLANS: dict[str, tuple[Group, ...]] = {
-    **dict.fromkeys(["adam", "adamw", "nadam", "lamb", "schedulefreeadamw"], _ADAM),
+    **dict.fromkeys(["adam", "adamw", "nadam", "lamb"], _ADAM),
+    # Keras calls the first "momentum", but it holds weights: those that gradients are applied to.
+    "schedulefreeadamw": (Group(("iterate", "velocity")),),
     "adamax": (Group(("momentum", "norm")),),
     "adadelta": (Group(("accumulated_grad", "accumulated_delta_var")),),
     "adagrad": (Group(("accumulator",)),),

@@ -48,7 +48,7 @@ def read_supplied(path: str | os.PathLike[str], limits: Limits) -> Json:
     try:
         document = _read(Path(path), label, limits)
     except (OSError, ReadError, UnsupportedFormatError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = f"{error.strerror or error}." if isinstance(error, OSError) else str(error)
         raise UsageError(f"{label} cannot be used as a configuration: {reason}") from None
     root = read_config(document)
     if root is None or not root.children:

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import TYPE_CHECKING
 
 from weightaudit.learning.observing import joined
+from weightaudit.numerals import numeral
 from weightaudit.tensor import Role
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def _values(spans: Spans, slack: Slack, role: Role) -> Setting:
         low = max(low, min(0.0, spans.values.low))
     measured = spans.values
     bounds = (
-        Bound("min", low, f"measured down to {measured.low:.4g}"),
-        Bound("max", high, f"measured up to {measured.high:.4g}"),
+        Bound("min", low, f"measured down to {numeral(measured.low, 4)}"),
+        Bound("max", high, f"measured up to {numeral(measured.high, 4)}"),
     )
     return Setting("value-bound", bounds, selects=True)
 
@@ -182,8 +183,8 @@ def _values(spans: Spans, slack: Slack, role: Role) -> Setting:
 def _norms(spans: Spans, slack: Slack) -> Setting:
     low, high = spans.norm.low, spans.norm.high
     bounds = (
-        Bound("min", slack.below(low), f"measured norms {low:.4g}"),
-        Bound("max", slack.above(high), f"to {high:.4g}"),
+        Bound("min", slack.below(low), f"measured norms {numeral(low, 4)}"),
+        Bound("max", slack.above(high), f"to {numeral(high, 4)}"),
     )
     return Setting("min-max-norm", bounds, selects=True)
 
@@ -197,7 +198,7 @@ def _gains(spans: Spans, slack: Slack) -> Iterator[Setting]:
     )
     for rule, gain, widened in rules:
         side = "up to" if rule == "exploding-scale" else "down to"
-        said = Bound("warning", widened(gain), f"measured gains {side} {gain:.4g}")
+        said = Bound("warning", widened(gain), f"measured gains {side} {numeral(gain, 4)}")
         yield Setting(rule, (said, Bound("error", widened(gain))))
 
 
@@ -209,5 +210,5 @@ def _dead(spans: Spans, slack: Slack) -> Iterator[Setting]:
 
 
 def _sparsity(spans: Spans, slack: Slack) -> Setting:
-    said = f"measured shares of zeros down to {spans.zeros.low:.4g}"
+    said = f"measured shares of zeros down to {numeral(spans.zeros.low, 4)}"
     return Setting("sparsity", (Bound("min", slack.below(spans.zeros.low), said),), selects=True)

@@ -44,18 +44,21 @@ def pyproject_schema(tool_name: str = "weightaudit") -> dict[str, Any]:
         tool_name: Name of the table.
 
     Raises:
-        RuleError: A rule cannot be loaded.
+        RuleError: A rule or a projection cannot be loaded.
     """
+    from weightaudit.projections.catalogue import load_projections
     from weightaudit.registry import load_registry
 
-    return policy_schema(load_registry().rules) | {"title": f"The table [tool.{tool_name}]"}
+    schema = policy_schema(load_registry().rules, load_projections())
+    return schema | {"title": f"The table [tool.{tool_name}]"}
 
 
-def policy_schema(rules: Iterable[type[Rule]]) -> dict[str, Any]:
+def policy_schema(rules: Iterable[type[Rule]], projections: Iterable[str]) -> dict[str, Any]:
     """Return the schema of a policy.
 
     Args:
         rules: The rules that it may speak of, with their options.
+        projections: Names of the projections that it may speak of.
     """
     tables = {key: _rule(rule) for rule in rules for key in (rule.code, rule.name)}
     # Rules have the very names that they have: a hyphen is no underscore there.
@@ -76,7 +79,7 @@ def policy_schema(rules: Iterable[type[Rule]]) -> dict[str, Any]:
                 ),
                 "rules": _said(_RULES, "Settings of rules, by code or name."),
                 "overrides": _list_of(_override(), "Other settings for some tensors."),
-                "repair": _list_of(_repair(), "Projections that `weightaudit repair` applies."),
+                "repair": _list_of(_repair(projections), "Projections that `weightaudit repair` applies."),
                 "suppressions": _list_of(_suppression(), "Findings that do not count, and why."),
                 "tests": _list_of(_test(), "Tensors that the policy must pass, or must fail."),
             }
@@ -134,8 +137,10 @@ def _override() -> dict[str, Any]:
     }
 
 
-def _repair() -> dict[str, Any]:
-    project = {"anyOf": [{"type": "string"}, _SOME]}
+def _repair(projections: Iterable[str]) -> dict[str, Any]:
+    # What stands in the brackets, only the reader of policies understands.
+    call = {"type": "string", "pattern": rf"^\s*({'|'.join(projections)})\s*(\([\s\S]*\)\s*)?$"}
+    project = {"anyOf": [call, {"type": "array", "items": call, "minItems": 1}]}
     return _table({"project": project, **_selectors(), "first": {"type": "boolean"}}, "project")
 
 

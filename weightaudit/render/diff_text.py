@@ -35,6 +35,7 @@ _ORDER = (
     (Status.RENAMED,),
     (Status.EQUAL,),
 )
+_GUESSED = "the names differ, and only order, or numbers that correlate, says which tensor is which"
 _RANKS = {status: rank for rank, statuses in enumerate(_ORDER) for status in statuses}
 
 
@@ -79,6 +80,9 @@ def remarks(comparison: Comparison, *, quiet: bool) -> Iterator[str]:
     if set(counts) - {Match.NAME}:
         ways = ", ".join(f"{counts[match]} by {match.value}" for match in Match if counts[match])
         yield f"info: paired {ways}"
+    guesses = sum(count for match, count in counts.items() if match.is_guess)
+    if guesses:
+        yield f"info: {guesses} of the pairs {'is a guess' if guesses == 1 else 'are guesses'}: {_GUESSED}"
     yield from (f"info: {printable(note, MESSAGE_LIMIT)}" for note in comparison.notes)
 
 

@@ -117,7 +117,9 @@ def figure_facts(sight: Sight) -> Iterator[Fact]:
     if counts is not None and counts.nonzero + counts.zeros >= MANY:
         values = [min(max(one, shown.minimum), shown.maximum) for one in quantiles(counts, SHARES)]
         found = zip(SHARES, values, strict=True)
-        yield Fact("quantiles", "  ".join(f"{share:.0%} {number(value, 2)}" for share, value in found))
+        # Bins tell two digits of them, and no more.
+        rounded = [(share, number(float(f"{value:.2g}"), 2)) for share, value in found]
+        yield Fact("quantiles", "  ".join(f"{share:.0%} {value}" for share, value in rounded))
 
 
 def format_facts(shown: Portrait) -> Iterator[Fact]:

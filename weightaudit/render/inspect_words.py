@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING
 
+from weightaudit.numerals import numeral
 from weightaudit.render.escape import printable
 from weightaudit.render.summary import size
 
@@ -18,14 +19,13 @@ FIGURES = ("rms", "mean", "std", "l2", "minimum", "maximum")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a measured value: ``0.0123``, ``-4,350``, ``1.2e-07``; a dash for one that is not there.
+    """Return a measured value: ``0.0123``, ``-4,352``, ``1.2e-07``; a dash for one that is not there.
 
     Args:
         value: The value.
-        digits: Significant digits; up to a million, zeros take the place of what is rounded off.
+        digits: Significant digits, as in `numeral`.
     """
-    text = "-" if isnan(value) else f"{value:.{digits}g}"
-    return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e6 else text
+    return "-" if isnan(value) else numeral(value, digits)
 
 
 def percent(share: float) -> str:

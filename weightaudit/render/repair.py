@@ -11,6 +11,7 @@ import shlex
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.numerals import numeral
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
 from weightaudit.render.json import finding_json, tool_version
 from weightaudit.render.plain import change_json, json_text, plain, safe_text
@@ -89,7 +90,8 @@ def change_text(change: Change) -> str:
     text = (
         f"{change.tensor}: {', '.join(change.projections)}{by}: {change.elements} of "
         f"{plural(change.size, 'value')} change by {change.extent} "
-        f"(norm {change.before.l2:.6g} to {change.after.l2:.6g}), each by at most {change.largest:.3g}"
+        f"(norm {numeral(change.before.l2, 6)} to {numeral(change.after.l2, 6)}), each by at most "
+        f"{numeral(change.largest)}"
     )
     if change.before.nonfinite != change.after.nonfinite:
         text += f", NaN and Inf {change.before.nonfinite} to {change.after.nonfinite}"

@@ -97,7 +97,8 @@ def _print_model(
     if verbose:
         for info in model.tensors:
             _line(console, Text(tensor_text(info, model.stats.get(info.name))), 2)
-    _line(console, Text(coverage(model), "green" if model.is_complete else "magenta"), 2)
+    if model.failure is None:
+        _line(console, Text(coverage(model), "green" if model.is_complete else "magenta"), 2)
 
 
 def _print_policy(report: Report, console: Console, *, quiet: bool, names: Mapping[str, str] | None) -> None:

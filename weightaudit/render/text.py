@@ -56,7 +56,7 @@ def render_text(
         lines += [f"{path}: {line}" for line in _remarks(model, quiet=quiet)]
         if verbose and not quiet:
             lines += [f"{path}: {tensor_text(info, model.stats.get(info.name))}" for info in model.tensors]
-        if not quiet:
+        if not quiet and model.failure is None:
             lines.append(f"{path}: {coverage(model)}")
     lines += [
         f"{printable(report.policy or FILE_NAME)}: {finding_text(one, names)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from weightaudit.numerals import numeral
 from weightaudit.render.escape import MESSAGE_LIMIT, printable
 from weightaudit.render.plain import safe_text
 from weightaudit.render.summary import plural, size
@@ -205,14 +206,14 @@ def _change(change: Change) -> str:
     how = " then ".join(map(printable, change.projections))
     return (
         f"changed {printable(change.tensor)}: {how}{rules}: {change.elements} of "
-        f"{plural(change.size, 'value')} by {change.extent}, each by at most {change.largest:.3g}; "
+        f"{plural(change.size, 'value')} by {change.extent}, each by at most {numeral(change.largest)}; "
         f"before {_figures(change.before)}; after {_figures(change.after)}"
     )
 
 
 def _figures(figures: Figures) -> str:
     return (
-        f"norm {figures.l2:.6g}, {figures.minimum:.6g} to {figures.maximum:.6g}, "
+        f"norm {numeral(figures.l2, 6)}, {numeral(figures.minimum, 6)} to {numeral(figures.maximum, 6)}, "
         f"{figures.zeros} zeros, {figures.nonfinite} not finite"
     )
 

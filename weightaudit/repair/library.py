@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weightaudit.auditor import policy_of
+from weightaudit.auditor import detail_of, policy_of
 from weightaudit.errors import UsageError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.policy import Policy, policy_digest
@@ -75,7 +75,7 @@ def repair_model(
 
     Raises:
         UsageError: A request is for no tensor, the destination or `max_change` makes no sense, or there
-            is no such engine.
+            is no such engine or detail.
         PolicyError: The policy file cannot be read, or says something that is not understood.
         RepairError: It would change more than is allowed, is not possible, or did not succeed.
         ReadError: The model cannot be read, or changed meanwhile.
@@ -88,7 +88,7 @@ def repair_model(
         raise UsageError(
             f"max_change must be 0 or more, not {max_change}; 0.5 allows half of a tensor's norm."
         )
-    policy = policy_of(policy)
+    policy, detail = policy_of(policy), detail_of(detail)
     context = replace(
         _judging(policy), projector=projector_of(engine), limits=limits, progress=progress, detail=detail
     )
