@@ -45,3 +45,30 @@ def test_missing_tensorflow_exits_2(cli: CommandLine, fixtures_dir: Path, tmp_pa
     assert "pip install 'weightaudit[tensorflow]'" in done.err
     assert "Traceback" not in done.err
     assert cli("check", "--engine", "auto", model, env=env).code == 0
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing of how much TensorFlow is to say."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+
+@pytest.mark.usefixtures("silent")
+def test_tensorflow_greets_nobody(cli: CommandLine, fixtures_dir: Path) -> None:
+    """What TensorFlow says on its way up is no part of the output; who asks TensorFlow to speak hears it."""
+    if find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed")
+    arguments = ("check", "--no-cache", "--engine", "tensorflow", fixtures_dir / "healthy.keras")
+    assert cli(*arguments).err == ""
+    assert cli(*arguments, env={"TF_CPP_MIN_LOG_LEVEL": "0"}).err
+
+
+@pytest.mark.usefixtures("silent")
+def test_what_a_broken_library_writes_is_shown(cli: CommandLine, fixtures_dir: Path, tmp_path: Path) -> None:
+    """Where TensorFlow fails, what its code in C wrote to stderr stands before our sentence."""
+    source = "import os\nos.write(2, b'no driver\\n')\nraise OSError('no library')"
+    (tmp_path / "tensorflow.py").write_text(source)
+    env = {"PYTHONPATH": str(tmp_path)}
+    done = cli("check", "--engine", "tensorflow", fixtures_dir / "healthy.keras", env=env)
+    assert done.code == 2
+    assert [line[:9] for line in done.err.splitlines()] == ["no driver", "weightaud"]

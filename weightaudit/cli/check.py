@@ -135,10 +135,10 @@ def check(
     limits = Limits(max_tensors=max_tensors, max_metadata=max_metadata, timeout=timeout)
     from weightaudit.auditor import Means, audit_targets, referring
     from weightaudit.cli.cache import store
+    from weightaudit.cli.engines import engine_of
     from weightaudit.cli.presentation import present_report
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.cli.selection import known_findings
-    from weightaudit.engine.choice import Engine, sees_gpu
     from weightaudit.portrait import Detail
     from weightaudit.profiling import Profile, clocked, entered, timed
     from weightaudit.registry import configure
@@ -160,7 +160,7 @@ def check(
             jobs,
             progress=bar.update,
             store=None if no_cache else store(),
-            engine=Engine(engine.value, has_gpu=sees_gpu(os.environ)),
+            engine=engine_of(engine),
             profile=costs,
         )
         report = audit_targets(

@@ -110,14 +110,14 @@ def inspect(
     check_outputs(outputs, [Target(model.path, model.label, explicit=True)])
     from weightaudit.auditor import Means
     from weightaudit.checkpoint import open_checkpoint
+    from weightaudit.cli.engines import engine_of
     from weightaudit.cli.progress import ProgressBar
-    from weightaudit.engine.choice import Engine, sees_gpu
 
     with (
         ProgressBar(enabled=sys.stderr.isatty() and not no_progress) as bar,
         open_checkpoint(model.path, limits=limits, config=config) as checkpoint,
     ):
-        means = Means(progress=bar.update, engine=Engine(engine.value, has_gpu=sees_gpu(os.environ)))
+        means = Means(progress=bar.update, engine=engine_of(engine))
         chosen = choice.choose(checkpoint)
         if choice.is_in_depth(chosen) and not tree:
             show = _studied(checkpoint, model.label, chosen, means, load(policy, plugin))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -59,6 +60,8 @@ class Engine:
             numpy's engine little more than reading, which any engine has to do. Spectral norms go to
             TensorFlow if it is installed and there are so many multiplications that its import pays.
         has_gpu: Whether the process can use a GPU.
+        around: What goes on around the import of TensorFlow and its first look at devices, which both
+            write to the descriptor of stderr; by default nothing.
 
     Raises:
         UsageError: No engine has that name.
@@ -66,6 +69,7 @@ class Engine:
 
     name: EngineName = "numpy"
     has_gpu: bool = False
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __post_init__(self) -> None:
         if self.name not in get_args(EngineName):
@@ -83,8 +87,10 @@ class Engine:
         """
         if self.name == "numpy" or (self.name == "auto" and not self._is_worth_it(subjects)):
             return Chosen("numpy", numpy_engine.measure)
-        from weightaudit.engine.tensorflow.engine import measure
+        with self.around():
+            from weightaudit.engine.tensorflow.engine import find_gpus, measure
 
+            find_gpus()
         if self.name == "auto":
             return Chosen("numpy, spectral norms by tensorflow", partial(measure, spectral_only=True))
         return Chosen("tensorflow", measure)

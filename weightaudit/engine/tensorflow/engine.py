@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from weightaudit.statistics import Statistic
 
 
+def find_gpus() -> bool:
+    """Say whether TensorFlow has a GPU; it looks once, and keeps what it found."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def measure(
     files: Files,
     subjects: Sequence[Subject],
@@ -56,7 +61,7 @@ def measure(
         UsageError: TensorFlow is not installed.
         ReadError: TensorFlow failed.
     """
-    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    has_gpu = find_gpus()
     if has_gpu:
         tf.config.experimental.enable_op_determinism()
     shares = [_share(subject, spectral_only=spectral_only) for subject in subjects]
