@@ -42,7 +42,8 @@ def arrays(draw: st.DrawFn, dtypes: tuple[str, ...] = EVERY_DTYPE) -> NDArray[An
         values = np.frombuffer(rng.bytes(size * dtype.itemsize), dtype).copy()
     else:
         numbers = rng.normal(0, draw(st.sampled_from([1e-30, 1e-6, 1.0, 50.0])), size)
-        with np.errstate(invalid="ignore"):  # a negative number has no unsigned one, and some processors say so
+        # A negative number has no unsigned one, and some processors say so.
+        with np.errstate(invalid="ignore"):
             values = numbers.astype(dtype)
     values[rng.random(size) < draw(st.sampled_from([0.0, 0.3, 1.0]))] = dtype.type(0)
     if dtype.kind != "b" and draw(st.booleans()):
