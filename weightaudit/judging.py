@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import permutations
+from itertools import chain, permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weightaudit.errors import RuleError
@@ -79,23 +79,24 @@ def with_needs_of_model(tasks: Mapping[str, Duty], rules: RuleSet, model: Measur
     Raises:
         RuleError: A rule crashed when it was asked what it needs.
     """
-    result = dict(tasks)
+    wanted: defaultdict[str, list[Iterable[Statistic[Any]]]] = defaultdict(list)
     for one in (*rules.judges, *_variants(model, rules)):
         try:
-            wanted = one.rule.needs_of_model(model)
+            needs = one.rule.needs_of_model(model)
         except Exception as error:
             raise RuleError(_crash(one, error)) from error
-        # Tensors of one kind go on sharing their duty. What is kept here keeps its identity.
-        known: dict[tuple[int, int], tuple[Duty, Iterable[Statistic[Any]], Duty]] = {}
-        for name, statistics in wanted.items():
-            duty = result.get(name)
-            if duty is None:
-                continue
-            key = id(duty), id(statistics)
-            if key not in known:
-                joined = Duty(duty.judges, tuple(dict.fromkeys((*duty.statistics, *statistics))))
-                known[key] = duty, statistics, joined
-            result[name] = known[key][2]
+        for name, statistics in needs.items():
+            if name in tasks:
+                wanted[name].append(statistics)
+    # Tensors of one kind go on sharing their duty. What is in `wanted` keeps its identity.
+    known: dict[tuple[int, ...], Duty] = {}
+    result = dict(tasks)
+    for name, more in wanted.items():
+        duty = tasks[name]
+        key = (id(duty), *map(id, more))
+        if key not in known:
+            known[key] = Duty(duty.judges, tuple(dict.fromkeys(chain(duty.statistics, *more))))
+        result[name] = known[key]
     return result
 
 

@@ -10,7 +10,8 @@ SAVED_MODEL_FILES = frozenset({"saved_model.pb", "saved_model.pbtxt", "saved_mod
 """The file of a SavedModel that says what it is: one of these."""
 _SAVED_MODEL_EXTRAS = frozenset({"fingerprint.pb", "keras_metadata.pb"})
 _SAVED_MODEL_PARTS = frozenset({"variables", "assets", "assets.extra"})
-_KERAS_FILES = frozenset({"config.json", "metadata.json", "model.weights.h5"})
+_KERAS_WEIGHTS = frozenset({"model.weights.h5", "model.weights.npz"})
+_KERAS_FILES = frozenset({"config.json", "metadata.json", *_KERAS_WEIGHTS})
 _DATA_SHARD = re.compile(r"(?s)(.*)\.data-\d{5}-of-\d{5}")
 _TABLE_SHARD = re.compile(r"(?s)(.+)-\d{5}-of-\d{5}")
 _KERAS_SHARD = re.compile(r"(?s)(.+)_\d{5}\.weights\.h5")
@@ -45,7 +46,7 @@ def whole_of(file: Path) -> Path | None:
         return parent
     if parent.name in _SAVED_MODEL_PARTS and _is_saved_model(parent.parent):
         return parent.parent
-    if file.name in _KERAS_FILES and _is_keras_directory(parent):
+    if file.name in _KERAS_FILES and is_keras_directory(parent):
         return parent
     if data := _DATA_SHARD.fullmatch(file.name):
         index = parent / f"{data[1]}.index"
@@ -60,8 +61,11 @@ def _is_saved_model(directory: Path) -> bool:
     return any((directory / name).is_file() for name in SAVED_MODEL_FILES)
 
 
-def _is_keras_directory(directory: Path) -> bool:
-    return (directory / "config.json").is_file() and (directory / "model.weights.h5").is_file()
+def is_keras_directory(directory: Path) -> bool:
+    """Say whether Keras takes a directory for an unpacked ``.keras`` archive with weights."""
+    return (directory / "config.json").is_file() and any(
+        (directory / name).is_file() for name in _KERAS_WEIGHTS
+    )
 
 
 def first_shard(file: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -113,12 +114,14 @@ class DuplicateChannels(Rule):
         return channels >= 4 and info.size // channels >= _LEAST
 
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
-        return (EqualChannels(_axes(info)),)
+        return (_equal(info.shape, info.output_axes),)
 
     def check(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
-        found = stats[EqualChannels(_axes(info))]
+        found = stats[_equal(info.shape, info.output_axes)]
+        if not found.count:
+            return
         channels = _channels(info)
-        if not found.count or found.count > max(1, self.most * channels):
+        if found.count > max(1, self.most * channels):
             return
         other = "1 of {} output channels repeats" if found.count == 1 else "{1} of {0} output channels repeat"
         yield self.finding(
@@ -131,15 +134,21 @@ class DuplicateChannels(Rule):
         )
 
 
-def _axes(info: TensorInfo) -> int:
+@lru_cache(maxsize=1024)
+def _equal(shape: tuple[int, ...], output_axes: tuple[int, ...]) -> EqualChannels:
+    """Return what finds equal output channels of a shape."""
+    return EqualChannels(_axes(shape, output_axes))
+
+
+def _axes(shape: tuple[int, ...], output_axes: tuple[int, ...]) -> int:
     """Return on how many of the last axes the output channels are; 0 where they are on others."""
-    rank = len(info.shape)
-    axes = sorted(axis % rank for axis in info.output_axes) if rank else []
-    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or prod(info.shape[axes[-1] + 1 :]) != 1:
+    rank = len(shape)
+    axes = sorted(axis % rank for axis in output_axes) if rank else []
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or prod(shape[axes[-1] + 1 :]) != 1:
         return 0
     return rank - axes[0]
 
 
 def _channels(info: TensorInfo) -> int:
-    axes = _axes(info)
+    axes = _axes(info.shape, info.output_axes)
     return prod(info.shape[-axes:]) if axes else 0

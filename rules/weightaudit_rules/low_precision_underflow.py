@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _MOMENTS = Moments()
 _JUDGED = MATRIX_ROLES | {Role.NORM_SCALE}
+_LOSS_OF_SCALES = 1e-3
+"""Share that scales may lose: each multiplies a channel by itself, which rounding changes by 3 % then."""
 
 
 def _normal(scale: float) -> NDArray[np.float32]:
@@ -53,7 +55,9 @@ class LowPrecisionUnderflow(Rule):
 
     What is normal: many real models hold decayed weights that become zero, and lose nothing
     by it. So what is judged is the share of the tensor's energy (sum of squares) that
-    underflow takes, and the share of weights is only told.
+    underflow takes, and the share of weights is only told. Of scales of normalizations and of residual
+    branches 1e-3 may be lost, at least: LayerScale starts at 1e-5 or 1e-6, and what rounding takes from a
+    scale changes the size of one channel by 3 %.
 
     Known false positives: models that are never cast. Ignore the rule, or set `dtype` to the
     format that is served.
@@ -87,6 +91,18 @@ class LowPrecisionUnderflow(Rule):
             title="a kernel of 5e-6, subnormal in float16",
             values=lambda: _normal(5e-6),
             severity=Severity.WARNING,
+        ),
+        Example(
+            title="the scale of a residual branch that starts at 1e-6",
+            values=lambda: np.full(64, 1e-6, np.float32),
+            severity=None,
+            info={"role": "norm_scale"},
+        ),
+        Example(
+            title="a scale of 1e-9",
+            values=lambda: np.full(64, 1e-9, np.float32),
+            severity=Severity.WARNING,
+            info={"role": "norm_scale"},
         ),
         Example(
             title="a kernel of 0.004 in float8_e4m3fn, without a scale of its own",
@@ -124,6 +140,8 @@ class LowPrecisionUnderflow(Rule):
             return
         energy = stats[_MOMENTS].squares
         target, bound = FORMATS[self.dtype], self._bound
+        if info.role is Role.NORM_SCALE:
+            bound = max(bound, _LOSS_OF_SCALES)
         # Rounding to a grid of step s adds noise of s**2 / 12 per value (uniform error).
         lost = tiny.flushed_energy + tiny.subnormal * target.step**2 / 12
         # Squares of float64 below 1e-162 vanish: then every weight is lost that is there.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, log2, prod
 from operator import itemgetter
@@ -19,7 +20,7 @@ from weightaudit_rules._options import require
 from weightaudit_rules._peers import JUDGED, KERNELS, Standing, rms_of, sizes, standings
 from weightaudit_rules._regularized import shrunk_by
 from weightaudit_rules._roles import is_weight
-from weightaudit_rules._training import MOMENTS
+from weightaudit_rules._training import MOMENTS, State, training_needs, training_of
 from weightaudit_rules._words import number
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _SCALE = 1.4
 _MOVES = -4.0
 """Gain, in powers of two, from which a kernel with a single output is large enough beside any peers."""
 _LARGE_OFFSET = 10.0
+_NUMBER = re.compile(r"_?\d+")
 _GATES = ("first", "second", "third", "fourth")
 
 
@@ -46,8 +48,8 @@ def _normal(scale: float, shape: tuple[int, ...] = (64, 256)) -> NDArray[np.floa
     return np.random.default_rng(1).normal(0, scale, shape).astype(np.float32)
 
 
-def _model(title: str, severity: Severity | None, scale: float) -> Example:
-    """Return a model of six convolutions, one of which has so many times its initial size."""
+def _model(title: str, severity: Severity | None, scale: float, *more: Example) -> Example:
+    """Return a model of six convolutions, one of which has so many times its initial size, and others."""
     shape = (3, 3, 32, 32)
 
     def kernel(name: str, scale: float, severity: Severity | None = None) -> Example:
@@ -55,7 +57,12 @@ def _model(title: str, severity: Severity | None, scale: float) -> Example:
         return Example(title=title, values=lambda: _normal(scale, shape), severity=severity, info=info)
 
     others = tuple(kernel(f"conv{number}", 0.06) for number in range(5))
-    return replace(kernel("conv", 0.06 * scale, severity), beside=others)
+    return replace(kernel("conv", 0.06 * scale, severity), beside=(*others, *more))
+
+
+def _bias(value: float) -> Example:
+    info = {"name": "conv/bias", "layer": "conv", "role": "bias", "layer_class": "Conv2D"}
+    return Example(title="", values=lambda: _normal(value, (32,)), severity=None, info=info)
 
 
 def _gates(*scales: float) -> NDArray[np.float32]:
@@ -80,7 +87,8 @@ class ScaleAmongPeers(Rule):
     `ratio` counts three times. A kernel with a single output nearly always ends the model, and targets
     decide its size: from a gain of 1/16 on it has not vanished. Kernels below 64 elements and a kernel
     without peers are not judged. The gates of a recurrent kernel are compared with each other, scales of
-    normalizations with each other by their rms; biases and offsets, which start at zero, only where their
+    normalizations with each other by their rms, and those far away with the others that are called alike but
+    for numbers, as each LayerScale of a model; biases and offsets, which start at zero, only where their
     rms is above 10 and `ratio` times that of every other.
 
     What is normal: over 349 kernels of trained models from many sources no deviation was above a factor
@@ -92,6 +100,9 @@ class ScaleAmongPeers(Rule):
     a million, up and down. Kernels with a single output reach further down: one in twenty is below 0.17
     times its peers (of 26, in 20 trained models), of 965 others below 0.52 times; in 15 models whose last
     layer was trained again for other targets, it is 16 to 42 times smaller, at gains of 0.078 to 0.27.
+
+    Where all vectors still are as initialized, a kernel that is small was made small (the heads of policies,
+    hypernetworks, diffusion models): a note.
 
     Where WA201, WA202 or WA207 say no worse of the same tensor, this finding takes their place.
 
@@ -124,6 +135,8 @@ class ScaleAmongPeers(Rule):
         _model("six convolutions, one five times as large", None, 5),
         _model("six convolutions, one a hundred times as large", Severity.WARNING, 100),
         _model("six convolutions, one a thousandth as large", Severity.ERROR, 1e-3),
+        _model("one a thousandth as large, after training", Severity.ERROR, 1e-3, _bias(0.1)),
+        _model("one a thousandth as large, before training", Severity.NOTE, 1e-3, _bias(0.0)),
         Example(
             title="the gates of an LSTM, one three times as large",
             values=lambda: _gates(0.1, 0.3, 0.1, 0.1),
@@ -157,15 +170,22 @@ class ScaleAmongPeers(Rule):
     def needs(self, info: TensorInfo) -> tuple[Statistic[Any], ...]:
         return (MOMENTS, _columns(info)) if _has_gates(info) else (MOMENTS,)
 
+    def needs_of_model(self, model: Measured) -> Mapping[str, tuple[Statistic[Any], ...]]:
+        return training_needs(model)
+
     def check_model(self, model: Measured) -> Iterator[Finding]:
         for info in model.tensors:
             if _has_gates(info) and (stats := model.stats.get(info.name)) and _columns(info) in stats:
                 yield from self._gates(info, stats)
         # Kernels that are too small to be judged are peers at most.
         if any(info.size >= _MIN_KERNEL and info.role in JUDGED for info in model.tensors):
-            for standing in standings([*sizes(model)]):
-                if standing.size.info.size >= _MIN_KERNEL and self._is_far(standing):
-                    yield self._kernel(standing)
+            far = [
+                standing
+                for standing in standings([*sizes(model)])
+                if standing.size.info.size >= _MIN_KERNEL and self._is_far(standing)
+            ]
+            is_fresh = bool(far) and training_of(model).never_began(State.UNCLEAR)
+            yield from (self._kernel(standing, is_fresh=is_fresh) for standing in far)
         for role in (Role.BIAS, Role.NORM_OFFSET):
             yield from self._offsets(_vectors(model, role))
         yield from self._scales(_vectors(model, Role.NORM_SCALE))
@@ -195,7 +215,7 @@ class ScaleAmongPeers(Rule):
             return False
         return abs(standing.factor) > max(log2(self.ratio * wider), self.spreads * standing.spread)
 
-    def _kernel(self, standing: Standing) -> Finding:
+    def _kernel(self, standing: Standing, *, is_fresh: bool) -> Finding:
         size, factor = standing.size, 2.0 ** abs(standing.factor)
         word = "exploded" if standing.factor > 0 else "vanished"
         is_kernel = size.info.fan_in is not None
@@ -203,11 +223,15 @@ class ScaleAmongPeers(Rule):
         value = 2.0 ** (size.gain if is_kernel else size.growth)
         shrunk = shrunk_by(size.info) if standing.factor < 0 else ""
         reason = f"; its declared regularizer, {shrunk}, may have driven it there" if shrunk else ""
+        severity = Severity.ERROR if factor > self.error and not shrunk else Severity.WARNING
+        if is_fresh and standing.factor < 0:
+            # Heads and residual branches are made small on purpose, by initializers that no file declares.
+            severity, reason = Severity.NOTE, "; no weight has left its initial value, so it was made small"
         return self.finding(
             size.info,
             f"The {what} is {numeral(value)}: the layer {word} by a factor of {numeral(factor)} against "
             f"{number(standing.peers, 'other tensor')} of the model and their initializers{reason}.",
-            Severity.ERROR if factor > self.error and not shrunk else Severity.WARNING,
+            severity,
             value=value,
             factor=2.0**standing.factor,
             peers=standing.peers,
@@ -236,8 +260,17 @@ class ScaleAmongPeers(Rule):
         center = float(median(peers))
         spread = 1.4826 * float(median(np.abs(peers - center)))
         bound = max(log2(self.ratio * _SCALE), self.spreads * spread)
-        for (info, rms), value in zip(members, values, strict=True):
+        families = [_NUMBER.sub("", info.name) for info, _ in members]
+        for place, ((info, rms), value) in enumerate(zip(members, values, strict=True)):
             if abs(value - center) <= bound:
+                continue
+            # What others of its family share is how they are made: LayerScale starts all at one small value.
+            same = [
+                one
+                for other, one in enumerate(values)
+                if other != place and families[other] == families[place]
+            ]
+            if same and abs(value - float(median(np.array(same)))) <= bound:
                 continue
             word = "exploded" if rms > 2.0**center else "vanished"
             yield self.finding(

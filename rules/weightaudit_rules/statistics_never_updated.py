@@ -50,6 +50,18 @@ def _part(
 
 _VARIANCE: dict[str, Any] = {"role": "moving_variance", "layer_class": "BatchNormalization"}
 
+_RESCALED_INPUTS = {
+    "class_name": "Sequential",
+    "config": {
+        "name": "model",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"name": "images"}},
+            {"class_name": "Rescaling", "config": {"name": "rescaling"}},
+            {"class_name": "Normalization", "config": {"name": "layer"}},
+        ],
+    },
+}
+
 
 @dataclass(frozen=True)
 class StatisticsNeverUpdated(Rule):
@@ -65,9 +77,11 @@ class StatisticsNeverUpdated(Rule):
     exactly 1. The rule finds layers in which all means are 0 and all variances 1, bit for bit, if scale or
     offset of the layer have moved (from 1 and 0, or what the model declares), or if other biases, scales or
     offsets of the model have. In the latter case a layer whose scale and offset are untouched only passes its
-    inputs on, so the finding is a note, unless another layer's statistics were updated. A model in which
-    nothing moved is left to WA501. At least four variances that are all 1 beside means that are not 0 are a
-    note: training updates both.
+    inputs on, so the finding is a note, unless another layer's statistics were updated; and so is that of a
+    Normalization layer behind a Rescaling layer, which scales already (EfficientNet, trained from scratch).
+    A layer that is declared as not trained keeps what it has: it is judged only where others that are not
+    trained have statistics. A model in which nothing moved is left to WA501. At least four variances that are
+    all 1 beside means that are not 0 are a note: training updates both.
 
     Measured: none in 12 fresh architectures of ``keras.applications``, and in 120 states of small models
     before and after 1, 10 and 300 steps. Of 58 real models one has it, in five layers whose scale or offset
@@ -117,6 +131,14 @@ class StatisticsNeverUpdated(Rule):
             beside=(_part("moving_mean", lambda: _full(0.0)), _part("bias", lambda: _varied(0.0), "head")),
         ),
         Example(
+            title="one whose inputs a Rescaling layer scales already",
+            values=lambda: _full(1.0),
+            severity=Severity.NOTE,
+            info=_VARIANCE | {"layer_class": "Normalization"},
+            beside=(_part("moving_mean", lambda: _full(0.0)), _part("bias", lambda: _varied(0.0), "head")),
+            config=_RESCALED_INPUTS,
+        ),
+        Example(
             title="variances of ones beside means that were updated",
             values=lambda: _full(1.0),
             severity=Severity.NOTE,
@@ -145,6 +167,19 @@ class StatisticsNeverUpdated(Rule):
                 _part("bias", lambda: _varied(0.0), "head"),
             ),
         ),
+        Example(
+            title="one of two layers that are not trained lost its statistics",
+            values=lambda: _full(1.0),
+            severity=Severity.WARNING,
+            info=_VARIANCE,
+            beside=(
+                _part("moving_mean", lambda: _full(0.0)),
+                _part("norm_scale", lambda: _varied(1.0), trainable=False),
+                _part("moving_mean", lambda: _varied(0.0), "other"),
+                _part("moving_variance", lambda: _varied(2.0), "other"),
+                _part("norm_scale", lambda: _varied(1.0), "other", trainable=False),
+            ),
+        ),
     )
 
     def goes_by_kind(self) -> bool:
@@ -170,15 +205,14 @@ class StatisticsNeverUpdated(Rule):
         stale = {layer: found for layer, found in statistics.items() if _is_stale(found, model)}
         if not stale:
             return
-        # A frozen layer keeps the statistics that it has, whatever passes through it.
-        frozen = {info.layer for info in model.tensors if info.role in _SCALES and info.trainable is False}
-        stale = {layer: found for layer, found in stale.items() if layer not in frozen}
         moved = {info.layer for info in model.tensors if _begins_constant(info) and _moved(info, model)}
-        updated = len(statistics) - len(stale)
+        frozen = {info.layer for info in model.tensors if info.role in _SCALES and info.trainable is False}
+        updated = statistics.keys() - stale.keys()
         for layer, found in stale.items():
-            yield from self._judged(
-                found[Role.MOVING_VARIANCE], own=layer in moved, any_moved=bool(moved), updated=updated
-            )
+            # A frozen layer keeps the statistics that it has: only others that are frozen tell what it had.
+            others = len(updated & frozen if layer in frozen else updated)
+            if others if layer in frozen else moved:
+                yield self._judged(found[Role.MOVING_VARIANCE], model, own=layer in moved, updated=others)
 
     def _half(self, found: Mapping[Role, TensorInfo], model: Measured) -> Iterator[Finding]:
         """Tell of variances that are all 1 beside means that are not all 0."""
@@ -191,15 +225,15 @@ class StatisticsNeverUpdated(Rule):
             )
             yield self.finding(info, message, Severity.NOTE, size=info.size)
 
-    def _judged(self, info: TensorInfo, *, own: bool, any_moved: bool, updated: int) -> Iterator[Finding]:
-        if not any_moved:
-            return
+    def _judged(self, info: TensorInfo, model: Measured, *, own: bool, updated: int) -> Finding:
         what = (
             "Its mean is 0 and its variance 1"
             if info.size == 1
             else f"All {info.size} means are 0 and all variances 1"
         )
+        silent = not own and not updated
         if info.layer_class == "Normalization":
+            silent = _has_scaled_inputs(info, model)
             message = f"{what}: the layer was never adapted, and passes its inputs on as they are."
         elif own:
             message = (
@@ -210,8 +244,14 @@ class StatisticsNeverUpdated(Rule):
             message = f"{what}, though {others}; it never saw a batch."
         else:
             message = f"{what}, though other layers have moved; it passes its inputs on as they are."
-        silent = not own and not updated and info.layer_class != "Normalization"
-        yield self.finding(info, message, Severity.NOTE if silent else None, size=info.size)
+        return self.finding(info, message, Severity.NOTE if silent else None, size=info.size)
+
+
+def _has_scaled_inputs(info: TensorInfo, model: Measured) -> bool:
+    """Say whether Rescaling layers alone feed the layer of a tensor."""
+    nodes, node = model.topology.nodes, model.topology.at(info.layer)
+    sources = {nodes[path].layer_class for path in node.predecessors} if node else set[str]()
+    return sources == {"Rescaling"}
 
 
 def _begins_constant(info: TensorInfo) -> bool:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from weightaudit.tensor import TensorInfo
 
 
+_RESIDUAL = 100.0
+"""How much wider than those of embeddings the bounds of norm scales are, for those of residual branches."""
+
+
 def _normal(scale: float) -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, scale, (64, 32)).astype(np.float32)
 
@@ -40,17 +44,17 @@ class VanishingScale(GainRule):
 
     What is normal: about 1 when training starts, 0.04 to 40 in trained networks that work; the
     heads of policies (PPO) start at 0.01, from an orthogonal initializer with that gain. Where
-    the rms alone is judged, nothing but custom ties it to 1, so the bounds are 100 times wider. A
-    tensor of zeros is left to WA204. Where all squares are below float64 (values below 1.5e-162),
-    the largest magnitude stands for the root mean square, which it is never below.
+    the rms alone is judged, nothing but custom ties it to 1, so the bounds are 100 times wider, and those of
+    norm scales 10,000 times: LayerScale (Touvron et al. 2021) starts residual branches at 1e-6. A tensor of
+    zeros is left to WA204. Where all squares are below float64 (values below 1.5e-162), the largest magnitude
+    stands for the root mean square, which it is never below.
 
     A linear regression, a single layer of up to four outputs, is not judged: its weights have units of data.
 
     Known false positives: residual branches and adapters that start at almost nothing, layers
     whose inputs are huge by design, and kernels followed by a normalization, which rescales.
     A declared regularizer that is strong (L1 of at least 0.001, L2 of at least 0.01) can do it, which
-    is a warning that says so. The scale of a residual branch starts at 1e-6 in networks with
-    LayerScale: norm scales are at most a warning.
+    is a warning that says so. Norm scales are at most a warning.
 
     How to mend: look for a dead branch, too much weight decay, or a scale factor that was
     applied twice in a conversion; train the layer again, or remove it.
@@ -83,8 +87,14 @@ class VanishingScale(GainRule):
         Example(
             title="the scale of a residual branch, as LayerScale makes it",
             values=lambda: np.full(64, 1e-6, np.float32),
-            severity=Severity.WARNING,
+            severity=None,
             info={"role": "norm_scale", "layer_class": "LayerScale"},
+        ),
+        Example(
+            title="the scale of a normalization, divided by 10**8",
+            values=lambda: np.full(64, 1e-8, np.float32),
+            severity=Severity.WARNING,
+            info={"role": "norm_scale"},
         ),
         Example(title="gain 0.004", values=lambda: _normal(5e-4), severity=Severity.WARNING),
         Example(
@@ -103,6 +113,8 @@ class VanishingScale(GainRule):
 
     def judge(self, info: TensorInfo, stats: Stats) -> Iterator[Finding]:
         gain, wider = gain_of(info, stats)
+        if info.role is Role.NORM_SCALE:
+            wider *= _RESIDUAL
         at_most = ""
         if gain == 0:
             gain, at_most = gain_of_largest(info, stats), "at most "

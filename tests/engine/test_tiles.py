@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from weightaudit.checksums import inflater
 from weightaudit.engine import inflating
 from weightaudit.engine import plan as planning
 from weightaudit.engine import tiles as tiling
-from weightaudit.engine.filters import undo
+from weightaudit.engine.filters import apply, undo
 from weightaudit.engine.reading import read_pieces
 from weightaudit.engine.room import Room
 from weightaudit.errors import ReadError
@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from numpy.typing import NDArray
 
-def _write(path: Path, values: np.ndarray, box: tuple[int, ...]) -> Entry:
-    """Store an array as deflated tiles, which hang over its edges."""
+
+def _write(
+    path: Path, values: np.ndarray, box: tuple[int, ...], filters: tuple[str, ...] = ("deflate",)
+) -> Entry:
+    """Store an array as packed tiles, which hang over its edges."""
     content = bytearray()
     tiles: list[Tile] = []
     for place in np.ndindex(*(-(-n // b) for n, b in zip(values.shape, box, strict=True))):
@@ -35,8 +39,8 @@ def _write(path: Path, values: np.ndarray, box: tuple[int, ...]) -> Entry:
         tile = np.zeros(box, values.dtype)
         part = values[tuple(slice(o, o + b) for o, b in zip(origin, box, strict=True))]
         tile[tuple(slice(0, n) for n in part.shape)] = part
-        packed = zlib.compress(tile.tobytes())
-        tiles.append(Tile(origin, box, Extent(0, len(content), len(packed)), ("deflate",)))
+        packed = apply(tile.reshape(-1).view(np.uint8), filters, tile.itemsize, 6).tobytes()
+        tiles.append(Tile(origin, box, Extent(0, len(content), len(packed)), filters))
         content += packed
     path.write_bytes(content)
     return Entry("x", values.shape, str(values.dtype), Tiles(tuple(tiles)))
@@ -120,6 +124,54 @@ def test_tiles_larger_than_slabs_are_inflated_once(
     assert len(sizes) > 1
     assert isinstance(entry.storage, Tiles)
     assert len(begun) == len(entry.storage.tiles)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box", "dtype"),
+    [((40, 30), (40, 7), np.float32), ((3, 7, 50), (2, 4, 50), np.float16), ((500,), (500,), np.float64)],
+)
+def test_shuffled_tiles_that_cannot_all_be_kept_are_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], box: tuple[int, ...], dtype: type
+) -> None:
+    """Shuffled tiles of more bytes than are kept are read by one stream for each byte of an element."""
+    begun = _count_inflaters(monkeypatch)
+    monkeypatch.setattr(tiling, "KEPT_BYTES", 500)
+    values: NDArray[Any] = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    entry = _write(tmp_path / "x", values, box, ("shuffle", "deflate"))
+    sizes, data = _read(tmp_path / "x", entry)
+    assert data == values.tobytes()
+    assert max(sizes) <= 64
+    assert isinstance(entry.storage, Tiles)
+    assert len(begun) == len(entry.storage.tiles) * values.itemsize
+
+
+def test_a_shuffled_stream_that_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shuffled tile that is inflated piece by piece is refused if its checksum is wrong."""
+    _count_inflaters(monkeypatch)
+    monkeypatch.setattr(tiling, "KEPT_BYTES", 500)
+    entry = _write(tmp_path / "x", np.arange(500, dtype=np.float32), (500,), ("shuffle", "deflate"))
+    content = bytearray((tmp_path / "x").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ReadError, match="x has a chunk that cannot be inflated"):
+        _read(tmp_path / "x", entry)
+
+
+def test_tiles_that_are_all_kept_need_no_large_slabs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all tiles that reach into the same rows are kept, slabs are small and each is unpacked once."""
+    monkeypatch.setattr(tiling, "SMALL_SLAB_BYTES", 400)
+    unpacked: list[int] = []
+
+    def counted(*arguments: object) -> object:
+        unpacked.append(1)
+        return undo(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiling, "undo", counted)
+    values = np.random.default_rng(0).normal(size=(80, 10)).astype(np.float32)
+    sizes, data = _read(tmp_path / "x", _write(tmp_path / "x", values, (40, 3), ("shuffle", "deflate")))
+    assert data == values.tobytes()
+    assert max(sizes) <= 400
+    assert len(unpacked) == 2 * 4
 
 
 @pytest.mark.parametrize("cut", [1, 5, 300])

@@ -16,6 +16,7 @@ from weightaudit import Request, Role, Selector, audit, open_checkpoint, repair_
 from weightaudit.catalog import Absent, Entry, Extent, Fill, Inline
 from weightaudit.errors import ReadError, RepairError, WriteError
 from weightaudit.formats.graph_constants import LEAST_ELEMENTS, read_constants
+from weightaudit.formats.tensorflow_types import DATA_TYPES
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.projections import Clip
 from weightaudit.source import LocalFile
@@ -29,12 +30,20 @@ if TYPE_CHECKING:
 TYPES = {
     1: "float32",
     2: "float64",
+    6: "int8",
     8: "complex64",
+    11: "qint8",
+    12: "quint8",
+    13: "qint32",
     14: "bfloat16",
+    15: "qint16",
+    16: "quint16",
     18: "complex128",
     19: "float16",
     24: "float8_e5m2",
     25: "float8_e4m3fn",
+    29: "int4",
+    30: "uint4",
 }
 """TensorFlow's numbers of the types that weights have."""
 
@@ -158,10 +167,12 @@ def test_every_type_and_form_that_tensorflow_writes(tmp_path: Path) -> None:
         values[f"{name}_whole"] = rng.normal(size=(5, 7)).astype(dtype)
         values[f"{name}_same"] = np.full((64, 64), 1.5, dtype)
         values[f"{name}_tail"] = np.pad(rng.normal(size=9), (0, 991), constant_values=2).astype(dtype)
+    values["int8_whole"] = rng.integers(-128, 128, (5, 7), np.int8)
+    values["int8_same"] = np.full((64, 64), -3, np.int8)
     values["few"] = np.ones(LEAST_ELEMENTS - 1, np.float32)
     values["integers"] = np.arange(1000)
     save_constants(tmp_path / "m", values)
-    assert assert_equals_tensorflow(tmp_path / "m") >= 18
+    assert assert_equals_tensorflow(tmp_path / "m") >= 20
 
 
 @pytest.mark.parametrize(
@@ -240,6 +251,7 @@ def test_numbers_that_are_not_all_there(tmp_path: Path) -> None:
     for value, reason in (
         (tensor([20], chunk(4, bytes(79))), "79 bytes of it instead of 80"),
         (tensor([16], singly), "singly"),
+        (tensor([16], singly, packed(5, [1.0] * 16)), "singly"),
         (tensor([1 << 40], packed(5, [1.0])), "more bytes than are plausible"),
         (tensor([1 << 25], packed(5, [1.0, 2.0])), "more bytes than are plausible"),
     ):
@@ -247,6 +259,37 @@ def test_numbers_that_are_not_all_there(tmp_path: Path) -> None:
         assert entry is not None
         assert isinstance(entry.storage, Absent)
         assert reason in entry.storage.reason
+
+
+@pytest.mark.parametrize("kind", [6, 11, 12, 13, 15, 16, 26, 29, 30, 33])
+def test_numbers_of_narrow_types_are_not_passed_over(tmp_path: Path, kind: int) -> None:
+    """A constant of a quantized type is measured, or told as one that is not, and the audit incomplete."""
+    name, size = DATA_TYPES[kind]
+    value = tensor([16], chunk(4, bytes(range(1, 16 * size + 1))), kind=kind)
+    entry = only(tmp_path, value, kind)
+    assert entry is not None
+    assert (entry.dtype, isinstance(entry.storage, Extent)) == (name, True)
+    graph = chunk(1, constant("c", value, kind))
+    (tmp_path / "saved_model.pb").write_bytes(number(1, 1) + chunk(2, chunk(2, graph)))
+    report = audit(tmp_path)
+    assert report.exit_code == (0 if name == "int8" else 3)
+
+
+def test_a_constant_whose_value_its_callers_give(tmp_path: Path) -> None:
+    """A constant of a function that is called with its value, or its type, is told as left out."""
+    value = attribute(b"value", chunk(8, tensor([16], packed(5, [1.0]))))
+    dtype = attribute(b"dtype", number(6, 1))
+    for given in (dtype + attribute(b"value", chunk(9, b"v")), attribute(b"dtype", chunk(9, b"T")) + value):
+        node = chunk(1, b"k") + chunk(2, b"Const") + given
+        entry = listed(tmp_path, chunk(1, node))["k"]
+        assert isinstance(entry.storage, Absent)
+        assert "What calls its function" in entry.storage.reason
+
+
+def test_a_constant_for_the_host_is_one(tmp_path: Path) -> None:
+    """TensorFlow's other operation for constants counts like the first."""
+    node = constant("c", tensor([16], packed(5, [1.0] * 16)), operation=b"HostConst")
+    assert listed(tmp_path, chunk(1, node)).keys() == {"c"}
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,24 @@ def test_linked_weights_of_an_unpacked_archive(tmp_path: Path) -> None:
         _catalog(model)
 
 
+def test_a_directory_that_is_two_models(tmp_path: Path) -> None:
+    """An unpacked archive that is a SavedModel too is refused: Keras and TensorFlow load different ones."""
+    _weights(tmp_path / "model.weights.h5", "layers/dense/vars/0")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(ReadError, match="a SavedModel and an unpacked Keras archive at once"):
+        sniff(tmp_path)
+
+
+def test_an_unpacked_archive_with_numpy_weights(tmp_path: Path) -> None:
+    """Keras opens a directory with weights in NumPy form, so it is refused and not taken for nothing."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "model.weights.npz").write_bytes(b"PK\5\6" + bytes(18))
+    assert sniff(tmp_path) is Kind.KERAS_DIRECTORY
+    with pytest.raises(UnsupportedFormatError, match="keeps its weights in NumPy form"):
+        _catalog(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -181,6 +199,23 @@ def test_swapped_shards(sharded: Path) -> None:
     shutil.move(second, first)
     shutil.move(sharded.parent / "x", second)
     assert {defect.flaw for defect in _catalog(sharded).defects} == {Flaw.INCONSISTENT}
+
+
+def test_a_shard_that_the_index_does_not_name(sharded: Path) -> None:
+    """The first shard is read though nothing is placed in it: Keras looks in it for what is unplaced."""
+    placed = {"/layers/c/vars": "m_00001.weights.h5"}
+    sharded.write_text(json.dumps({"weight_map": placed}))
+    assert {entry.key for entry in _catalog(sharded).entries} >= {"layers/a/vars/0", "layers/c/vars/0"}
+
+
+@pytest.mark.parametrize("group", ["layers/a/vars", "/layers/a/vars/", "//layers/a/vars"])
+def test_a_group_that_keras_would_not_find(sharded: Path, group: str) -> None:
+    """Groups that differ by slashes alone are refused: Keras knows one of them, and it may not be ours."""
+    index = json.loads(sharded.read_text())
+    index["weight_map"][group] = "m_00001.weights.h5"
+    sharded.write_text(json.dumps(index))
+    with pytest.raises(ReadError, match="not the path of a group as Keras writes it"):
+        _catalog(sharded)
 
 
 @pytest.mark.parametrize("shard", ["../m.h5", "/etc/passwd", "a/b", "", ".."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +99,13 @@ def test_a_thousandfold_layer_is_an_error_and_told_as_exploded_or_vanished(
         assert word in finding.message
 
 
-def vectors(role: Role, *scales: float) -> list[Finding]:
-    """Judge a model of vectors of one role."""
+def vectors(role: Role, *scales: float, names: Sequence[str] = ()) -> list[Finding]:
+    """Judge a model of vectors of one role, in layers of these names."""
     rng = np.random.default_rng(3)
     arrays = [rng.normal(0, scale, 32).astype(np.float32) for scale in scales]
     infos = [
-        tensor_info(one, role=role, name=f"layer{index}/{role}", layer=f"layer{index}")
-        for index, one in enumerate(arrays)
+        tensor_info(one, role=role, name=f"{layer}/{role}", layer=layer)
+        for one, layer in zip(arrays, names or [f"layer{n}" for n in range(len(arrays))], strict=True)
     ]
     stats = {info.name: measure(one, [MOMENTS], info) for info, one in zip(infos, arrays, strict=True)}
     return list(ScaleAmongPeers().check_model(Measured(infos, stats, ())))
@@ -118,6 +118,14 @@ def test_scales_of_normalizations_are_compared_both_ways() -> None:
     assert [one.tensor for one in vectors(Role.NORM_SCALE, 1, 5e-3, 1, 1)] == ["layer1/norm_scale"]
     # LayerScale begins with all at a millionth.
     assert vectors(Role.NORM_SCALE, *([1e-6] * 8)) == []
+
+
+def test_scales_of_residual_branches_are_compared_with_each_other() -> None:
+    """Small scales that are called alike are how they were made; one of them that differs is named."""
+    names = [*(f"norm_{n}" for n in range(6)), "layer_scale", "layer_scale_1"]
+    assert vectors(Role.NORM_SCALE, *([1] * 6), 1e-5, 1e-5, names=names) == []
+    found = vectors(Role.NORM_SCALE, *([1] * 6), 1, 1e-3, names=names)
+    assert [one.tensor for one in found] == ["layer_scale_1/norm_scale"]
 
 
 def test_biases_are_only_found_where_they_exploded() -> None:

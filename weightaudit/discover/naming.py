@@ -6,20 +6,16 @@ import os
 import re
 from errno import ENAMETOOLONG
 from glob import glob, has_magic
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from weightaudit.discover.state_file import NAME, latest_named
 from weightaudit.errors import ReadError, UsageError
 from weightaudit.formats import Kind, sniff
 from weightaudit.wholes import first_shard, table_shards, whole_of
 
 if TYPE_CHECKING:
     from weightaudit.versions.version import Version
-
-_STATE = re.compile(r'^model_checkpoint_path:\s*"(.*)"\s*$', re.MULTILINE)
-
-_LONGEST_STATE = 1 << 16
-"""Bytes of a `checkpoint` file in which it must name its checkpoint."""
 
 
 def addressed(text: str) -> Version | None:
@@ -42,40 +38,52 @@ def addressed(text: str) -> Version | None:
 
 
 def model_named(path: Path) -> Path | None:
-    """Return the model that a user means by a path which is not a directory."""
-    index = path.with_name(f"{path.name}.index")
+    """Return the model that a user means by a path which is not a directory.
+
+    Raises:
+        ReadError: It is two models at once, or names one that is not there.
+    """
     # Whatever is there and is no file, such as a pipe, is refused when it is opened, and not called missing.
-    if path.exists():
-        if path.name == "checkpoint":
-            return checkpoint_of(path.parent) or path
-        if index.is_file() and sniff(path) is None:
-            return index
-        return whole_of(path) or first_shard(path)
-    if index.is_file():
-        return index
-    shards = [shard for shard in table_shards(path) if sniff(shard) is Kind.TABLE]
-    return shards[0] if shards else None
+    if not path.exists():
+        return _of_prefix(path.parent, path.name)
+    if path.name == NAME:
+        return checkpoint_of(path.parent) or path
+    if path.with_name(f"{path.name}.index").is_file() and sniff(path) is None:
+        return path.with_name(f"{path.name}.index")
+    return whole_of(path) or first_shard(path)
 
 
 def checkpoint_of(directory: Path) -> Path | None:
-    """Return the checkpoint that a directory's `checkpoint` file names; None if it has no such file."""
-    state = directory / "checkpoint"
-    if not state.is_file():
+    """Return the checkpoint that a directory's `checkpoint` file names; None if it has no such file.
+
+    Raises:
+        ReadError: The checkpoint is not there, or it is not clear which one is meant.
+    """
+    state = directory / NAME
+    named = latest_named(state) if state.is_file() else None
+    if named is None:
         return None
-    with state.open("rb") as stream:
-        match = _STATE.search(stream.read(_LONGEST_STATE).decode("utf-8", "replace"))
-    if match is None:
-        return None
-    # The path was true on the machine that trained; only its last part means anything here.
-    prefix = directory / re.split(r"[/\\]", match[1])[-1]
-    if prefix == directory:
-        index = directory / ".index"
-        model = index if index.is_file() else None
-    else:
-        model = model_named(prefix)
-    if model is None:
-        raise ReadError(f"{state} names the checkpoint {match[1]!r}, which is not beside it.")
-    return model
+    if ".." in PurePath(named).parts:
+        raise ReadError(f"{state} names the checkpoint {named!r}, which lies outside; name its .index file.")
+    # An absolute path was true on the machine that trained: only its last part means anything here.
+    last = re.split(r"[/\\]", named)[-1]
+    for prefix in (last,) if PurePath(named).is_absolute() else (named, last):
+        if model := _of_prefix(directory, prefix):
+            return model
+    raise ReadError(f"{state} names the checkpoint {named!r}, which is not beside it.")
+
+
+def _of_prefix(directory: Path, prefix: str) -> Path | None:
+    """Return the checkpoint of a prefix: TensorFlow looks for one of version 2 first.
+
+    A prefix may end in a slash: then the files are called `.index` and so on.
+    """
+    index = directory / f"{prefix}.index"
+    if index.is_file():
+        return index
+    path = directory / prefix
+    tables = [path] if path.is_file() else table_shards(path)
+    return next((table for table in tables if sniff(table) is Kind.TABLE), None)
 
 
 def is_checkpoint(model: Path) -> bool:

@@ -31,10 +31,14 @@ class TileStream:
         extent: Where the packed bytes lie.
         nbytes: Bytes of the whole tile once unpacked.
         label: Name for messages.
+        most: How many packed bytes are read at once.
     """
 
-    def __init__(self, source: ByteSource, extent: Extent, nbytes: int, label: str) -> None:
+    def __init__(
+        self, source: ByteSource, extent: Extent, nbytes: int, label: str, most: int = INPUT_BYTES
+    ) -> None:
         self._source = source
+        self._most = most
         self._extent = extent
         self._nbytes = nbytes
         self._label = label
@@ -84,7 +88,7 @@ class TileStream:
         packed = self._inflater.unconsumed_tail
         if not packed:
             packed = self._source.read(
-                self._extent.offset + self._read, min(INPUT_BYTES, self._extent.nbytes - self._read)
+                self._extent.offset + self._read, min(self._most, self._extent.nbytes - self._read)
             )
             self._read += len(packed)
         try:
@@ -98,3 +102,40 @@ class TileStream:
 
     def _of_another_length(self) -> ReadError:
         return ReadError(f"{self._label} has a chunk that does not inflate to its length.")
+
+
+class ShuffledStream:
+    """A tile that was shuffled and then deflated, read from front to back.
+
+    It holds the first bytes of all elements, then the second ones, and so on: a stream for each of those
+    stands at its place. Each begins at the front of the tile, which is inflated as often as that.
+
+    Args:
+        source: The file.
+        extent: Where the packed bytes lie.
+        nbytes: Bytes of the whole tile once unpacked.
+        label: Name for messages.
+        itemsize: Bytes of an element.
+    """
+
+    def __init__(self, source: ByteSource, extent: Extent, nbytes: int, label: str, itemsize: int) -> None:
+        # Many are held at once, each with packed bytes that it has not come to.
+        most = INPUT_BYTES // itemsize
+        self._planes = [TileStream(source, extent, nbytes, label, most) for _ in range(itemsize)]
+        self._elements = nbytes // itemsize
+
+    def stretch(self, start: int, count: int) -> Bytes:
+        """Return the bytes of whole elements from `start`, which lie behind those of the last call.
+
+        Raises:
+            ReadError: See `TileStream.stretch`.
+        """
+        size = len(self._planes)
+        out = np.empty((count // size, size), np.uint8)
+        for number, plane in enumerate(self._planes):
+            out[:, number] = plane.stretch(number * self._elements + start // size, count // size)
+        return out.reshape(-1)
+
+    def finish(self) -> None:
+        """Go on to the end of the tile; see `TileStream.finish`."""
+        self._planes[-1].finish()

@@ -148,7 +148,8 @@ class Scanner:
         repeats = 0
         if raw.size >= 2 * PAGE_BYTES:
             repeats = native.repeats(raw, unit.extent.offset) if unit.extent else -1
-        summary = Sketch(unit.count, *native.summarize(raw, decoder.summed), repeats=repeats)
+        sums = native.summarize(raw, decoder.summed)
+        summary = Sketch(unit.count, *sums, repeats=repeats, raw=raw, dtype=decoder.summed)
         if summary.is_finite:
             results = [statistic.follow(info, summary) for statistic in subject.statistics]
         else:

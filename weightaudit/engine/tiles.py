@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from weightaudit.catalog import Entry, Tile, Tiles
 from weightaudit.dtypes import itemsize
 from weightaudit.engine.filters import undo
-from weightaudit.engine.inflating import STREAM_BYTES, TileStream
+from weightaudit.engine.inflating import STREAM_BYTES, ShuffledStream, TileStream
 from weightaudit.engine.room import Room
 from weightaudit.errors import ReadError
 from weightaudit.source import Files
@@ -109,13 +109,32 @@ class _TileReader:
         )
         # So many reach into the same rows, and are half read at the same time.
         self.abreast = max(Counter(self._starts).values(), default=0)
-        self.is_streamed = self.abreast * STREAM_BYTES <= KEPT_BYTES and all(
-            tile.filters == ("deflate",) and prod(shape) * self.size >= 2 * STREAM_BYTES
-            for _, shape, tile in self._tiles
-        )
+        self.stream_bytes = self._stream_bytes()
+        self.is_streamed = self.stream_bytes > 0
         self._kept: dict[int, Bytes] = {}
         self._kept_bytes = 0
-        self._streams: dict[int, TileStream] = {}
+        self._streams: dict[int, TileStream | ShuffledStream] = {}
+
+    @property
+    def fits(self) -> bool:
+        """Whether all tiles that reach into the same rows are kept, so that none is unpacked twice."""
+        return self.abreast * self.packed_bytes <= KEPT_BYTES
+
+    def _stream_bytes(self) -> int:
+        """Return the bytes that streams of tiles take where tiles are inflated piece by piece, else 0.
+
+        Shuffled tiles are inflated once for each byte of an element then: only those that would be unpacked
+        again and again without it.
+        """
+        packings = {tile.filters for _, _, tile in self._tiles}
+        if packings == {("deflate",)}:
+            nbytes, least = STREAM_BYTES, 2 * STREAM_BYTES
+        elif packings == {("shuffle", "deflate")} and not self.fits:
+            nbytes, least = self.size * STREAM_BYTES, self.size * STREAM_BYTES
+        else:
+            return 0
+        are_long = all(prod(shape) * self.size >= least for _, shape, _ in self._tiles)
+        return self.abreast * nbytes if are_long and self.abreast * nbytes <= KEPT_BYTES else 0
 
     def slab(self, origin: Shape, shape: Shape, axis: int) -> Bytes:
         """Return the bytes of a box of the tensor that is cut along an axis; see `_Cut`."""
@@ -161,14 +180,18 @@ class _TileReader:
         rows = source[axis].stop - source[axis].start
         stream = self._streams.get(number)
         if stream is None:
-            source_file = self._files[tile.extent.file]
-            stream = TileStream(source_file, tile.extent, prod(shape) * self.size, self._label(tile))
-            self._streams[number] = stream
+            stream = self._streams[number] = self._stream(tile, shape)
         stretch = stream.stretch(first * self.size, rows * prod(inner) * self.size)
         if is_last:
             stream.finish()
             del self._streams[number]
         return stretch.reshape(*(1,) * axis, rows, *inner, self.size)
+
+    def _stream(self, tile: Tile, shape: Shape) -> TileStream | ShuffledStream:
+        source, nbytes = self._files[tile.extent.file], prod(shape) * self.size
+        if "shuffle" in tile.filters:
+            return ShuffledStream(source, tile.extent, nbytes, self._label(tile), self.size)
+        return TileStream(source, tile.extent, nbytes, self._label(tile))
 
     def _rows(self, tile: Tile, shape: Shape, rows: slice) -> Bytes:
         """Return some rows of a tile that is stored as it is; it may be as large as the tensor."""
@@ -218,7 +241,8 @@ class _Cut(NamedTuple):
 def _cut(reader: _TileReader) -> _Cut:
     """Choose boxes that end where tiles end, so that a packed tile is rarely needed for two of them."""
     shape, size = reader.shape, reader.size
-    most = SMALL_SLAB_BYTES if reader.is_streamed else SLAB_BYTES
+    # Of tiles that are all kept until their last row, large boxes would be held beside them for nothing.
+    most = SMALL_SLAB_BYTES if reader.is_streamed or reader.fits else SLAB_BYTES
     # A single row may be as large as the tensor: cut the outermost axis of which one step is small.
     axis = next(n for n in range(len(shape)) if prod(shape[n + 1 :]) * size <= most)
     step = prod(shape[axis + 1 :]) * size
@@ -235,7 +259,7 @@ def _memory(reader: _TileReader, cut: _Cut) -> int:
     """
     spans = max(reader.tallest[: cut.axis], default=1) > 1 or reader.tallest[cut.axis] > cut.rows
     if reader.is_streamed and spans:
-        return 3 * cut.nbytes + reader.abreast * STREAM_BYTES
+        return 3 * cut.nbytes + reader.stream_bytes
     kept = max(KEPT_BYTES, reader.packed_bytes) if spans else 0
     return 2 * cut.nbytes + 2 * reader.packed_bytes + min(kept, reader.abreast * reader.packed_bytes)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from weightaudit.errors import ReadError, UnsupportedFormatError
 from weightaudit.limits import DEFAULT_LIMITS, Limits
 from weightaudit.source import LFS_POINTER, Files, LocalFile, is_lfs_pointer
+from weightaudit.wholes import is_keras_directory
 
 if TYPE_CHECKING:
     from weightaudit.catalog import Catalog
@@ -52,9 +53,15 @@ def sniff(path: Path) -> Kind | None:
         return Kind.BUNDLE if path.with_name(f"{path.name}.index").is_file() else None
     file = LocalFile(Path(os.path.realpath(path)), label=path.name)
     try:
-        return _sniff_file(file)
+        kind = _sniff_file(file)
     finally:
         file.close()
+    if kind is Kind.TABLE and path.with_name(f"{path.name}.index").is_file():
+        raise ReadError(
+            f"{path.name} is a checkpoint of version 1, and {path.name}.index one of version 2, which "
+            "TensorFlow reads instead; name that one, or move one of them to a directory of its own."
+        )
+    return kind
 
 
 class Opened(NamedTuple):
@@ -148,11 +155,15 @@ def _shards(name: str) -> list[str]:
 
 def _sniff_directory(path: Path) -> Kind | None:
     # Whatever has this name makes it one: a pipe or a link to nowhere is for its reader to refuse.
-    if any(os.path.lexists(path / f"saved_model.{suffix}") for suffix in ("pb", "pbtxt", "cpb")):
-        return Kind.SAVED_MODEL
-    if (path / "config.json").is_file() and (path / "model.weights.h5").is_file():
-        return Kind.KERAS_DIRECTORY
-    return None
+    is_saved_model = any(os.path.lexists(path / f"saved_model.{suffix}") for suffix in ("pb", "pbtxt", "cpb"))
+    if not is_keras_directory(path):
+        return Kind.SAVED_MODEL if is_saved_model else None
+    if is_saved_model:
+        raise ReadError(
+            f"{path.name} is a SavedModel and an unpacked Keras archive at once: TensorFlow loads the one "
+            "and Keras the other; move one of them to a directory of its own."
+        )
+    return Kind.KERAS_DIRECTORY
 
 
 def _sniff_file(file: LocalFile) -> Kind | None:

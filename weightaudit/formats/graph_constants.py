@@ -17,7 +17,7 @@ from weightaudit.errors import ReadError
 from weightaudit.formats.graph_nodes import AHEAD, ATTRIBUTES, NAME, OPERATION, Ahead, Field, nodes
 from weightaudit.formats.graph_operations import Operations, may_reach
 from weightaudit.formats.protobuf import CHUNK, Message, read_fields, read_once
-from weightaudit.formats.tensor_proto import encode_values
+from weightaudit.formats.tensor_proto import LISTS, PLAIN, encode_values
 from weightaudit.formats.tensorflow_types import DATA_TYPES, DataType, parse_shape
 
 if TYPE_CHECKING:
@@ -31,23 +31,18 @@ CONSTANT = MappingProxyType({"operation": "Const"})
 """The attributes of an entry that is a constant of a graph."""
 
 _KEY, _VALUE = 1, 2  # an entry of a map
-_TYPE, _TENSOR = 6, 8  # AttrValue
+_TYPE, _TENSOR, _PLACEHOLDER = 6, 8, 9  # AttrValue
 _SHAPE, _CONTENT = 2, 4  # TensorProto
 
-# The field of a TensorProto that lists the elements, of the types that weights have.
-_LISTS = {
-    "float16": 13,
-    "bfloat16": 13,
-    "float32": 5,
-    "float64": 6,
-    "complex64": 9,
-    "complex128": 12,
-    "float8_e5m2": 18,
-    "float8_e4m3fn": 18,
-}
+_CONSTANTS = frozenset({b"Const", b"HostConst"})
+_INTEGERS = "int8 int4 uint4 int2 uint2 qint8 quint8 qint16 quint16 qint32"
+_WEIGHTS = frozenset({*PLAIN, "float16", "bfloat16", *_INTEGERS.split()})
+"""Types that weights have, also where they are not measured; shapes, axes and tables have the others."""
+_GIVEN = DataType("unknown", 0)
+"""The type of a constant whose function leaves it to its callers."""
 _HALVES = frozenset({"float16", "bfloat16"})
 
-_NUMBERS = frozenset(number for number, dtype in DATA_TYPES.items() if dtype.name in _LISTS)
+_NUMBERS = frozenset(number for number, dtype in DATA_TYPES.items() if dtype.name in _WEIGHTS)
 _USUAL_TYPE = (
     bytes([5 << 3 | CHUNK, 11, 1 << 3 | CHUNK, 5]) + b"dtype" + bytes([2 << 3 | CHUNK, 2, _TYPE << 3])
 )
@@ -65,11 +60,11 @@ def read_constants(
     limits: Limits,
     operations: Operations | None = None,
 ) -> tuple[Entry, ...]:
-    """List the constants of graphs that hold floating point numbers.
+    """List the constants of graphs that hold floating point or quantized numbers.
 
-    Those of fewer than `LEAST_ELEMENTS` elements are left out, and integers, truth values and strings,
-    which are shapes, axes and tables. So are those that are zero throughout and say so in one number:
-    these are initial values.
+    Those of fewer than `LEAST_ELEMENTS` elements are left out, and other integers, truth values and
+    strings, which are shapes, axes and tables. So are those that are zero throughout and say so in one
+    number: these are initial values.
 
     Args:
         source: saved_model.pb.
@@ -82,7 +77,8 @@ def read_constants(
     Returns:
         Entries with the attributes `CONSTANT` and the key ``saved_model.pb/function/node``, or
         ``saved_model.pb/node`` outside of functions. From the second graph on, its number stands behind
-        the name of the file. A constant whose numbers cannot be had is absent.
+        the name of the file. A constant whose numbers cannot be had is absent, and so is one whose value
+        or type its function takes from its callers.
 
     Raises:
         ReadError: The file is damaged, or holds more than the limits allow.
@@ -138,12 +134,17 @@ class _Gathered:
             raise source.beyond(f"{self._most} constants")
         self.entries[entry.key] = entry
 
-    def _entry(self, path: str, name: str, dtype: DataType, tensor: Field) -> Entry | None:
-        parts = self._source.parts(tensor)
+    def _entry(self, path: str, name: str, dtype: DataType, tensor: Field | None) -> Entry | None:
+        parts = self._source.parts(tensor) if tensor else {}
         shape = parse_shape(self._source.small(parts.get(_SHAPE)), self._source.label)
-        if prod(shape) < LEAST_ELEMENTS:
+        if tensor and prod(shape) < LEAST_ELEMENTS:
             return None
-        storage = self._storage(parts, dtype, tensor, prod(shape) * dtype.itemsize)
+        if tensor is None or dtype is _GIVEN:
+            storage: Storage | None = Absent(
+                "What calls its function gives its value or type: it is not audited."
+            )
+        else:
+            storage = self._storage(parts, dtype, tensor, prod(shape) * dtype.itemsize)
         if storage is None:
             return None
         return Entry(path + name, shape, dtype.name, storage, attributes=CONSTANT)
@@ -157,8 +158,10 @@ class _Gathered:
             if end - start == nbytes:
                 return Extent(self._number, start, nbytes)
             return Absent(f"{self._source.label} holds {end - start} bytes of it instead of {nbytes}.")
-        _, start, end = parts.get(_LISTS[dtype.name], (0, 0, 0))
-        if end - start == nbytes and dtype.name not in _HALVES:
+        field, start, end = parts.get(PLAIN.get(dtype.name, 0), (0, 0, 0))
+        # Elements that are listed singly are part of the list, and may come before it.
+        every = self._source.walk(*tensor[1:], every=True)
+        if end - start == nbytes and sum(part[0] == field for part in every) == 1:
             return Extent(self._number, start, nbytes)
         return self._unpack(dtype, tensor, nbytes)
 
@@ -198,7 +201,7 @@ def _is_other(node: bytes) -> bool:
 
 def _listed(data: bytes, dtype: DataType, label: str) -> bytes | None:
     """Return the elements that a TensorProto lists; None if they are not packed, as all writers do it."""
-    field = _LISTS[dtype.name]
+    field = LISTS["float16" if dtype.name in _HALVES else dtype.name]
     if any(tag >> 3 == field and tag & 7 != CHUNK for tag, _, _ in read_fields(data, label)):
         return None
     # A bfloat16 is listed as a float16 is: as the number that its bits are.
@@ -209,8 +212,11 @@ def _listed(data: bytes, dtype: DataType, label: str) -> bytes | None:
     return raw
 
 
-def _constant(source: Ahead, node: Field) -> tuple[str, DataType, Field] | None:
-    """Return name, type and TensorProto of a node, None unless it is a constant of a type that counts."""
+def _constant(source: Ahead, node: Field) -> tuple[str, DataType, Field | None] | None:
+    """Return name, type and TensorProto of a node, None unless it is a constant of a type that counts.
+
+    There is no TensorProto where the function leaves the value to its callers.
+    """
     name = operation = None
     attributes: list[Field] = []
     for part in source.walk(*node[1:]):
@@ -222,16 +228,24 @@ def _constant(source: Ahead, node: Field) -> tuple[str, DataType, Field] | None:
             name = part
         elif part[0] == OPERATION:
             operation = part
-    if source.small(operation) != b"Const":
+    if source.small(operation) not in _CONSTANTS:
         return None
     found: dict[bytes, Field] = {}
     for attribute in attributes:
         parts = source.parts(attribute)
         if _VALUE in parts:
             found[source.small(parts.get(_KEY))] = parts[_VALUE]
-    kind, value = found.get(b"dtype"), found.get(b"value")
-    dtype = DATA_TYPES.get(read_once(source.small(kind), source.label).get(_TYPE << 3, 0))
-    if dtype is None or dtype.name not in _LISTS or value is None:
+    value = source.parts(found[b"value"]) if b"value" in found else {}
+    dtype = _type(source, found.get(b"dtype"))
+    if dtype is None or not value.keys() & {_TENSOR, _PLACEHOLDER}:
         return None
-    tensor = source.parts(value).get(_TENSOR)
-    return None if tensor is None else (source.text(name), dtype, tensor)
+    return source.text(name), dtype, value.get(_TENSOR)
+
+
+def _type(source: Ahead, attribute: Field | None) -> DataType | None:
+    """Return the type that an attribute gives, None if it is none that counts."""
+    fields = read_once(source.small(attribute), source.label)
+    if _PLACEHOLDER << 3 | CHUNK in fields:
+        return _GIVEN
+    dtype = DATA_TYPES.get(fields.get(_TYPE << 3, 0))
+    return dtype if dtype and dtype.name in _WEIGHTS else None

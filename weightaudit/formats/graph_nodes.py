@@ -87,8 +87,13 @@ class Ahead:
             self._mentions = bool(search(self._held))
         return self._mentions
 
-    def walk(self, start: int, end: int) -> Iterator[Field]:
+    def walk(self, start: int, end: int, *, every: bool = False) -> Iterator[Field]:
         """Yield the length-delimited fields of a message by position, without reading their content.
+
+        Args:
+            start: Where the message begins.
+            end: Where it ends.
+            every: Whether to yield numbers, too; where one begins is not told.
 
         Raises:
             ReadError: The message is malformed, or the file has more fields than the limit.
@@ -120,7 +125,7 @@ class Ahead:
             position = content if kind == VARINT else content + length
             if position > end or not 8 <= tag < 1 << 32:
                 raise self.damaged(content, "a field reaches beyond its message or has no valid number")
-            if kind == CHUNK:
+            if kind == CHUNK or every:
                 yield tag >> 3, content, position
 
     def parts(self, message: Field) -> dict[int, Field]:

@@ -9,10 +9,10 @@ from weightaudit.catalog import Catalog, Checksum, Extent, Region
 from weightaudit.errors import UnsupportedFormatError
 from weightaudit.formats.documents import parse_json, read_json
 from weightaudit.formats.hdf5 import Hdf5Data, catalog_hdf5
-from weightaudit.formats.zip_archive import STORED, Member, list_members, read_member, spool_member
+from weightaudit.formats.zip_archive import STORED, list_members, read_member, spool_member
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from weightaudit.limits import Limits
     from weightaudit.source import Files
@@ -58,8 +58,10 @@ def catalog_keras_directory(files: Files, limits: Limits) -> Catalog:
 
     Raises:
         ReadError: A file is missing, damaged or refused.
-        UnsupportedFormatError: The weights file is no Keras weights file.
+        UnsupportedFormatError: The weights file is no Keras weights file, or is in NumPy form.
     """
+    if not files.exists(WEIGHTS, even_dangling=True):
+        raise UnsupportedFormatError(_without_weights(files.root.name, files.listing()))
     documents: dict[str, Any] = {}
     for document in (CONFIG, METADATA):
         if files.exists(document):
@@ -75,7 +77,7 @@ def _with_documents(catalog: Catalog, documents: Mapping[str, Any], regions: tup
     return dataclasses.replace(catalog, container=CONTAINER, regions=regions, documents=merged)
 
 
-def _without_weights(name: str, members: Mapping[str, Member]) -> str:
+def _without_weights(name: str, members: Collection[str]) -> str:
     if "model.weights.npz" in members:
         return (
             f"{name} keeps its weights in NumPy form (model.weights.npz); save it again with h5py installed."

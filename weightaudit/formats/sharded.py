@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.catalog import Catalog, Defect, Entry, Flaw, Layout
@@ -34,7 +35,7 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
     groups = Counter(shard for where in placed.values() for shard in set(where))
     found: dict[str, Catalog] = {}
     defects: list[Defect] = []
-    for shard in sorted(groups):
+    for shard in sorted({*groups, *_first_shard(files, name)}):
         if not files.exists(shard):
             message = f"The shard {shard} is missing; {name} places weights of {groups[shard]} layers in it."
             defects.append(Defect(Flaw.MISSING_DATA, message))
@@ -55,16 +56,28 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
     )
 
 
+def _first_shard(files: Files, name: str) -> tuple[str, ...]:
+    """Return the shard that Keras opens before it looks at the index, if it is there.
+
+    Where the index does not place a group, it is looked for in the shard that is open.
+    """
+    first = f"{PurePosixPath(name).stem.replace('.weights', '')}_00000.weights.h5"
+    return (first,) if files.exists(first) else ()
+
+
 def is_index(document: Any) -> bool:
     """Say whether a parsed JSON document is an index of shards."""
     return isinstance(document, dict) and isinstance(cast("dict[str, Any]", document).get("weight_map"), dict)
 
 
 def _weight_map(name: str, document: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each group of variables with the shards that hold it."""
+    """Yield each group of variables, as ``layers/dense/vars``, with the shards that hold it."""
     if not is_index(document):
         raise UnsupportedFormatError(f"{name} is JSON, but not an index of Keras weight shards.")
     for group, where in document["weight_map"].items():
+        # What Keras would not find, and takes for another group if slashes are left out of account.
+        if group != f"/{group.strip('/')}":
+            raise ReadError(f"{name} places {group!r}, which is not the path of a group as Keras writes it.")
         shards = tuple(cast("Iterable[Any]", where)) if isinstance(where, list) else (where,)
         for shard in shards:
             if not isinstance(shard, str) or posixpath.basename(shard) != shard or shard in {"", ".", ".."}:

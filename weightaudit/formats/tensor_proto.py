@@ -14,18 +14,21 @@ if TYPE_CHECKING:
 
     from weightaudit.formats.protobuf import Message
 
-# Types whose field holds the elements just as memory does: little-endian, one after another.
-_PLAIN = {
+PLAIN = {
     "float32": 5,
     "float64": 6,
     "complex64": 9,
     "complex128": 12,
     "float8_e5m2": 18,
     "float8_e4m3fn": 18,
+    "float8_e4m3fnuz": 18,
+    "float8_e4m3b11fnuz": 18,
+    "float8_e5m2fnuz": 18,
+    "float4_e2m1fn": 18,
 }
+"""Types whose field holds the elements as memory does, little-endian, one after another; and the field."""
 
-# Types whose field holds varints, as far as TensorFlow writes such checkpoints: the field, and the
-# numpy type of an element.
+# Types whose field holds varints: the field, and the numpy type of an element.
 _VARINTS = {
     "int8": (7, "<i1"),
     "qint8": (7, "<i1"),
@@ -40,7 +43,14 @@ _VARINTS = {
     "int64": (10, "<i8"),
     "bool": (11, "<u1"),
     "float16": (13, "<u2"),
+    "int4": (7, "<i1"),
+    "uint4": (7, "<u1"),
+    "int2": (7, "<i1"),
+    "uint2": (7, "<u1"),
 }
+LISTS = {**PLAIN, **{name: field for name, (field, _) in _VARINTS.items()}}
+"""The field of a TensorProto that lists the elements, by their type."""
+
 _STRINGS = 8
 _LONGEST_VARINT = 10
 
@@ -56,8 +66,8 @@ def encode_values(tensor: Message, dtype: DataType) -> bytes:
     """
     if dtype.name == "string":
         return b"".join(tensor.chunks(_STRINGS))
-    if dtype.name in _PLAIN:
-        return b"".join(tensor.chunks(_PLAIN[dtype.name]))
+    if dtype.name in PLAIN:
+        return b"".join(tensor.chunks(PLAIN[dtype.name]))
     if dtype.name not in _VARINTS:
         raise ReadError(
             f"{tensor.what} stores {dtype.name} values, which a checkpoint of this kind cannot hold."

@@ -56,6 +56,14 @@ class Statistic(ABC, Generic[T]):
 
     lazy: ClassVar[bool] = False
 
+    def __init_subclass__(cls) -> None:
+        # Dataclasses hash their fields alone: statistics without any would all have one hash, and every look
+        # into a table would compare them one by one.
+        hints = cls.__dict__.get("__annotations__", {}).values()
+        has_fields = getattr(cls, "__match_args__", ()) or any("ClassVar" not in str(hint) for hint in hints)
+        if not has_fields and "__hash__" not in cls.__dict__:
+            type.__setattr__(cls, "__hash__", _hash_of_kind)
+
     @abstractmethod
     def start(self, info: TensorInfo) -> Fold[T]:
         """Begin to measure a tensor (or a stretch of it)."""
@@ -80,6 +88,10 @@ class Statistic(ABC, Generic[T]):
             overview: Its sums and extremes; every element is finite.
         """
         return UNKNOWN
+
+
+def _hash_of_kind(statistic: Statistic[Any]) -> int:
+    return hash(type(statistic))
 
 
 class Stats:

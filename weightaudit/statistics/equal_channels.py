@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from weightaudit.dtypes import components
-from weightaudit.statistics.base import Statistic
+from weightaudit.statistics.base import UNKNOWN, Statistic, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from weightaudit.statistics.block import Block, Real
+    from weightaudit.statistics.summary import Summary
     from weightaudit.tensor import TensorInfo
 
 DISTINCT = 8
@@ -53,6 +54,9 @@ class Equals:
     source: int = 0
 
 
+_NONE = Equals()
+
+
 @dataclass(frozen=True, slots=True)
 class EqualChannels(Statistic[Equals]):
     """Which channels hold the same numbers in the same places, NaN and Inf taken for zero.
@@ -70,7 +74,17 @@ class EqualChannels(Statistic[Equals]):
     lazy: ClassVar[bool] = True
 
     def start(self, info: TensorInfo) -> EqualChannelsFold:
-        return EqualChannelsFold(prod(info.shape[-self.last :]) * components(info.dtype))
+        return EqualChannelsFold(self._row(info))
+
+    def follow(self, info: TensorInfo, overview: Summary) -> Equals | Unknown:
+        row = self._row(info)
+        rows = min(SINGLE_ROWS, overview.count // row) if row else 0
+        head = overview.first(rows * row) if rows else None
+        return UNKNOWN if head is None or not _all_differ(head.reshape(rows, row)) else _NONE
+
+    def _row(self, info: TensorInfo) -> int:
+        """Return how many numbers lie side by side, one of each channel."""
+        return prod(info.shape[-self.last :]) * components(info.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +165,7 @@ class EqualChannelsFold:
     def finish(self) -> Equals:
         found = [group for group in self._groups if len(group.values) >= DISTINCT]
         if not found:
-            return Equals()
+            return _NONE
         first = min(found, key=lambda group: int(group.channels[1]))
         count = sum(len(group.channels) - 1 for group in found)
         return Equals(count, int(first.channels[1]), int(first.channels[0]))

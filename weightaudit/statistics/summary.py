@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
+from weightaudit.dtypes import decode, itemsize
 from weightaudit.statistics.base import UNKNOWN, Statistic, Stats, Unknown
 
 if TYPE_CHECKING:
-    from weightaudit.statistics.block import Block
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from weightaudit.statistics.block import Block, Real
     from weightaudit.tensor import TensorInfo
 
 T = TypeVar("T")
@@ -63,6 +67,10 @@ class Summary:
         """Say whether the four largest magnitudes are known to lie closer, each to the next, than a ratio."""
         return False
 
+    def first(self, count: int) -> Real | None:
+        """Return the first `count` elements, valid until the next read; None if they are not at hand."""
+        return None
+
     def joined(self, other: Summary) -> Summary:
         """Return the summary of this stretch and the one that follows it."""
         return Summary(
@@ -83,11 +91,15 @@ class Sketch(Summary):
         gap: A ratio that no two neighbours of the four largest magnitudes exceed; Inf if none is known.
         lone: What `lone_zeros` says.
         repeats: What `repeated_pages` says.
+        raw: The bytes of all elements, if they are in memory.
+        dtype: Their storage type.
     """
 
     gap: float = inf
     lone: float = -1.0
     repeats: int = field(default=-1, kw_only=True)
+    raw: NDArray[np.uint8] | None = field(default=None, kw_only=True)
+    dtype: str = field(default="", kw_only=True)
 
     @property
     def lone_zeros(self) -> int:
@@ -99,6 +111,9 @@ class Sketch(Summary):
 
     def has_gap_below(self, ratio: float) -> bool:
         return self.gap < ratio
+
+    def first(self, count: int) -> Real | None:
+        return None if self.raw is None else decode(self.raw[: count * itemsize(self.dtype)], self.dtype)
 
 
 NOTHING_KNOWN = Summary(squares=nan)
