@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weightaudit.statistics import OVERVIEW, UNKNOWN, Isolated, Isolation
@@ -50,6 +50,7 @@ def test_the_surroundings_are_the_row_and_the_column(place: int, factor: float) 
 
 
 @settings(deadline=None, max_examples=50)
+@example(place=2999, cuts=[2999], size=5)
 @given(place=st.integers(0, 2999), **SPLITS)
 def test_a_split_only_leaves_neighbours_out(place: int, cuts: list[int], size: int) -> None:
     """However a tensor is split, value and place are the same, and no neighbour is invented."""

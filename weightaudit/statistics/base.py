@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from enum import Enum, auto
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Statistic(ABC, Generic[T]):
     def __init_subclass__(cls) -> None:
         # Dataclasses hash their fields alone: statistics without any would all have one hash, and every look
         # into a table would compare them one by one.
-        hints = cls.__dict__.get("__annotations__", {}).values()
+        hints = get_annotations(cls).values()
         has_fields = getattr(cls, "__match_args__", ()) or any("ClassVar" not in str(hint) for hint in hints)
         if not has_fields and "__hash__" not in cls.__dict__:
             type.__setattr__(cls, "__hash__", _hash_of_kind)

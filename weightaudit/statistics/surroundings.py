@@ -100,7 +100,8 @@ class _NotingFold(IsolationFold):
         super()._look(chunk)
         first = self._kept[0]
         place = first.place - chunk.start
-        if first.place >= 0 and 0 <= place < chunk.size and self._is_above():
+        # One that came alone may turn out to be above those before it.
+        if first.place >= 0 and 0 <= place < chunk.size and (len(self._kept) == 1 or self._is_above()):
             beside = _beside(chunk.cleaned, place, first.place % self._row, self._row)
             self._noted = Outlier(0, first.value, first.place, 0.0, beside)
 
