@@ -17,7 +17,7 @@ from time import perf_counter, process_time, sleep, time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.references import files_of, inflating, reading
-from weightaudit.__main__ import collect_seldom
+from weightaudit.cli.running import collect_seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

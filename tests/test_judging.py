@@ -149,10 +149,10 @@ def test_overrides_still_count() -> None:
     assert (len(found["a"].judges), len(found["b"].judges)) == (1, 0)
 
 
-def test_a_crash_names_the_tensor() -> None:
-    """A rule that crashes when it is asked ends the audit with the name of what it was shown."""
-    with pytest.raises(RuleError, match="shown a "):
-        duties(rule_set(Crashing), [tensor("a")])
+def test_a_crash_names_the_rule_and_the_tensor() -> None:
+    """A rule that crashes when it is asked ends the audit with its own name and that of what it was shown."""
+    with pytest.raises(RuleError, match=r"^The rule TT103 crashing crashed \(KeyError.* It was shown a\.$"):
+        duties(rule_set(Named, Kind, Crashing), [tensor("a")])
 
 
 def variants() -> list[TensorInfo]:

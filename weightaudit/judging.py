@@ -57,15 +57,26 @@ def duties(rules: RuleSet, tensors: Iterable[TensorInfo], detail: Detail = Detai
     curious: dict[int, list[Judge]] = {}
     result: dict[str, Duty] = {}
     for info in tensors:
+        judges = rules.judges_for(info)
         try:
-            judges = rules.judges_for(info)
             # The set of rules keeps the few tuples that it gives, so their identities stay their own.
             if id(judges) not in curious:
                 curious[id(judges)] = [one for one in judges if not one.by_kind]
             result[info.name] = _duty(judges, curious[id(judges)], info, detail, known)
         except Exception as error:
-            raise RuleError(f"A rule crashed when it was shown {info.name} ({error!r}).") from error
+            raise RuleError(f"{_crash(_culprit(judges, info), error)} It was shown {info.name}.") from error
     return result
+
+
+def _culprit(judges: Iterable[Judge], info: TensorInfo) -> Judge | None:
+    """Return the rule that crashes when it is asked about a tensor; None if it does so no more."""
+    for one in judges:
+        try:
+            if one.rule.applies(info):
+                set(one.rule.needs(info))
+        except Exception:  # noqa: BLE001 - whatever it is, the rule is found
+            return one
+    return None
 
 
 def with_needs_of_model(tasks: Mapping[str, Duty], rules: RuleSet, model: Measured) -> dict[str, Duty]:
@@ -254,8 +265,9 @@ def _settle(judge: Judge, info: TensorInfo | None, finding: Finding) -> Finding:
     return finding
 
 
-def _crash(judge: Judge, error: Exception) -> str:
-    return f"The rule {judge.rule.code} {judge.rule.name} crashed ({error!r}); please tell its author."
+def _crash(judge: Judge | None, error: Exception) -> str:
+    who = f"The rule {judge.rule.code} {judge.rule.name}" if judge else "A rule"
+    return f"{who} crashed ({error!r}); please tell its author."
 
 
 def _order(finding: Finding) -> tuple[int, str, str, str]:

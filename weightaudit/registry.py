@@ -308,7 +308,7 @@ def _selects(selector: str, rule: type[Rule]) -> bool:
 def _settings(registry: Registry, tables: Mapping[str, RuleSettings], prefix: str) -> dict[str, _Settings]:
     result: dict[str, _Settings] = {}
     for key, table in tables.items():
-        where = f"{prefix}rules.{key}"
+        where = table.where or f"{prefix}rules.{key}"
         rule = registry.find(key)
         if rule is None:
             raise PolicyError(f"{where}: there is no such rule{registry.suggestion(key)}.")

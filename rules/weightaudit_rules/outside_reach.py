@@ -20,13 +20,14 @@ class OutsideReach(ContainerRule):
     Why it matters: whoever loads the model lets its author do that on their machine, and what is read
     from elsewhere was not audited. Nothing of it is run by weightaudit.
 
-    What is normal: models compute. What saves and restores a SavedModel itself, and tables that are
-    filled from its own assets, are left out.
+    What is normal: models compute. What saves and restores a SavedModel itself, other savers that training
+    left in a graph and that neither a signature nor loading runs, and tables that are filled from the
+    model's own assets, are left out.
 
     Known false positives: models that are meant to do it, such as one that decodes the files whose
-    names it is given, or a graph of training that also reads and writes other checkpoints; savers that
-    call a further function to write; caches of a data set that lie in memory. Operations that TensorFlow
-    itself does not have, and code behind a class that is registered under a name, are not seen.
+    names it is given; savers that call a further function to write; caches of a data set that lie in
+    memory. Operations that TensorFlow itself does not have, and code behind a class that is registered
+    under a name, are not seen.
 
     How to mend: take models only from someone you trust; put code into a class of your own, and what
     is read from elsewhere into the model, and save it again.

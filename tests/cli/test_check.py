@@ -71,7 +71,7 @@ def test_2_a_wrong_policy(cli: CommandLine, fixtures_dir: Path) -> None:
     """A policy found upward that says something unknown is refused with file, key and suggestion."""
     (cli.cwd / "weightaudit.toml").write_text("[rules.nan-value]\n")
     result = cli("check", fixtures_dir / "healthy.keras")
-    assert_one_sentence(result, 2, "weightaudit.toml: rules.nan-value", "did you mean 'nan-values'?")
+    assert_one_sentence(result, 2, "weightaudit.toml:1: rules.nan-value", "did you mean 'nan-values'?")
 
 
 def test_2_an_unknown_rule_on_the_command_line(cli: CommandLine, fixtures_dir: Path) -> None:

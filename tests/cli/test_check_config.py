@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ def test_weights_are_known_by_the_configuration_beside_them(
     (model,) = json.loads(done.out)["models"]
     evidence = {tensor["evidence"] for tensor in model["tensors"] if tensor["role"] == "kernel"}
     assert evidence == {"config"}
+
+
+def test_weights_beside_their_configuration(cli: CommandLine, fixtures_dir: Path, tmp_path: Path) -> None:
+    """Two files with the names of an unpacked archive may be given as two: they say the same."""
+    with zipfile.ZipFile(fixtures_dir / "healthy.keras") as archive:
+        archive.extractall(tmp_path)
+    done = cli("check", "model.weights.h5", "--config", "config.json")
+    assert (done.code, done.err) == (0, "")
+    assert "28 of 28 tensors" in done.out
 
 
 def test_a_configuration_that_does_not_fit_is_wrong_usage(

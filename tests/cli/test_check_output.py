@@ -120,6 +120,15 @@ def test_a_report_that_cannot_be_written(cli: CommandLine, fixtures_dir: Path) -
     assert_one_sentence(result, 3, "No space left on device")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_what_the_system_refuses_is_told_in_words(cli: CommandLine) -> None:
+    """Where nobody else has a sentence for a refusal, it is the system's, and not the number of an error."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "weightaudit", "--help"]
+        done = subprocess.run(command, cwd=cli.cwd, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (3, b"weightaudit: No space left on device.\n")
+
+
 @pytest.mark.parametrize(
     ("redirection", "code"), [("2>&-", 0), ("<&-", 0), (">&-", 3), (">&- 2>&-", 3), (">&- -o r.txt", 0)]
 )

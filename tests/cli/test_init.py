@@ -52,4 +52,8 @@ def test_what_init_refuses(run: CommandLine) -> None:
     assert_one_sentence(run("init", "notamodel.h5"), 3, "notamodel.h5")
     assert_one_sentence(run("init", "healthy.keras", "-o", "healthy.keras", "--force"), 2, "belongs to one")
     assert_one_sentence(run("init", "healthy.keras", "-o", "no/where.toml"), 2, "no directory")
+    assert_one_sentence(run("init", "healthy.keras", "-o", "exported"), 2, "is a directory; name a file")
+    assert_one_sentence(
+        run("init", "healthy.keras", "-o", "x" * 300), 2, "cannot be written: File name too long"
+    )
     assert not (run.cwd / "weightaudit.toml").exists()

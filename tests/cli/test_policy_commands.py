@@ -38,7 +38,7 @@ def test_a_suppression(run: CommandLine) -> None:
     (run.cwd / "weightaudit.toml").write_text(POLICY)
     done = run("check", "nan.keras", "--show-suppressed")
     assert done.code == 0
-    assert "(weightaudit.toml: suppressions[0]: The mask is applied when the model is served.)" in done.out
+    assert "(weightaudit.toml:3: suppressions[0]: The mask is applied when the model is served.)" in done.out
     assert "1 suppressed" in done.out
     assert "WA101" not in run("check", "nan.keras").out
 
@@ -48,7 +48,7 @@ def test_one_without_a_reason_is_refused(run: CommandLine) -> None:
     (run.cwd / "weightaudit.toml").write_text('[[suppressions]]\nrule = "WA101"\n')
     done = run("check", "nan.keras")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "weightaudit: weightaudit.toml: suppressions[0] must say why: give it a reason.\n"
+    assert done.err == "weightaudit: weightaudit.toml:1: suppressions[0] must say why: give it a reason.\n"
 
 
 def test_an_expired_one_is_a_finding(run: CommandLine) -> None:
@@ -99,14 +99,14 @@ def test_policy_test(run: CommandLine) -> None:
     done = run("policy", "test")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        "ok     weightaudit.toml: tests[0] a trained kernel: must pass",
-        "ok     weightaudit.toml: tests[1] a kernel of ones: must fail",
+        "ok     weightaudit.toml:9: tests[0] a trained kernel: must pass",
+        "ok     weightaudit.toml:14: tests[1] a kernel of ones: must fail",
         "weightaudit.toml: 2 of 2 examples are as they must be.",
     ]
     path.write_text(POLICY + '\n[rules.constant-tensor]\nseverity = "note"\n')
     done = run("policy", "test")
     assert done.code == 1
-    assert "FAILED weightaudit.toml: tests[1] a kernel of ones: must fail" in done.out
+    assert "FAILED weightaudit.toml:14: tests[1] a kernel of ones: must fail" in done.out
     path.write_text("")
     done = run("policy", "test")
     assert (done.code, done.out) == (2, "")

@@ -61,3 +61,20 @@ def test_help_lists_the_commands(cli: CommandLine) -> None:
     for command in ("check", "rules", "explain", "repair", "commit", "versions", "diff"):
         assert command in result.out
     assert "..." not in result.out.partition("Commands:")[2], "a summary does not fit its line"
+
+
+def test_an_interruption_during_the_start() -> None:
+    """Ctrl-C while modules are still imported ends the program as later: exit 130, and not a word."""
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from weightaudit.__main__ import main\n"
+        "sys.argv = ['weightaudit', '--version']\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

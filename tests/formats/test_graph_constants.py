@@ -277,10 +277,14 @@ def test_numbers_of_narrow_types_are_not_passed_over(tmp_path: Path, kind: int) 
 
 def test_a_constant_whose_value_its_callers_give(tmp_path: Path) -> None:
     """A constant of a function that is called with its value, or its type, is told as left out."""
-    value = attribute(b"value", chunk(8, tensor([16], packed(5, [1.0]))))
+    one, given = chunk(8, tensor([16], packed(5, [1.0]))), chunk(9, b"v")
     dtype = attribute(b"dtype", number(6, 1))
-    for given in (dtype + attribute(b"value", chunk(9, b"v")), attribute(b"dtype", chunk(9, b"T")) + value):
-        node = chunk(1, b"k") + chunk(2, b"Const") + given
+    for attributes in (
+        dtype + attribute(b"value", given),
+        dtype + attribute(b"value", one + given),
+        attribute(b"dtype", given) + attribute(b"value", one),
+    ):
+        node = chunk(1, b"k") + chunk(2, b"Const") + attributes
         entry = listed(tmp_path, chunk(1, node))["k"]
         assert isinstance(entry.storage, Absent)
         assert "What calls its function" in entry.storage.reason

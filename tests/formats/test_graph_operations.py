@@ -120,6 +120,43 @@ def test_another_checkpoint_is_told(tmp_path: Path) -> None:
     assert message.endswith("read files (1 RestoreV2).")
 
 
+def second_saver(folder: Path, entered: str = "") -> Path:
+    """Save a TensorFlow 1 graph that has a second saver, and say what leads to its restore operation."""
+    v1 = tensorflow().compat.v1
+    with v1.Graph().as_default() as graph, v1.Session() as session:
+        given = v1.placeholder(v1.float32, [None, 4])
+        result = given @ v1.get_variable("kernel", [4, 4])
+        saver = v1.train.Saver().saver_def
+        session.run(v1.global_variables_initializer())
+        if entered == "output":
+            with v1.control_dependencies([graph.get_operation_by_name(saver.restore_op_name)]):
+                result = v1.identity(result)
+        signature = v1.saved_model.predict_signature_def({"x": given}, {"y": result})
+        restore = graph.get_operation_by_name(saver.restore_op_name)
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {"serving_default": signature},
+            saver=v1.train.Saver(),
+            main_op=restore if entered == "main op" else None,
+        )
+        builder.save()
+    return folder
+
+
+def test_what_training_left_behind_is_normal(tmp_path: Path) -> None:
+    """A second saver is left out where neither a signature nor loading leads to it."""
+    assert told(second_saver(tmp_path / "model")) == []
+
+
+@pytest.mark.parametrize("entered", ["output", "main op"])
+def test_a_second_saver_that_is_run_is_told(tmp_path: Path, entered: str) -> None:
+    """A restore operation that an output needs, or that loading runs, is told; what saves stays left out."""
+    (message,) = told(second_saver(tmp_path / "model", entered))
+    assert message.endswith("read files (1 RestoreV2).")
+
+
 def test_unusual_encodings_are_seen(tmp_path: Path) -> None:
     """Order, repetition, long numbers and size of a node's fields hide no operation."""
     late = chunk(1, chunk(2, b"ReadFile") + chunk(1, b"n"))

@@ -206,6 +206,9 @@ def test_a_shard_that_the_index_does_not_name(sharded: Path) -> None:
     placed = {"/layers/c/vars": "m_00001.weights.h5"}
     sharded.write_text(json.dumps({"weight_map": placed}))
     assert {entry.key for entry in _catalog(sharded).entries} >= {"layers/a/vars/0", "layers/c/vars/0"}
+    placed |= {"/layers/a/vars": "m_00001.weights.h5"}
+    sharded.write_text(json.dumps({"weight_map": placed}))
+    assert "layers/a/vars/0" not in {entry.key for entry in _catalog(sharded).entries}
 
 
 @pytest.mark.parametrize("group", ["layers/a/vars", "/layers/a/vars/", "//layers/a/vars"])

@@ -102,10 +102,10 @@ def test_small_messages_give_the_same_fields_at_once(data: bytes) -> None:
         assert list(read_once(data, "file").items()) == listed
 
 
-def test_one_field_of_a_small_message_may_be_repeated() -> None:
-    """The field that is named gives a list of all its chunks, and every other must be there once."""
+def test_some_fields_of_a_small_message_may_be_repeated() -> None:
+    """A field that is named gives a list of all its chunks, and every other must be there once."""
     data = chunk(7, b"a") + number(1, 5) + chunk(7, b"")
-    assert read_once(data, "file", many=7 << 3 | CHUNK) == {7 << 3 | CHUNK: [b"a", b""], 1 << 3: 5}
+    assert read_once(data, "file", many=(7 << 3 | CHUNK,)) == {7 << 3 | CHUNK: [b"a", b""], 1 << 3: 5}
     with pytest.raises(ReadError, match="field 7 occurs more than once"):
         read_once(data, "file")
 

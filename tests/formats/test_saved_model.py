@@ -78,12 +78,12 @@ def graph_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         v1.get_variable("scope/parts", [4, 2], partitioner=v1.fixed_size_partitioner(2), use_resource=False)
         v1.get_variable("scope/frozen", [2], trainable=False)
         v1.add_to_collection("trainable_variables_of_old", "x" * 5000)
-        tf.raw_ops.RestoreV2(
+        foreign = tf.raw_ops.RestoreV2(
             prefix="elsewhere", tensor_names=["foreign"], shape_and_slices=[""], dtypes=[tf.float32]
         )
         session.run(v1.global_variables_initializer())
         builder = v1.saved_model.Builder(str(folder))
-        builder.add_meta_graph_and_variables(session, ["serve", "gpu"])
+        builder.add_meta_graph_and_variables(session, ["serve", "gpu"], main_op=tf.group(foreign))
         builder.save()
     return folder
 

@@ -189,6 +189,11 @@ CASES: list[Case] = [
     refused(
         "bundle: a key twice", index(_block(block([header(), tensor("a"), tensor("a")]))), "out of order"
     ),
+    refused(
+        "bundle: a tensor of 20,000,000 slices",
+        bundle(entry(NAME, (16, 16), nbytes=0, more=chunk(7, b"") * 20_000_000)),
+        "1048576 fields",
+    ),
     refused("bundle: no header", index(_block(block([tensor()]))), "header"),
     refused("bundle: no shards", bundle(header(0), tensor()), "0 shards"),
     refused("bundle: -1 shards", bundle(header(-1), tensor()), "shards"),
@@ -248,7 +253,7 @@ CASES: list[Case] = [
     refused(
         "bundle: a shard that is a link to itself", _replaced("circle"), "missing|cannot be opened|leads"
     ),
-    read("bundle: a state file that names another model, as a control", _state_file),
+    refused("bundle: a state file that names another model", _state_file, "which lies outside"),
     refused(
         "bundle: 150,000 tensors",
         bundle(*(entry(f"v{n:06}", (1,), nbytes=4) for n in range(150_000))),

@@ -170,6 +170,16 @@ CASES: list[Case] = [
         "--max-tensors",
     ),
     refused(
+        "savedmodel: 990,000 objects of a kind each",
+        saved(chunk(7, chunk(1, chunk(4, chunk(1, b"_"))) * 990_000)),
+        "--max-tensors",
+    ),
+    refused(
+        "savedmodel: an object with 20,000,000 children",
+        saved(objects(chunk(1, b"") * 20_000_000)),
+        "1048576 fields",
+    ),
+    refused(
         "savedmodel: 4,000,000 nodes that read files",
         saved(chunk(2, chunk(1, chunk(1, b"n") + chunk(2, b"ReadFile")) * 4_000_000)),
         "400000 nodes",

@@ -43,7 +43,7 @@ def test_later_files_win_and_lists_grow(tmp_path: Path) -> None:
     assert policy.ignore == ("WA101", "WA102")
     assert policy.plugins == ("weightaudit_rules",)
     assert [one.roles[0].value for one in policy.overrides] == ["bias", "kernel"]
-    assert policy.overrides[1].where.endswith("own.toml: overrides[0]")
+    assert policy.overrides[1].where.endswith("own.toml:3: overrides[0]")
 
 
 def test_options_are_taken_over_one_by_one(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_options_are_taken_over_one_by_one(tmp_path: Path) -> None:
 def test_a_mistake_is_told_of_the_file_that_makes_it(tmp_path: Path) -> None:
     """An option that does not exist is refused with the name of the base that gives it."""
     policy = policy_of(tmp_path, base="[rules.WA301]\nmaxi = 2.0", own='extends = "base.toml"')
-    with pytest.raises(PolicyError, match=r"base\.toml: rules\.WA301: .* no option 'maxi'"):
+    with pytest.raises(PolicyError, match=r"base\.toml:1: rules\.WA301: .* no option 'maxi'"):
         configure(load_registry(), policy)
     policy = policy_of(tmp_path, base='ignore = ["WA999"]', own='extends = "base.toml"')
     with pytest.raises(PolicyError, match=r"base\.toml: .*'WA999'"):

@@ -32,6 +32,8 @@ def test_keys_and_tables_are_found_where_they_stand() -> None:
     assert lines == {
         ("extends",): 1,
         ("select",): 2,
+        ("rules",): 5,
+        ("rules", "WA301"): 5,
         ("rules", "WA301", "max"): 5,
         ("rules", "norm_bound"): 6,
         ("rules", "norm_bound", "axis"): 7,

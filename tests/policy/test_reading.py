@@ -8,6 +8,7 @@ import pytest
 
 from weightaudit.errors import PolicyError
 from weightaudit.policy import Override, Policy, RuleSettings, find_policy, read_policy
+from weightaudit.registry import configure, load_registry
 from weightaudit.rule import Severity
 from weightaudit.tensor import Role
 
@@ -128,6 +129,32 @@ def test_a_project_that_names_us_otherwise_is_refused(tmp_path: Path, text: str)
         find_policy(tmp_path)
     with pytest.raises(PolicyError, match=expected):
         read_policy(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[rules.WA301]\nmax = 2.0\n[rules.WA203]\nlimt = 1.0", "3: rules.WA203: WA203 "),
+        ("\nrules.WA203.severity = 'grave'", "2: rules.WA203.severity must be"),
+        ("fail-on = 'eror'", "1: fail-on must be"),
+        ("[[repair]]\nproject = 'non_neg'\n[[repair]]\nproject = 'max_nrm(2)'", "3: repair[1].project: "),
+        ("[[overrides]]\nroles = ['kernel']\nrules.WA203.limt = 1", "1: overrides[0].rules.WA203: "),
+        ("[[suppressions]]\nrule = 'WA203'", "1: suppressions[0] must say why"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    """Whoever finds a mistake, the reader, a rule or a projection, names file and line of the table."""
+    path = write(tmp_path / "weightaudit.toml", text)
+    with pytest.raises(PolicyError) as caught:
+        configure(load_registry(), read_policy(path))
+    assert f"weightaudit.toml:{expected}" in str(caught.value)
+
+
+def test_a_mistake_in_a_project_is_told_with_its_line(tmp_path: Path) -> None:
+    """Lines are those of the whole pyproject.toml."""
+    path = write(tmp_path / "pyproject.toml", "[project]\n[tool.weightaudit.rules.WA203]\nlimt = 1")
+    with pytest.raises(PolicyError, match=r"pyproject\.toml:2: rules\.WA203: "):
+        configure(load_registry(), read_policy(path))
 
 
 def test_a_named_project_needs_the_table(tmp_path: Path) -> None:

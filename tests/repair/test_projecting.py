@@ -21,7 +21,7 @@ from weightaudit.repair import projecting
 from weightaudit.repair.planning import measure_changes
 from weightaudit.repair.projecting import batches, project
 from weightaudit.repair.projectors import NumpyProjector
-from weightaudit.repair.selection import Target
+from weightaudit.repair.selection import Assignment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +42,9 @@ def stored(folder: Path, values: NDArray[Any], **options: Any) -> Path:
 def changed(path: Path, *projections: Projection) -> tuple[Change, bytes]:
     """Return the account of projecting the one tensor of a file, and its new bytes."""
     with open_checkpoint(path) as checkpoint:
-        target = Target(checkpoint.tensors[0], projections)
-        (change,) = measure_changes(checkpoint, (target,), NumpyProjector()).values()
-        pieces = list(project(checkpoint, (target,), NumpyProjector()))
+        assignment = Assignment(checkpoint.tensors[0], projections)
+        (change,) = measure_changes(checkpoint, (assignment,), NumpyProjector()).values()
+        pieces = list(project(checkpoint, (assignment,), NumpyProjector()))
     return change, b"".join(piece.raw.tobytes() for piece in pieces)
 
 
@@ -236,9 +236,9 @@ def test_tensors_of_one_shape_are_projected_together(tmp_path: Path) -> None:
         file.create_dataset("layers/other/vars/0", data=np.ones((2, 2), np.float32))
     projector = Together()
     with open_checkpoint(path) as checkpoint:
-        targets = tuple(Target(info, (Counting(),)) for info in checkpoint)
-        changes = measure_changes(checkpoint, targets, projector)
-        assert sorted(len(batch) for batch in batches(targets, projector)) == [1, 1, 2, 2]
+        assignments = tuple(Assignment(info, (Counting(),)) for info in checkpoint)
+        changes = measure_changes(checkpoint, assignments, projector)
+        assert sorted(len(batch) for batch in batches(assignments, projector)) == [1, 1, 2, 2]
     assert sorted(projector.calls) == [1, 1, 2, 2]
     assert {change.relative for change in changes.values()} == {0.5}
     assert len({change.digest for change in changes.values()}) == 6
@@ -249,6 +249,6 @@ def test_a_source_that_vanishes_while_it_is_projected_is_no_problem(tmp_path: Pa
     path = stored(tmp_path, np.full((2, 2), 9, np.float32))
     with open_checkpoint(path) as checkpoint:
         shutil.move(path, tmp_path / "elsewhere")
-        target = Target(checkpoint.tensors[0], (Clip(-1, 1),))
-        (change,) = measure_changes(checkpoint, (target,), NumpyProjector()).values()
+        assignment = Assignment(checkpoint.tensors[0], (Clip(-1, 1),))
+        (change,) = measure_changes(checkpoint, (assignment,), NumpyProjector()).values()
     assert change.after.maximum == 1.0

@@ -136,8 +136,12 @@ def test_projections_run_in_the_order_of_their_phase_each_once(healthy: Checkpoi
     wishes = Wishes(healthy)
     for projection in (Nothing(), First(), Nothing()):
         wishes.add_request(Request((projection,), Selector(tensors=("stem/bias",))))
-    (target,) = wishes.targets()
-    assert (target.info.name, target.projections, target.rules) == ("stem/bias", (First(), Nothing()), ())
+    (assignment,) = wishes.assignments()
+    assert (assignment.info.name, assignment.projections, assignment.rules) == (
+        "stem/bias",
+        (First(), Nothing()),
+        (),
+    )
 
 
 def test_a_projection_may_refuse_a_tensor(healthy: Checkpoint) -> None:
@@ -145,7 +149,7 @@ def test_a_projection_may_refuse_a_tensor(healthy: Checkpoint) -> None:
     wishes = Wishes(healthy)
     wishes.add_request(Request((Refusing(),), Selector(tensors=("stem/bias",))))
     with pytest.raises(RepairError, match="stem/bias is not for this"):
-        wishes.targets()
+        wishes.assignments()
 
 
 def test_a_finding_is_mended_by_what_its_rule_proposes(healthy: Checkpoint) -> None:
@@ -155,9 +159,9 @@ def test_a_finding_is_mended_by_what_its_rule_proposes(healthy: Checkpoint) -> N
     wishes = Wishes(healthy)
     finding = Finding("WA301", Severity.ERROR, "stem/kernel", "It is too long.")
     assert wishes.add_finding(finding, rules, None)
-    (target,) = wishes.targets()
-    assert target.rules == ("WA301",)
-    assert [projection.name for projection in target.projections] == ["max_norm"]
+    (assignment,) = wishes.assignments()
+    assert assignment.rules == ("WA301",)
+    assert [projection.name for projection in assignment.projections] == ["max_norm"]
 
 
 def test_a_donor_mends_what_no_rule_knows_a_projection_for(healthy: Checkpoint) -> None:
@@ -167,7 +171,7 @@ def test_a_donor_mends_what_no_rule_knows_a_projection_for(healthy: Checkpoint) 
     assert not Wishes(healthy).add_finding(finding, rules, None)
     wishes = Wishes(healthy)
     assert wishes.add_finding(finding, rules, First())
-    assert wishes.targets()[0].projections == (First(),)
+    assert wishes.assignments()[0].projections == (First(),)
 
 
 def test_a_finding_about_the_model_has_no_projection(healthy: Checkpoint) -> None:

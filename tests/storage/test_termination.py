@@ -114,7 +114,7 @@ def test_other_threads_have_nothing_to_do_with_signals() -> None:
 def test_the_command_line_ends_as_shells_report_it(tmp_path: Path) -> None:
     """A command that is told to end cleans up and exits with 143."""
     script = (
-        "import os, signal, sys, weightaudit.__main__ as program\n"
+        "import os, signal, sys, weightaudit.cli.running as program\n"
         "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "from pathlib import Path\n"
         "from weightaudit.storage.staging import Staging\n"
@@ -123,7 +123,7 @@ def test_the_command_line_ends_as_shells_report_it(tmp_path: Path) -> None:
         f"    with terminable(), Staging(Path({str(tmp_path / 'm')!r})):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "program.application = lambda arguments: app\n"
-        "sys.exit(program.main())"
+        "sys.exit(program.run())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")

@@ -48,11 +48,11 @@ def init(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     file = destination(output)
     if file is not None:
-        if file.exists() and not force:
-            raise UsageError(f"{output} is there already; give --force to replace it, or another --output.")
         from weightaudit.discover import search
 
         check_output(file, search(good).targets)
+        if file.exists() and not force:
+            raise UsageError(f"{output} is there already; give --force to replace it, or another --output.")
     from weightaudit.auditor import Means
     from weightaudit.cli.progress import ProgressBar
     from weightaudit.learning import learn

@@ -137,5 +137,5 @@ def write_file(path: Path, text: str) -> None:
             path.write_bytes(data)
             return
     except OSError as error:
-        raise WeightauditError(f"The report {path} cannot be written: {error.strerror or error}.") from error
+        raise WeightauditError(f"{path} cannot be written: {error.strerror or error}.") from error
     save_bytes(data, path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from weightaudit.discover.naming import addressed, is_directory, model_named
 from weightaudit.discover.target import STORE, Passed, Search, Target, target_of
 from weightaudit.discover.walking import is_foreign, models_in, models_of
-from weightaudit.errors import UnsupportedFormatError, UsageError, WeightauditError
+from weightaudit.errors import ReadError, UnsupportedFormatError, UsageError, WeightauditError
 from weightaudit.left_out import grouped
 from weightaudit.report import LeftOut
 from weightaudit.versions.layout import is_store
@@ -100,6 +100,10 @@ def _resolve(text: str, passed: Passed) -> list[Target]:
         return _on_disk(text, passed)
     except WeightauditError as error:
         return [target_of(Path(text), refusal=error)]
+    except OSError as error:
+        # A directory may be listed and yet not be entered, and the other way round.
+        place = error.filename or text
+        return [target_of(Path(text), refusal=ReadError(f"{place} cannot be looked at: {error.strerror}."))]
 
 
 def _on_disk(text: str, passed: Passed) -> list[Target]:

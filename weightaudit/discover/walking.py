@@ -44,9 +44,9 @@ def models_in(root: Path, passed: Passed) -> Iterator[Target]:
 
 
 def _files(root: Path, passed: Passed, refused: dict[Path, ReadError]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
+    def refuse(error: OSError, what: str = "listed") -> None:
         place = Path(error.filename)
-        refused[place] = ReadError(f"{place} cannot be listed: {error.strerror}.")
+        refused[place] = ReadError(f"{place} cannot be {what}: {error.strerror}.")
 
     inside = Path(os.path.realpath(root))
     for directory, names, files in os.walk(root, onerror=refuse):
@@ -55,27 +55,40 @@ def _files(root: Path, passed: Passed, refused: dict[Path, ReadError]) -> Iterat
             names.clear()
             continue
         names[:] = sorted(name for name in names if not is_foreign(name))
-        for link in (path for name in names if (path := Path(directory, name)).is_symlink()):
+        for link in (path for name in names if _is_link(path := Path(directory, name))):
             if not Path(os.path.realpath(link)).is_relative_to(inside):
                 passed[link] = "a link that leads out of the directory, and is not followed"
-        for name in sorted(files):
-            path = Path(directory, name)
-            mode = path.lstat().st_mode
+        for path in (Path(directory, name) for name in sorted(files)):
+            try:
+                mode = path.lstat().st_mode
+            except OSError as error:
+                # The directory may be listed and not entered, or the file is gone by now.
+                refuse(error, "looked at")
+                continue
             if stat.S_ISREG(mode):
                 yield path
-            elif stat.S_ISLNK(mode):
-                # Passed over, unless a model would be missed: one inside is met under its own name.
-                if _is_promising(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
-                    refused[path] = ReadError(
-                        f"{path} is a link that leads out of the directory and is not followed; "
-                        "name its target."
-                    )
-            elif _is_promising(path):
+            elif not stat.S_ISLNK(mode):
+                _pass_over(path, passed, refused)
+            # Passed over, unless a model would be missed: one inside is met under its own name.
+            elif _is_promising(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
                 refused[path] = ReadError(
-                    f"{path} is called like a model, and is neither a file nor a directory."
+                    f"{path} is a link that leads out of the directory and is not followed; name its target."
                 )
-            else:
-                passed[path] = "neither a file nor a directory"
+
+
+def _pass_over(path: Path, passed: Passed, refused: dict[Path, ReadError]) -> None:
+    """Take note of what is neither a file, a directory nor a link, such as a pipe."""
+    if _is_promising(path):
+        refused[path] = ReadError(f"{path} is called like a model, and is neither a file nor a directory.")
+    else:
+        passed[path] = "neither a file nor a directory"
+
+
+def _is_link(directory: Path) -> bool:
+    try:
+        return directory.is_symlink()
+    except OSError:
+        return False  # it cannot be listed either, and `os.walk` says so
 
 
 def is_foreign(directory: str) -> bool:

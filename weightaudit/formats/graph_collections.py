@@ -31,12 +31,8 @@ def read_trained(source: Ahead, fields: Sequence[Field], limits: Limits) -> Mapp
     Raises:
         ReadError: A collection is damaged, or larger than ``--max-metadata``.
     """
-    listed: dict[str, frozenset[str]] = {}
-    for field in fields:
-        # Other collections may be of any size, and in any form.
-        name = _name(source, field)
-        if name in {*_EVERY, _TRAINED}:
-            listed[name] = frozenset(_keys(source.message(field, limits.max_metadata)))
+    found = named(source, fields, frozenset({*_EVERY, _TRAINED}), limits)
+    listed = {name: frozenset(_keys(collection)) for name, collection in found.items()}
     if _TRAINED not in listed:
         # A graph that was stripped for serving lists nothing; its variables are not frozen for that.
         return {}
@@ -44,18 +40,35 @@ def read_trained(source: Ahead, fields: Sequence[Field], limits: Limits) -> Mapp
     return {key: key in listed[_TRAINED] for key in every}
 
 
-def _name(source: Ahead, field: Field) -> str:
-    longest = len(max(*_EVERY, _TRAINED, key=len))
+def named(
+    source: Ahead, fields: Sequence[Field], names: frozenset[str], limits: Limits
+) -> dict[str, Message]:
+    """Return the collections of these names, by name; of one that is there twice, the last.
+
+    Raises:
+        ReadError: One of them is damaged, or larger than ``--max-metadata``.
+    """
+    longest = len(max(names, key=len))
+    found: dict[str, Message] = {}
+    for field in fields:
+        # Other collections may be of any size, and in any form.
+        name = _name(source, field, longest)
+        collection = source.message(field, limits.max_metadata).message(2) if name in names else None
+        if collection:
+            found[name] = collection
+    return found
+
+
+def _name(source: Ahead, field: Field, longest: int) -> str:
     for number, start, end in source.walk(*field[1:]):
         if number == _NAME and end - start <= longest:
             return source.read(start, end).decode(errors="replace")
     return ""
 
 
-def _keys(item: Message) -> list[str]:
+def _keys(collection: Message) -> list[str]:
     """Return the checkpoint keys of the variables of a collection: that of the whole for a part of one."""
-    collection = item.message(2)
-    listed = collection.message(2) if collection else None
+    listed = collection.message(2)
     variables = listed.messages(1) if listed else ()
     wholes = ((variable, variable.message(4)) for variable in variables)
     return [

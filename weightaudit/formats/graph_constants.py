@@ -239,7 +239,7 @@ def _constant(source: Ahead, node: Field) -> tuple[str, DataType, Field | None] 
     dtype = _type(source, found.get(b"dtype"))
     if dtype is None or not value.keys() & {_TENSOR, _PLACEHOLDER}:
         return None
-    return source.text(name), dtype, value.get(_TENSOR)
+    return source.text(name), dtype, None if _PLACEHOLDER in value else value.get(_TENSOR)
 
 
 def _type(source: Ahead, attribute: Field | None) -> DataType | None:

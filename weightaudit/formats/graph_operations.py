@@ -2,6 +2,7 @@
 
 Judged are the operations of TensorFlow 2.21 and those of older versions that it still has. Tables that are
 filled from an asset are left out, since assets are part of the model, and so is what saves and restores it.
+Left out, too, are other savers that neither signatures nor loading run: training leaves them behind.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ KINDS = {
 
 _RESTORES = frozenset(["DTensorRestoreV2", "Restore", "RestoreSlice", "RestoreV2"])
 _SAVES = frozenset(["MergeV2Checkpoints", "Save", "SaveSlices", "SaveV2"])
+SAVERS = _RESTORES | _SAVES
+"""Operations that savers are made of, the model's own and others."""
 _PRINT, _INTO_FILE = "PrintV2", b"file://"
 _CALLED = 10  # AttrValue.func, of which field 1 is the name
 
@@ -73,7 +76,7 @@ class Operations:
     """The operations of a model's graphs that reach beyond it.
 
     Args:
-        graphs: Where each graph lies, and the names of the nodes that save and restore its model.
+        graphs: Where each graph lies, and the names of the nodes of normal savers (`MetaGraph.savers`).
     """
 
     def __init__(self, graphs: Sequence[tuple[Field, frozenset[str]]]) -> None:
@@ -99,7 +102,7 @@ class Operations:
         operation = held.decode(errors="replace")
         if operation not in kinds():
             return
-        if operation in _RESTORES | _SAVES and self._saves(source, graph, function, parts.get(NAME)):
+        if operation in SAVERS and self._saves(source, graph, function, parts.get(NAME)):
             return
         if operation == _PRINT and not _prints_into_file(source, node):
             return
@@ -116,7 +119,7 @@ class Operations:
             yield Defect(Flaw.REACH, f"{label} has operations that, where they are run, {', '.join(told)}.")
 
     def _saves(self, source: Ahead, graph: int, function: str, name: Field | None) -> bool:
-        """Say whether a node is one by which the model itself is saved or restored."""
+        """Say whether a node of a saver is normal."""
         place, saver = self._graphs[graph]
         if not function:
             return source.text(name) in saver

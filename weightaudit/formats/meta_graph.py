@@ -14,16 +14,23 @@ from typing import Any
 from weightaudit.errors import ReadError
 from weightaudit.formats.graph_budget import GraphBudget
 from weightaudit.formats.graph_collections import read_trained
+from weightaudit.formats.graph_entries import read_entries
 from weightaudit.formats.graph_nodes import NODES, Ahead, Field
+from weightaudit.formats.graph_operations import SAVERS
 from weightaudit.formats.object_graph import parse_children
-from weightaudit.formats.protobuf import CHUNK, Message, read_fields
+from weightaudit.formats.protobuf import CHUNK, Message, decode_text, read_fields, read_once
 from weightaudit.formats.tensorflow_types import DATA_TYPES
 from weightaudit.limits import Limits
 from weightaudit.source import ByteSource
 
 _META_GRAPHS = 2
-_INFO, _GRAPH, _SAVER, _COLLECTION, _OBJECTS = 1, 2, 3, 4, 7
+_INFO, _GRAPH, _SAVER, _COLLECTION, _SIGNATURE, _OBJECTS = 1, 2, 3, 4, 5, 7
 _OBJECT = 1 << 3 | CHUNK  # SavedObjectGraph
+_CHILD, _USER, _VARIABLE, _SAVEABLES, _SAVES_BY = (field << 3 | CHUNK for field in (1, 4, 7, 11, 16))
+_IDENTIFIER, _METADATA = (field << 3 | CHUNK for field in (1, 3))
+_TOLD = frozenset({_CHILD, _USER, _VARIABLE, _SAVEABLES, _SAVES_BY})
+_REPEATED = frozenset(range(CHUNK, 1 << 9, 8)) - {_USER, _VARIABLE, _SAVES_BY}
+"""Tags of a SavedObject that may be there more than once: what is not asked for may always be."""
 _LARGEST_NODE = 16 << 20  # larger nodes are frozen constants, which name no variable
 _MOST_GRAPHS = 1000
 _MOST_COLLECTIONS = 10_000
@@ -51,6 +58,10 @@ class SavedObject:
     saves_itself: bool = False
 
 
+_NOTHING = SavedObject({})
+"""Said of an object by those that have nothing to say: a file may hold a million of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetaGraph:
     """One graph of a SavedModel.
@@ -62,8 +73,9 @@ class MetaGraph:
         variables: What it declares of each variable.
         restored: Checkpoint keys that loading a TensorFlow 1 model restores.
         graph: Where its GraphDef lies in the file; of no length if it has none.
-        saver: Names of the nodes by which the model is saved and restored: of all that they lead back to
-            in TensorFlow 1; of those that call the functions in TensorFlow 2.
+        savers: Names of the nodes by which the model is saved and restored: of all that they lead back to
+            in TensorFlow 1, where other savers that nothing leads to are among them; of those that call
+            the functions in TensorFlow 2.
         trained: Of the variables of a TensorFlow 1 graph that keeps lists of them, by checkpoint key,
             whether they are trained.
     """
@@ -74,7 +86,7 @@ class MetaGraph:
     variables: tuple[Json, ...]
     restored: frozenset[str]
     graph: Field
-    saver: frozenset[str]
+    savers: frozenset[str]
     trained: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
 
@@ -86,6 +98,8 @@ class _Graph:
     restores: dict[str, str] = field(default_factory=dict[str, str])
     constants: dict[str, Field] = field(default_factory=dict[str, "Field"])
     variables: list[Json] = field(default_factory=list[Json])
+    savers: set[str] = field(default_factory=set[str])
+    is_whole: bool = True
 
 
 def read_meta_graphs(source: ByteSource, limits: Limits) -> list[MetaGraph]:
@@ -109,7 +123,7 @@ def read_meta_graphs(source: ByteSource, limits: Limits) -> list[MetaGraph]:
 
 def _meta_graph(source: Ahead, graph: Field, limits: Limits, budget: GraphBudget) -> MetaGraph:
     most = limits.max_metadata
-    parts, collections = _parts(source, graph)
+    parts, collections, signatures = _parts(source, graph)
     info, saver = (source.message(parts.get(part), most) for part in (_INFO, _SAVER))
     objects = tuple(_objects(source, source.whole(parts.get(_OBJECTS), most), budget))
     if any(not 0 <= child < len(objects) for item in objects for child in item.children.values()):
@@ -125,23 +139,26 @@ def _meta_graph(source: Ahead, graph: Field, limits: Limits, budget: GraphBudget
     found = _graph(source, place, budget)
     restorers = _upstream(found, restoring)
     restored = frozenset(_restored(source, found, restorers, budget))
-    nodes = frozenset({*restorers, *_upstream(found, saving)})
+    entered = read_entries(source, signatures, collections, limits) if found.savers else ()
+    others = found.savers.difference(_upstream(found, *entered)) if found.is_whole else ()
+    nodes = frozenset({*restorers, *_upstream(found, saving), *others})
     trained = read_trained(source, collections, limits)
     return MetaGraph(tags, version, (), tuple(found.variables), restored, place, nodes, trained)
 
 
-def _parts(source: Ahead, graph: Field) -> tuple[dict[int, Field], list[Field]]:
-    """Return where the parts of a graph lie that are there once, and its collections."""
+def _parts(source: Ahead, graph: Field) -> tuple[dict[int, Field], list[Field], list[Field]]:
+    """Return where the parts of a graph lie that are there once, its collections, and its signatures."""
     parts: dict[int, Field] = {}
-    collections: list[Field] = []
+    several: dict[int, list[Field]] = {_COLLECTION: [], _SIGNATURE: []}
     for part in source.walk(*graph[1:]):
-        if part[0] == _COLLECTION:
-            collections.append(part)
-            if len(collections) > _MOST_COLLECTIONS:
-                raise source.damaged(part[1], f"a graph has more than {_MOST_COLLECTIONS} collections")
+        if part[0] in several:
+            several[part[0]].append(part)
+            if len(several[part[0]]) > _MOST_COLLECTIONS:
+                what = "collections" if part[0] == _COLLECTION else "signatures"
+                raise source.damaged(part[1], f"a graph has more than {_MOST_COLLECTIONS} {what}")
         elif part[0] in {_INFO, _GRAPH, _SAVER, _OBJECTS} and parts.setdefault(part[0], part) is not part:
             raise ReadError(f"{source.label} is damaged: a graph has part {part[0]} twice.")
-    return parts, collections
+    return parts, several[_COLLECTION], several[_SIGNATURE]
 
 
 def _objects(source: Ahead, data: bytes, budget: GraphBudget) -> Iterator[SavedObject]:
@@ -149,21 +166,26 @@ def _objects(source: Ahead, data: bytes, budget: GraphBudget) -> Iterator[SavedO
     for tag, _, chunk in read_fields(data, source.label):
         if tag == _OBJECT:
             budget.keep(1)
-            found = _object(Message(chunk, source.label))
-            budget.keep(len(found.children))
+            found = _object(chunk, source.label)
+            # One that tells something takes as much time as two that do not.
+            budget.keep(len(found.children) or int(found is not _NOTHING))
             if found.variable:
                 budget.keep_variable()
             yield found
 
 
-def _object(message: Message) -> SavedObject:
-    user, variable = message.message(4), message.message(7)
+def _object(data: bytes, what: str) -> SavedObject:
+    parts = read_once(data, what, _REPEATED)
+    if _TOLD.isdisjoint(parts):
+        return _NOTHING
+    children = parse_children(parts.get(_CHILD, ()), what)
+    user = read_once(parts.get(_USER, b""), what)
     return SavedObject(
-        children=parse_children(message),
-        variable=_variable(variable) if variable else None,
-        identifier=user.text(1) if user else "",
-        metadata=user.text(3) if user else "",
-        saves_itself=bool(message.chunks(11) or message.text(16)),
+        children=children,
+        variable=_variable(Message(parts[_VARIABLE], what)) if _VARIABLE in parts else None,
+        identifier=decode_text(user.get(_IDENTIFIER, b""), what),
+        metadata=decode_text(user.get(_METADATA, b""), what),
+        saves_itself=_SAVEABLES in parts or bool(parts.get(_SAVES_BY)),
     )
 
 
@@ -194,11 +216,14 @@ def _graph(source: Ahead, place: Field, budget: GraphBudget) -> _Graph:
             continue
         source.count_node()
         if part[2] - part[1] > _LARGEST_NODE:
+            graph.is_whole = False
             continue
         node = source.message(part, _LARGEST_NODE)
         name, op, inputs = node.text(1), node.text(2), node.texts(3)
         budget.keep_names((name, *inputs))
         graph.inputs[name] = [text.lstrip("^").partition(":")[0] for text in inputs]
+        if op in SAVERS:
+            graph.savers.add(name)
         if op == "RestoreV2" and len(inputs) > 1:
             graph.restores[name] = graph.inputs[name][1]
         elif op == "Const":
@@ -243,10 +268,10 @@ def _restored(source: Ahead, graph: _Graph, restorers: Sequence[str], budget: Gr
         yield from keys
 
 
-def _upstream(graph: _Graph, operation: str) -> list[str]:
-    """Return the names of a node and of all that it leads back to, nearest first."""
-    seen = {operation}
-    queue = [operation]
+def _upstream(graph: _Graph, *operations: str) -> list[str]:
+    """Return the names of nodes and of all that they lead back to, nearest first."""
+    seen = set(operations)
+    queue = [*operations]
     for name in queue:
         fresh = [source for source in graph.inputs.get(name, ()) if source not in seen]
         seen.update(fresh)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from weightaudit.catalog import ObjectGraph, Slot, Variable
@@ -12,7 +12,6 @@ from weightaudit.formats.protobuf import (
     CHUNK,
     VARINT,
     MalformedError,
-    Message,
     decode_text,
     read_fields,
     read_once,
@@ -118,9 +117,10 @@ def _text(item: Mapping[int, Any], tag: int, what: str) -> str:
     return decode_text(item.get(tag, b""), what)
 
 
-def parse_children(message: Message) -> dict[str, int]:
-    """Return the children of an object (field 1, as both kinds of object graph have it) by local name."""
-    return {item.text(2): item.integer(1) for item in message.messages(1)}
+def parse_children(chunks: Iterable[bytes], what: str) -> dict[str, int]:
+    """Return the children of an object (field 1 of a SavedObject) by local name."""
+    items = (read_once(chunk, what) for chunk in chunks)
+    return {_text(item, _SECOND, what): item.get(_FIRST_NUMBER, 0) for item in items}
 
 
 def walk_children(children: Sequence[Mapping[str, int]]) -> Iterator[tuple[int, str]]:

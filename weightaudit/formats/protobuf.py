@@ -6,7 +6,7 @@ deep a stranger's message nests is bounded by how deep our own code looks into i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from weightaudit.errors import ReadError
@@ -99,7 +99,7 @@ def read_fields(data: bytes, what: str) -> Iterator[tuple[int, int, bytes]]:
         raise _damaged(what, str(error)) from None
 
 
-def read_once(data: bytes, what: str, many: int = 0) -> dict[int, Any]:
+def read_once(data: bytes, what: str, many: Container[int] = ()) -> dict[int, Any]:
     """Return the fields of a small message by tag: the value of a number, the bytes of a chunk.
 
     It does what `read_fields` does, without an iterator: for messages of which a file has hundreds of
@@ -108,10 +108,11 @@ def read_once(data: bytes, what: str, many: int = 0) -> dict[int, Any]:
     Args:
         data: The encoded message.
         what: File, and place in it, for the error.
-        many: Tag of the one length-delimited field that may be there more than once; it gives a list.
+        many: Tags of the length-delimited fields that may be there more than once; each gives a list.
 
     Raises:
-        ReadError: The message is malformed, or has another field twice: readers disagree on which counts.
+        ReadError: The message is malformed, has more than `MOST_FIELDS` fields, or has another field twice:
+            readers disagree on which counts.
     """
     found: dict[int, Any] = {}
     position, end = 0, len(data)
@@ -135,8 +136,8 @@ def read_once(data: bytes, what: str, many: int = 0) -> dict[int, Any]:
                 value, position = _read_fixed(data, position, kind)
             if position > end or not 8 <= tag < _MAX_TAG:
                 raise _damaged(what, _BEYOND)
-            if tag == many:
-                found.setdefault(tag, []).append(value)
+            if tag in many:
+                _append(found.setdefault(tag, []), value, what)
             elif tag in found:
                 raise _damaged(what, f"field {tag >> 3} occurs more than once")
             else:
@@ -146,6 +147,12 @@ def read_once(data: bytes, what: str, many: int = 0) -> dict[int, Any]:
     except MalformedError as error:
         raise _damaged(what, str(error)) from None
     return found
+
+
+def _append(values: list[Any], value: Any, what: str) -> None:
+    if len(values) == MOST_FIELDS:
+        raise _refused(what)
+    values.append(value)
 
 
 def _read_fixed(data: bytes, start: int, kind: int) -> tuple[int, int]:
@@ -158,6 +165,10 @@ def _read_fixed(data: bytes, start: int, kind: int) -> tuple[int, int]:
 
 def _damaged(what: str, clause: str) -> ReadError:
     return ReadError(f"{what} is damaged: {clause}.")
+
+
+def _refused(what: str) -> ReadError:
+    return ReadError(f"{what} is refused: a message has more than {MOST_FIELDS} fields.")
 
 
 class Message:
@@ -179,7 +190,7 @@ class Message:
         self._chunks: dict[int, list[bytes]] = {}
         for count, (tag, number, chunk) in enumerate(read_fields(data, what)):
             if count == MOST_FIELDS:
-                raise ReadError(f"{what} is refused: a message has more than {MOST_FIELDS} fields.")
+                raise _refused(what)
             if tag & 7 == CHUNK:
                 self._chunks.setdefault(tag >> 3, []).append(chunk)
             elif tag & 7 == VARINT:

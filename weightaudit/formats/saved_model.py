@@ -60,7 +60,7 @@ def catalog_saved_model(files: Files, limits: Limits) -> Catalog:
     if keras:
         documents["keras_metadata"] = keras
     catalog = _checkpoint(files, graphs, limits)
-    operations = Operations([(graph.graph, graph.saver) for graph in graphs])
+    operations = Operations([(graph.graph, graph.savers) for graph in graphs])
     every = read_constants(source, number, [graph.graph for graph in graphs], limits, operations)
     constants, repeated = merge_repeated(every, source)
     is_empty = not (catalog.entries or constants or catalog.defects)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,6 +45,9 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
         found[shard] = catalog_hdf5(Hdf5Data.whole(files[number], number), limits)
         if found[shard].layout is not Layout.KERAS3:
             raise ReadError(f"{shard} is a whole model, not the shard that {name} takes it for.")
+        if shard not in groups:
+            unplaced = (entry for entry in found[shard].entries if entry.key.rpartition("/")[0] not in placed)
+            found[shard] = replace(found[shard], entries=tuple(unplaced))
     entries = _join(found)
     defects += _misplaced(placed, found)
     names = {key: value for catalog in found.values() for key, value in catalog.documents["names"].items()}
@@ -59,7 +63,8 @@ def catalog_sharded(files: Files, name: str, limits: Limits) -> Catalog:
 def _first_shard(files: Files, name: str) -> tuple[str, ...]:
     """Return the shard that Keras opens before it looks at the index, if it is there.
 
-    Where the index does not place a group, it is looked for in the shard that is open.
+    Groups that the index does not place are looked for in the shard that is open, so all others of it count
+    only where the index says so.
     """
     first = f"{PurePosixPath(name).stem.replace('.weights', '')}_00000.weights.h5"
     return (first,) if files.exists(first) else ()

@@ -189,7 +189,7 @@ def _header(header: Message) -> tuple[int, bool]:
 
 def _record(data: bytes, key: bytes, index: _Index) -> _Record:
     """Decode and check a BundleEntryProto."""
-    found = read_once(data, index.label, many=_SLICES)
+    found = read_once(data, index.label, many=(_SLICES,))
     if not found.keys() <= _KNOWN:
         # An unknown field may change what the others mean, so it is not passed over.
         raise _damaged(index, key, f"has a field {max(found.keys() - _KNOWN) >> 3} that is not known")

@@ -68,8 +68,11 @@ def with_supplied(catalog: Catalog, document: Json, label: str) -> Catalog:
         label: What the configuration is called in messages.
 
     Raises:
-        UsageError: The file has a configuration of its own.
+        UsageError: The file has another configuration of its own.
     """
+    # Weights called as in an archive, with the configuration beside them, are read as one that was unpacked.
+    if catalog.documents.get("config") == document:
+        return catalog
     if catalog.documents.get("config") or catalog.documents.get("keras_metadata"):
         raise UsageError(
             f"The {catalog.container} has a configuration of its own; leave out {label}, which is for "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.errors import PolicyError
+from weightaudit.policy.lines import lines_of
 from weightaudit.policy.model import Policy
 from weightaudit.policy.parsing import parse_policy
 from weightaudit.policy.values import did_you_mean, string_or_strings
@@ -15,7 +16,11 @@ from weightaudit.policy.values import did_you_mean, string_or_strings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from weightaudit.policy.lines import Place
+
 FILE_NAME = "weightaudit.toml"
+
+PROJECT = "pyproject.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,24 @@ class Layer:
         path: The file.
         source: Its name in messages: a relative path, or ``preset NAME``.
         table: What it says, as parsed.
+        lines: On which lines it says it.
     """
 
     path: Path
     source: str
     table: Mapping[str, Any]
+    lines: Mapping[Place, int]
+
+    def place(self, *keys: str) -> str | None:
+        """Return file and line of a key, None if it is not in the file; the line only if it is known."""
+        wanted = tuple(key.replace("-", "_") for key in keys)
+        if wanted in self.lines:
+            return f"{self.source}:{self.lines[wanted]}"
+        value: object = self.table
+        for key in wanted:
+            tables = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+            value = {name.replace("-", "_"): one for name, one in tables.items()}.get(key)
+        return None if value is None else self.source
 
 
 def find_policy(start: Path) -> Policy:
@@ -53,7 +71,7 @@ def locate_policy(start: Path) -> Path | None:
         PolicyError: A `pyproject.toml` on the way cannot be read, or has something else of that name.
     """
     for directory in (start.absolute(), *start.absolute().parents):
-        own, project = directory / FILE_NAME, directory / "pyproject.toml"
+        own, project = directory / FILE_NAME, directory / PROJECT
         # A link that leads nowhere is refused by whoever reads it: a policy was meant.
         if own.is_file() or own.is_symlink():
             return own
@@ -64,7 +82,7 @@ def locate_policy(start: Path) -> Path | None:
 
 def _has_table(project: Path) -> bool:
     source = os.path.relpath(project)
-    return _project_table(_load(project, source), source) is not None
+    return _project_table(_parse(_read(project, source), source), source) is not None
 
 
 def read_policy(path: Path) -> Policy:
@@ -96,7 +114,7 @@ def joined(layers: Sequence[Layer]) -> Policy:
     Raises:
         PolicyError: One of them says something that is not understood.
     """
-    parts = [parse_policy(layer.table, layer.source) for layer in layers]
+    parts = [parse_policy(layer.table, layer.source, layer.lines) for layer in layers]
 
     def last(*keys: str) -> Policy:
         """Return the last part that says something about a key, else one that says nothing."""
@@ -131,10 +149,12 @@ def _collect(path: Path, source: str, found: dict[str, Layer], above: tuple[str,
         raise PolicyError(f"{source} extends itself ({chain}); take one of these out of `extends`.")
     if place in found:
         return
-    table = _table_of(path, source)
+    text = _read(path, source)
+    table = _table_of(_parse(text, source), path, source)
     for base, name in _extended(table, path, source):
         _collect(base, name, found, (*above, place))
-    found[place] = Layer(path, source, table)
+    root = ("tool", "weightaudit") if path.name == PROJECT else ()
+    found[place] = Layer(path, source, table, lines_of(text, root))
 
 
 def _extended(table: Mapping[str, Any], path: Path, source: str) -> list[tuple[Path, str]]:
@@ -156,10 +176,9 @@ def _extended(table: Mapping[str, Any], path: Path, source: str) -> list[tuple[P
     return files
 
 
-def _table_of(path: Path, source: str) -> dict[str, Any]:
-    document = _load(path, source)
+def _table_of(document: dict[str, Any], path: Path, source: str) -> dict[str, Any]:
     own = _project_table(document, source)
-    if path.name != "pyproject.toml":
+    if path.name != PROJECT:
         if own is not None:
             raise PolicyError(
                 f"{source}: only pyproject.toml has a table [tool.weightaudit]; leave the header out."
@@ -170,15 +189,20 @@ def _table_of(path: Path, source: str) -> dict[str, Any]:
     return own
 
 
-def _load(path: Path, source: str) -> dict[str, Any]:
-    import tomllib
-
+def _read(path: Path, source: str) -> str:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PolicyError(f"The policy {source} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise PolicyError(f"{source} is not UTF-8 text, which TOML has to be.") from error
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{source} is not valid TOML: {error}.") from error
     except ValueError as error:

@@ -24,7 +24,7 @@ Place = tuple[str, ...]
 
 
 def lines_of(text: str, root: Place = ()) -> dict[Place, int]:
-    """Return the line of every key and table, counted from 1.
+    """Return the line of every key and table, counted from 1; a dotted key begins the tables that it names.
 
     Args:
         text: The file.
@@ -42,7 +42,9 @@ def lines_of(text: str, root: Place = ()) -> dict[Place, int]:
             table = _numbered(names, lists)
             found.setdefault(table, number)
         elif key:
-            found.setdefault((*table, *_names(key[1])), number)
+            names = _names(key[1])
+            for depth in range(1, len(names) + 1):
+                found.setdefault((*table, *names[:depth]), number)
     depth = len(root)
     return {place[depth:]: number for place, number in found.items() if place[:depth] == root}
 
@@ -50,7 +52,7 @@ def lines_of(text: str, root: Place = ()) -> dict[Place, int]:
 def _plain_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield lines with their numbers, but for those inside of strings that go over several."""
     inside = False
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not inside:
             yield number, line
         inside ^= (line.count('"""') + line.count("'''")) % 2 == 1

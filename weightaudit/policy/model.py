@@ -21,10 +21,12 @@ class RuleSettings:
     Attributes:
         options: Values by option name (snake_case), as written; the registry checks them.
         severity: Severity of every finding of the rule; None leaves it to the rule.
+        where: File, line and table, for messages; empty where no file says it.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     severity: Severity | None = None
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Override:
         layer_classes: Globs over the Keras class name, as in the options of rules.
         ignore: Codes, prefixes or names of rules that leave these tensors alone.
         rules: Settings by code or name of the rule, on top of the policy's own.
-        where: File and table, for messages.
+        where: File, line and table, for messages.
     """
 
     tensors: tuple[str, ...] = ()
@@ -58,7 +60,7 @@ class RepairSettings:
         roles: Roles.
         layer_classes: Globs over the Keras class name.
         first: Whether only the first layer that has such tensors is meant.
-        where: File and table, for messages.
+        where: File, line and table, for messages.
     """
 
     project: tuple[str, ...]
@@ -80,7 +82,7 @@ class Suppression:
         models: Globs over the model's path in reports, or over the last parts of it; empty for all models.
             ``*`` stays within one part, ``**`` stands for any number of them.
         expires: The last day, in UTC, on which it holds; None for ever.
-        where: File and table, for messages.
+        where: File, line and table, for messages.
     """
 
     rule: str
@@ -102,7 +104,7 @@ class PolicyTest:
         level: Findings of this severity or worse fail; None for the policy's ``fail-on``.
         title: What it shows, for the report.
         beside: Further tensors of the same model, for rules that compare tensors.
-        where: File and table, for messages.
+        where: File, line and table, for messages.
     """
 
     tensor: Mapping[str, Any]

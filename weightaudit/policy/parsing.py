@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from weightaudit.errors import PolicyError
@@ -29,9 +31,12 @@ from weightaudit.policy.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from weightaudit.policy.lines import Place
     from weightaudit.tensor import Role
+
+    _At = Callable[..., str]
 
 _Entry = TypeVar("_Entry")
 
@@ -49,37 +54,47 @@ _KEYS = (
 )
 
 
-def parse_policy(written: Mapping[str, Any], source: str) -> Policy:
+_NO_LINES: Mapping[Place, int] = MappingProxyType({})
+
+
+def parse_policy(written: Mapping[str, Any], source: str, lines: Mapping[Place, int] = _NO_LINES) -> Policy:
     """Turn a parsed TOML table into a policy, without what it extends.
 
     Args:
         written: The table, with keys in kebab-case or snake_case.
         source: File name for messages.
+        lines: On which lines of the file its keys and tables stand, as far as that is known.
 
     Raises:
         PolicyError: A key is unknown or a value has the wrong type.
     """
-    where = f"{source}: "
+
+    def at(*place: str) -> str:
+        """Return the beginning of a message about a key or table."""
+        line = lines.get(tuple(name.replace("-", "_") for name in place))
+        return f"{source}: " if line is None else f"{source}:{line}: "
+
     values = normalized(written, source, _KEYS)
-    string_or_strings(values, "extends", where)
+    string_or_strings(values, "extends", at("extends"))
     return Policy(
-        select=strings(values, "select", where) if "select" in values else ("ALL",),
-        ignore=strings(values, "ignore", where),
-        plugins=strings(values, "plugins", where),
-        fail_on=parse_fail_on(values.get("fail_on", "error"), f"{where}fail-on"),
-        rules=_rules(values, where),
-        overrides=_each(values, "overrides", where, _override),
-        repairs=_each(values, "repair", where, _repair),
-        suppressions=_each(values, "suppressions", where, _suppression),
-        tests=_each(values, "tests", where, _test),
+        select=strings(values, "select", at("select")) if "select" in values else ("ALL",),
+        ignore=strings(values, "ignore", at("ignore")),
+        plugins=strings(values, "plugins", at("plugins")),
+        fail_on=parse_fail_on(values.get("fail_on", "error"), f"{at('fail_on')}fail-on"),
+        rules=_rules(values, at),
+        overrides=_each(values, "overrides", at, _override),
+        repairs=_each(values, "repair", at, _repair),
+        suppressions=_each(values, "suppressions", at, _suppression),
+        tests=_each(values, "tests", at, _test),
         source=source,
     )
 
 
 def _each(
-    values: Mapping[str, Any], key: str, where: str, parse: Callable[[dict[str, Any], str], _Entry]
+    values: Mapping[str, Any], key: str, at: _At, parse: Callable[[dict[str, Any], str], _Entry]
 ) -> tuple[_Entry, ...]:
-    places = [(one, f"{where}{key}[{index}]") for index, one in enumerate(tables(values, key, where))]
+    listed = enumerate(tables(values, key, at(key)))
+    places = [(one, f"{at(key, str(index))}{key}[{index}]") for index, one in listed]
     return tuple(parse(table(one, place), place) for one, place in places)
 
 
@@ -90,7 +105,7 @@ def _override(written: dict[str, Any], where: str) -> Override:
         roles=_roles(values, where),
         layer_classes=strings(values, "layer_classes", f"{where}."),
         ignore=strings(values, "ignore", f"{where}."),
-        rules=_rules(values, f"{where}."),
+        rules=_rules(values, lambda *_: f"{where}."),
         where=where,
     )
     if not (override.tensors or override.roles or override.layer_classes):
@@ -144,7 +159,7 @@ def _test(written: dict[str, Any], where: str) -> PolicyTest:
         rules=string_or_strings(values, "rules", f"{where}."),
         level=parse_severity(values["severity"], f"{where}.severity") if "severity" in values else None,
         title=text(values["title"], f"{where}.title") if "title" in values else "",
-        beside=_each(values, "beside", f"{where}.", lambda one, _: one),
+        beside=_each(values, "beside", lambda *_: f"{where}.", lambda one, _: one),
         where=where,
     )
 
@@ -153,12 +168,13 @@ def _roles(values: Mapping[str, Any], where: str) -> tuple[Role, ...]:
     return tuple(parse_role(name, f"{where}.roles") for name in strings(values, "roles", f"{where}."))
 
 
-def _rules(values: Mapping[str, Any], where: str) -> dict[str, RuleSettings]:
-    settings = table(values.get("rules", {}), f"{where}rules")
-    return {key: _settings(value, f"{where}rules.{key}") for key, value in settings.items()}
+def _rules(values: Mapping[str, Any], at: _At) -> dict[str, RuleSettings]:
+    settings = table(values.get("rules", {}), f"{at('rules')}rules")
+    return {key: _settings(value, f"{at('rules', key)}rules.{key}") for key, value in settings.items()}
 
 
 def _settings(value: object, where: str) -> RuleSettings:
     options = normalized(table(value, where), where)
     severity = options.pop("severity", None)
-    return RuleSettings(options, None if severity is None else parse_severity(severity, f"{where}.severity"))
+    level = None if severity is None else parse_severity(severity, f"{where}.severity")
+    return RuleSettings(options, level, where)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 from weightaudit.options import options_of, toml_key, toml_string
-from weightaudit.policy.files import Layer, read_layers
-from weightaudit.policy.lines import Place, lines_of
+from weightaudit.policy.files import read_layers
 from weightaudit.registry import configure
 from weightaudit.render.escape import printable
 
@@ -17,30 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from weightaudit.policy import Policy
+    from weightaudit.policy.files import Layer
+    from weightaudit.policy.lines import Place
     from weightaudit.registry import Judge, Registry, RuleSet
     from weightaudit.rule import Rule
 
 _REMARKS = 34
 """Columns before a comment, so that those of one table stand below each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One file of the policy, with the lines of its keys."""
-
-    layer: Layer
-    lines: Mapping[Place, int]
-
-    def place(self, *keys: str) -> str | None:
-        """Return file and line of a key, None if it is not in the file; the line only if it is known."""
-        wanted = tuple(key.replace("-", "_") for key in keys)
-        if wanted in self.lines:
-            return f"{self.layer.source}:{self.lines[wanted]}"
-        value: object = self.layer.table
-        for key in wanted:
-            tables = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-            value = {name.replace("-", "_"): one for name, one in tables.items()}.get(key)
-        return None if value is None else self.layer.source
 
 
 def show_policy(
@@ -63,7 +44,7 @@ def show_policy(
         PolicyError: The policy is wrong.
     """
     rules = configure(registry, chosen)
-    files = [] if path is None else [_file(layer) for layer in read_layers(path)]
+    files = () if path is None else read_layers(path)
     lines = [_heading(files), "", *_general(chosen, in_force, files, given)]
     for judge in rules.judges:
         lines += ["", *_rule(judge, files)]
@@ -73,20 +54,15 @@ def show_policy(
     return "\n".join(lines) + "\n"
 
 
-def _file(layer: Layer) -> _File:
-    root = ("tool", "weightaudit") if layer.path.name == "pyproject.toml" else ()
-    return _File(layer, lines_of(layer.path.read_text(encoding="utf-8-sig"), root))
-
-
-def _heading(files: Sequence[_File]) -> str:
+def _heading(files: Sequence[Layer]) -> str:
     if not files:
         return "# Policy in force: the default one; there is no policy file"
-    *bases, own = (printable(one.layer.source) for one in files)
+    *bases, own = (printable(one.source) for one in files)
     return f"# Policy in force: {own}" + (f", which extends {', '.join(bases)}" if bases else "")
 
 
 def _general(
-    chosen: Policy, in_force: Policy, files: Sequence[_File], given: Collection[str]
+    chosen: Policy, in_force: Policy, files: Sequence[Layer], given: Collection[str]
 ) -> Iterator[str]:
     level = "never" if chosen.fail_on is None else chosen.fail_on.label
     for key, value, is_said in (
@@ -104,7 +80,7 @@ def _general(
         yield _line(key, value, ", ".join(said) or "default")
 
 
-def _rule(judge: Judge, files: Sequence[_File]) -> Iterator[str]:
+def _rule(judge: Judge, files: Sequence[Layer]) -> Iterator[str]:
     rule = judge.rule
     yield f"[rules.{rule.code}]  # {rule.name}"
     if judge.severity is None:
@@ -136,7 +112,7 @@ def _absent(chosen: Policy, registry: Registry, rules: RuleSet) -> Iterator[str]
         yield f"{rule.code} {rule.name}: {why}"
 
 
-def _entries(chosen: Policy, files: Sequence[_File]) -> Iterator[str]:
+def _entries(chosen: Policy, files: Sequence[Layer]) -> Iterator[str]:
     """Yield the lists of tables, as they stand, each below the file and line that it comes from."""
     for key, entries in (
         ("overrides", chosen.overrides),
@@ -146,9 +122,9 @@ def _entries(chosen: Policy, files: Sequence[_File]) -> Iterator[str]:
         if not entries:
             continue
         for one in files:
-            listed = cast("list[dict[str, Any]]", one.layer.table.get(key, []))
+            listed = cast("list[dict[str, Any]]", one.table.get(key, []))
             for index, entry in enumerate(listed):
-                place = one.place(key, str(index)) or one.layer.source
+                place = one.place(key, str(index)) or one.source
                 yield ""
                 yield f"[[{key}]]  # {printable(place)}"
                 yield from _table(entry, key)
@@ -165,11 +141,11 @@ def _table(table: Mapping[str, Any], name: str) -> Iterator[str]:
             yield from _table(cast("dict[str, Any]", value), f"{name}.{_key(key)}")
 
 
-def _of_rule(files: Sequence[_File], rule: Rule, option: str) -> str:
+def _of_rule(files: Sequence[Layer], rule: Rule, option: str) -> str:
     return _last(files, ("rules", rule.code, option), ("rules", rule.name, option))
 
 
-def _last(files: Sequence[_File], *places: Place) -> str:
+def _last(files: Sequence[Layer], *places: Place) -> str:
     """Return where the last file that says something says it."""
     found = (place for one in reversed(files) for keys in places if (place := one.place(*keys)))
     return next(found, "default")

@@ -16,7 +16,7 @@ from weightaudit.projections.groups import blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Target = Literal["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+FloatType = Literal["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 """Types that weights are cast to."""
 
 
@@ -53,7 +53,7 @@ def clip(
     return Clip(minimum, maximum).project(values, dtype=dtype)
 
 
-def fit_dtype(values: NDArray[Any], target: Target, *, dtype: str | None = None) -> NDArray[Any]:
+def fit_dtype(values: NDArray[Any], target: FloatType, *, dtype: str | None = None) -> NDArray[Any]:
     """Move values beyond the largest finite number of a type to it; see `FitDtype`.
 
     Args:
@@ -154,13 +154,13 @@ class FitDtype(Projection):
             float8_e5m2 (57344).
     """
 
-    target: Target
+    target: FloatType
 
     name = "fit_dtype"
     phase = Phase.PRECISION
 
     def __post_init__(self) -> None:
-        targets = get_args(Target)
+        targets = get_args(FloatType)
         require(self.target in targets, f"target must be one of {', '.join(targets)}")
 
     def project(self, values: NDArray[Any], *, dtype: str | None = None) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from weightaudit.errors import RepairError
 from weightaudit.portrait import Detail
 from weightaudit.repair.projecting import Ledger, batches, project
 from weightaudit.repair.projectors import NumpyProjector, Projector
-from weightaudit.repair.selection import Request, Target, Wishes
+from weightaudit.repair.selection import Assignment, Request, Wishes
 from weightaudit.rule import Severity
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ class Plan:
 
     Attributes:
         before: The audit of the model as it is.
-        targets: What is projected, in the order of the container; compliant tensors are left out.
-        changes: What that changes, one for each target.
+        assignments: What is projected, in the order of the container; compliant tensors are left out.
+        changes: What that changes, one for each assignment.
         unmended: Findings of the level to be mended for which there is no projection.
         max_change: The change that is allowed.
     """
 
     before: ModelReport
-    targets: tuple[Target, ...]
+    assignments: tuple[Assignment, ...]
     changes: tuple[Change, ...]
     unmended: tuple[Finding, ...]
     max_change: float
@@ -125,39 +125,39 @@ def make_plan(
         wishes.add_request(request)
     failing = [one for one in before.findings if one.severity >= orders.level] if orders.mend else []
     unmended = tuple(one for one in failing if not wishes.add_finding(one, rules, orders.donor))
-    targets = wishes.targets()
-    _require_undamaged(before, targets)
-    changes = measure_changes(checkpoint, targets, projector or NumpyProjector())
-    kept = [target for target in targets if changes[target.info.name].elements]
+    assignments = wishes.assignments()
+    _require_undamaged(before, assignments)
+    changes = measure_changes(checkpoint, assignments, projector or NumpyProjector())
+    kept = [assignment for assignment in assignments if changes[assignment.info.name].elements]
     return Plan(
         before,
         tuple(kept),
-        tuple(changes[target.info.name] for target in kept),
+        tuple(changes[assignment.info.name] for assignment in kept),
         unmended,
         orders.max_change,
     )
 
 
 def measure_changes(
-    checkpoint: Checkpoint, targets: tuple[Target, ...], projector: Projector
+    checkpoint: Checkpoint, assignments: tuple[Assignment, ...], projector: Projector
 ) -> dict[str, Change]:
-    """Return what projecting each target changes, by tensor name.
+    """Return what projecting each assignment changes, by tensor name.
 
     Raises:
         RepairError: A tensor cannot be projected.
         ReadError: A tensor cannot be read.
     """
     changes: dict[str, Change] = {}
-    for batch in batches(targets, projector):
+    for batch in batches(assignments, projector):
         changes |= _measured(checkpoint, batch, projector)
     return changes
 
 
-def _measured(checkpoint: Checkpoint, batch: Sequence[Target], projector: Projector) -> dict[str, Change]:
+def _measured(checkpoint: Checkpoint, batch: Sequence[Assignment], projector: Projector) -> dict[str, Change]:
     # A function of its own, so that no stretch is kept in memory while the next batch is read.
-    ledgers = {target.info.name: Ledger(target) for target in batch}
+    ledgers = {assignment.info.name: Ledger(assignment) for assignment in batch}
     for piece in project(checkpoint, batch, projector):
-        ledgers[piece.target.info.name].add(piece)
+        ledgers[piece.assignment.info.name].add(piece)
     return {name: ledger.change() for name, ledger in ledgers.items()}
 
 
@@ -172,10 +172,10 @@ def _require_sound(report: ModelReport) -> None:
             raise RepairError(f"{report.path} is not whole, so it is not repaired. {defect.message}")
 
 
-def _require_undamaged(report: ModelReport, targets: Sequence[Target]) -> None:
+def _require_undamaged(report: ModelReport, assignments: Sequence[Assignment]) -> None:
     """Refuse to write a right checksum over wrong bytes, unless a donor replaces all of them."""
-    replaced = {one.info.name for one in targets if any(step.replaces for step in one.projections)}
-    touched = {one.info.name for one in targets} - replaced
+    replaced = {one.info.name for one in assignments if any(step.replaces for step in one.projections)}
+    touched = {one.info.name for one in assignments} - replaced
     for defect in report.defects:
         if defect.flaw is Flaw.CHECKSUM and (not defect.tensor or defect.tensor in touched):
             raise RepairError(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from weightaudit.checkpoint import Checkpoint
     from weightaudit.projections.base import Projection
     from weightaudit.repair.projectors import Projector
-    from weightaudit.repair.selection import Target
+    from weightaudit.repair.selection import Assignment
 
 BLOCK_BYTES = 8 << 20
 """Stored bytes that are projected at once, where a projection lets a tensor be cut into rows."""
@@ -47,7 +47,7 @@ class Projected:
     """A stretch of a tensor, before and after its projections.
 
     Attributes:
-        target: The tensor.
+        assignment: What is projected.
         first: Index of its first element.
         raw: Its new bytes, in the stored byte order.
         canonical: The same in little-endian order, as digests take them.
@@ -55,7 +55,7 @@ class Projected:
         after: Its values as they will be.
     """
 
-    target: Target
+    assignment: Assignment
     first: int
     raw: NDArray[np.uint8]
     canonical: NDArray[np.uint8]
@@ -63,19 +63,20 @@ class Projected:
     after: NDArray[Any]
 
 
-def batches(targets: Sequence[Target], projector: Projector) -> Iterator[tuple[Target, ...]]:
-    """Put targets together that a projector can take in one call: of one shape, type and treatment."""
-    groups: dict[Any, list[Target]] = {}
-    for target in targets:
-        groups.setdefault((target.info.shape, target.info.dtype, target.projections), []).append(target)
+def batches(assignments: Sequence[Assignment], projector: Projector) -> Iterator[tuple[Assignment, ...]]:
+    """Put assignments together that a projector can take in one call: of one shape, type and treatment."""
+    groups: dict[Any, list[Assignment]] = {}
+    for assignment in assignments:
+        kind = assignment.info.shape, assignment.info.dtype, assignment.projections
+        groups.setdefault(kind, []).append(assignment)
     for group in groups.values():
         many = max(1, projector.batch_bytes // max(1, group[0].info.nbytes))
         for first in range(0, len(group), many):
             yield tuple(group[first : first + many])
 
 
-def project(checkpoint: Checkpoint, batch: Sequence[Target], projector: Projector) -> Iterator[Projected]:
-    """Yield what becomes of every target of a batch, stretch by stretch and in row-major order.
+def project(checkpoint: Checkpoint, batch: Sequence[Assignment], projector: Projector) -> Iterator[Projected]:
+    """Yield what becomes of every assignment of a batch, stretch by stretch and in row-major order.
 
     Args:
         checkpoint: The model.
@@ -86,23 +87,23 @@ def project(checkpoint: Checkpoint, batch: Sequence[Target], projector: Projecto
         RepairError: The projections do not come to rest, or do not fit the tensor's shape.
         ReadError: A tensor cannot be read.
     """
-    entries = [checkpoint.entry(target.info) for target in batch]
+    entries = [checkpoint.entry(assignment.info) for assignment in batch]
     for first, shape in _stretches(batch[0]):
         old = [_read(checkpoint, entry, first, prod(shape)) for entry in entries]
         before = [_decode(raw, entry).reshape(shape) for raw, entry in zip(old, entries, strict=True)]
         after = _settle(batch, before, projector)
-        for at, target in enumerate(batch):
+        for at, assignment in enumerate(batch):
             raw = _merge(old[at], before[at], after[at], entries[at])
             canonical = little_endian(raw, entries[at])
-            yield Projected(target, first, raw, canonical, before[at], after[at])
+            yield Projected(assignment, first, raw, canonical, before[at], after[at])
 
 
 class Ledger:
     """Adds up what happens to one tensor, stretch by stretch."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._folds = [[one.start(target.info) for one in _FIGURES] for _ in range(2)]
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._folds = [[one.start(assignment.info) for one in _FIGURES] for _ in range(2)]
         self._scratch = Scratch()
         self._digest = hashlib.sha256()
         self._elements = 0
@@ -139,11 +140,11 @@ class Ledger:
         """Return the account."""
         before, after = (_figures(folds) for folds in self._folds)
         return Change(
-            tensor=self._target.info.name,
-            projections=tuple(str(projection) for projection in self._target.projections),
-            rules=self._target.rules,
+            tensor=self._assignment.info.name,
+            projections=tuple(str(projection) for projection in self._assignment.projections),
+            rules=self._assignment.rules,
             elements=self._elements,
-            size=self._target.info.size,
+            size=self._assignment.info.size,
             relative=_relative(sqrt(self._squares), before.l2),
             largest=self._largest,
             before=before,
@@ -164,13 +165,13 @@ def _figures(folds: Sequence[Any]) -> Figures:
     return Figures(moments.l2, extremes.minimum, extremes.maximum, zeros, nonfinite.total)
 
 
-def _stretches(target: Target) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _stretches(assignment: Assignment) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield (first element, shape) of the pieces that may be projected apart."""
-    info = target.info
+    info = assignment.info
     if not info.size:
         return
-    with _explained(target):
-        splits = bool(info.shape) and all(one.splits(info.shape) for one in target.projections)
+    with _explained(assignment):
+        splits = bool(info.shape) and all(one.splits(info.shape) for one in assignment.projections)
     if not splits:
         yield 0, info.shape
         return
@@ -195,7 +196,7 @@ def _decode(raw: NDArray[np.uint8], entry: Entry) -> NDArray[Any]:
 
 
 def _settle(
-    batch: Sequence[Target], blocks: Sequence[NDArray[Any]], projector: Projector
+    batch: Sequence[Assignment], blocks: Sequence[NDArray[Any]], projector: Projector
 ) -> list[NDArray[Any]]:
     """Apply all projections in order, and those that an other one undid again, until all comply."""
     info, projections = batch[0].info, batch[0].projections
@@ -217,17 +218,17 @@ def _settle(
 
 
 @contextmanager
-def _explained(target: Target) -> Generator[None]:
+def _explained(assignment: Assignment) -> Generator[None]:
     """Say of which tensor it is that a projection does not fit it, or crashes as one of a plugin may.
 
     Raises:
         RepairError: It does.
     """
-    name, names = target.info.name, ", ".join(map(str, target.projections))
+    name, names = assignment.info.name, ", ".join(map(str, assignment.projections))
     try:
         yield
     except ValueError as error:
-        shape = target.info.shape
+        shape = assignment.info.shape
         raise RepairError(f"{name} of shape {shape} cannot be projected with {names}: {error}.") from error
     except (WeightauditError, OSError, MemoryError):
         raise

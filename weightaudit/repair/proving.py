@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from weightaudit.limits import Limits
     from weightaudit.registry import RuleSet
     from weightaudit.repair.planning import Plan
-    from weightaudit.repair.selection import Target
+    from weightaudit.repair.selection import Assignment
     from weightaudit.report import ModelReport
     from weightaudit.writing.files import ModelFiles
 
@@ -103,7 +103,7 @@ def prove(
 
 
 def _require_mended(plan: Plan, after: ModelReport) -> None:
-    asked = {(target.info.name, code) for target in plan.targets for code in target.rules}
+    asked = {(assignment.info.name, code) for assignment in plan.assignments for code in assignment.rules}
     if not after.is_complete:
         raise RepairError(f"The mended copy of {plan.before.path} could not be audited whole.")
     was = {(one.tensor, one.code): one.severity for one in plan.before.findings}
@@ -126,22 +126,22 @@ class _Edits:
     def __init__(self, checkpoint: Checkpoint, plan: Plan, projector: Projector) -> None:
         self._checkpoint = checkpoint
         self._projector = projector
-        self._batches = list(batches(plan.targets, projector))
+        self._batches = list(batches(plan.assignments, projector))
         self._ready: dict[str, list[tuple[int, NDArray[np.uint8]]]] = {}
 
     def by_name(self) -> dict[str, Edit]:
         """Return what gives the new bytes of each tensor, in the order in which to ask."""
         return {
-            target.info.name: partial(self._stretches, batch, target.info.name)
+            assignment.info.name: partial(self._stretches, batch, assignment.info.name)
             for batch in self._batches
-            for target in batch
+            for assignment in batch
         }
 
-    def _stretches(self, batch: tuple[Target, ...], name: str) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _stretches(self, batch: tuple[Assignment, ...], name: str) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         pieces = project(self._checkpoint, batch, self._projector) if name not in self._ready else ()
         for piece in pieces:
             if len(batch) == 1:
                 yield piece.first, piece.raw
             else:
-                self._ready.setdefault(piece.target.info.name, []).append((piece.first, piece.raw))
+                self._ready.setdefault(piece.assignment.info.name, []).append((piece.first, piece.raw))
         yield from self._ready.pop(name, ())

@@ -175,7 +175,7 @@ def repair(path: Path, label: str, orders: Orders, context: Context, destination
             _require_room(checkpoint, output.parent)
         plan = _plan(checkpoint, label, orders, context)
         # A copy is made in any case: whoever asked for one goes on with it.
-        if not plan.targets and output is None:
+        if not plan.assignments and output is None:
             return Repaired(plan, context.fail_on)
         plan.check()
         done = Repaired(plan, context.fail_on)

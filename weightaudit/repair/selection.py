@@ -88,8 +88,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A tensor to project.
+class Assignment:
+    """A tensor, and the projections that it is given.
 
     Attributes:
         info: The tensor.
@@ -153,19 +153,19 @@ class Wishes:
         self._rules.setdefault(info.name, set()).add(finding.code)
         return True
 
-    def targets(self) -> tuple[Target, ...]:
+    def assignments(self) -> tuple[Assignment, ...]:
         """Return what is to be done, in the order of the container.
 
         Raises:
             RepairError: A tensor is missing or cannot be projected.
         """
-        return tuple(self._target(info) for info in self._checkpoint if info.name in self._projections)
+        return tuple(self._assignment(info) for info in self._checkpoint if info.name in self._projections)
 
     def _add(self, info: TensorInfo, projection: Projection | None) -> None:
         if projection is not None:
             self._projections.setdefault(info.name, {})[projection] = None
 
-    def _target(self, info: TensorInfo) -> Target:
+    def _assignment(self, info: TensorInfo) -> Assignment:
         if info.role is Role.CONSTANT:
             raise RepairError(
                 f"{info.name} is a constant of the graph and cannot be repaired; build the model anew with "
@@ -176,7 +176,7 @@ class Wishes:
             raise RepairError(f"{info.name} cannot be repaired: {storage.reason}")
         bound = [projection.bound(info) for projection in self._projections[info.name]]
         bound.sort(key=lambda projection: projection.phase)
-        return Target(info, tuple(bound), tuple(sorted(self._rules.get(info.name, ()))))
+        return Assignment(info, tuple(bound), tuple(sorted(self._rules.get(info.name, ()))))
 
 
 def _of_first_layer(checkpoint: Checkpoint, chosen: Sequence[TensorInfo]) -> list[TensorInfo]:

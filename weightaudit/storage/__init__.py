@@ -1,4 +1,4 @@
-"""The one place that changes a file system: everything else hands it finished files.
+"""The one place where what is finished gets its name: everything else hands it whole files.
 
 What is written appears whole or not at all, under power cuts too: new files are made in a
 `staging.Staging` directory beside their destination, synced, and then renamed; a model that is

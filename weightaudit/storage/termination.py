@@ -18,6 +18,9 @@ _SIGNALS = {
 }
 """Signals that end a process, and what Python does about each if nobody told it otherwise."""
 
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a process that was interrupted, as shells report it."""
+
 
 class Terminated(BaseException):
     """Raised in the main thread when the process is told to end; no error, so nothing catches it on the way.

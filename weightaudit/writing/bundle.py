@@ -46,11 +46,11 @@ def write_bundle(output: Output, prefix: str, places: Sequence[Place]) -> bytes 
     sums: dict[Extent, int] = {}
     with ExitStack() as stack:
         touched = sorted(frozenset[int]().union(*(place.files for place in places)))
-        targets = {
+        destinations = {
             number: stack.enter_context(output.patched(output.files[number].label)) for number in touched
         }
         for extent, start, raw in _stored(output.files, places):
-            targets[extent.file].write(extent.offset + start, raw)
+            destinations[extent.file].write(extent.offset + start, raw)
             sums[extent] = crc32c(raw, sums.get(extent, 0))
     with output.files.borrow(f"{prefix}.index") as source:
         pairs = list(read_table(source))
@@ -58,8 +58,8 @@ def write_bundle(output: Output, prefix: str, places: Sequence[Place]) -> bytes 
     if renewed == pairs:
         return None
     index = encode_table(renewed)
-    with output.create(f"{prefix}.index") as target:
-        target.write(0, index)
+    with output.create(f"{prefix}.index") as destination:
+        destination.write(0, index)
     return index
 
 

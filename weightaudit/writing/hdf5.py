@@ -13,6 +13,7 @@ from weightaudit.engine.filters import apply, deflate_level
 from weightaudit.engine.tiles import filled
 from weightaudit.errors import WriteError
 from weightaudit.formats.hdf5 import Hdf5Data
+from weightaudit.writing.destination import Patched
 from weightaudit.writing.edits import Bytes, Place, tile_contents
 from weightaudit.writing.hdf5_structure import (
     ChunkRecord,
@@ -21,7 +22,6 @@ from weightaudit.writing.hdf5_structure import (
     find_compact,
     find_superblock,
 )
-from weightaudit.writing.target import Patched
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -49,8 +49,8 @@ def write_hdf5(output: Output, places: Iterable[Place]) -> None:
             (number,) = place.files
             if number not in copies:
                 data = Hdf5Data.whole(output.files[number], number)
-                target = stack.enter_context(output.patched(data.file.label))
-                copies[number] = data, Patched(data.file, 0, data.size, target, 0)
+                destination = stack.enter_context(output.patched(data.file.label))
+                copies[number] = data, Patched(data.file, 0, data.size, destination, 0)
             _patch_tensor(output.files, *copies[number], place)
         for data, copy in copies.values():
             _renew_end(data, copy)

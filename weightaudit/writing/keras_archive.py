@@ -18,9 +18,9 @@ from weightaudit.formats.zip_archive import STORED, Member, find_directory, list
 from weightaudit.limits import DEFAULT_LIMITS
 from weightaudit.storage.failures import writing
 from weightaudit.writing import zip_headers
+from weightaudit.writing.destination import Destination, Patched
 from weightaudit.writing.embedding import NAME, is_record
 from weightaudit.writing.hdf5 import patch_hdf5
-from weightaudit.writing.target import Patched, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,8 @@ _LONGEST_DESCRIPTOR = 24
 class _Archive:
     """An archive under way: stretches of the old one, and new bytes, one after the other."""
 
-    def __init__(self, source: LocalFile, target: Target) -> None:
-        self.source, self.target = source, target
+    def __init__(self, source: LocalFile, destination: Destination) -> None:
+        self.source, self.destination = source, destination
         self.size = 0
         self._begin = self._end = 0  # a stretch of the source that is still to be copied
 
@@ -56,13 +56,13 @@ class _Archive:
     def add(self, data: bytes) -> None:
         """Add new bytes."""
         self.flush()
-        self.target.write(self.size, data)
+        self.destination.write(self.size, data)
         self.size += len(data)
 
     def flush(self) -> None:
         """Copy what is still to be copied."""
         length = self._end - self._begin
-        self.target.copy(self.source, self._begin, length, self.size - length)
+        self.destination.copy(self.source, self._begin, length, self.size - length)
         self._begin = self._end
 
 
@@ -87,8 +87,8 @@ def write_archive(output: Output, name: str, places: Sequence[Place], record: by
     written: dict[str, Member] = {}
     if any(_is_record(member.name) and not _is_ours(source, member) for member in ordered):
         record = None
-    with output.create(name) as target:
-        archive = _Archive(source, target)
+    with output.create(name) as destination:
+        archive = _Archive(source, destination)
         archive.keep(0, ordered[0].header)
         ends = (*(member.header for member in ordered[1:]), directory)
         for member, end in zip(ordered, ends, strict=True):
@@ -140,7 +140,7 @@ def _add_weights(
     add = _add_stored if member.method == STORED else _add_deflated
     written = replace(add(archive, output, member, places), header=begin)
     archive.flush()
-    archive.target.write(begin, zip_headers.local_header(held, written, is_large=is_large))
+    archive.destination.write(begin, zip_headers.local_header(held, written, is_large=is_large))
     after = member.offset + member.stored
     behind = source.read(after, min(_LONGEST_DESCRIPTOR, end - after))
     length, descriptor = zip_headers.descriptor(behind, member, written)
@@ -154,7 +154,7 @@ def _add_stored(archive: _Archive, output: Output, member: Member, places: Seque
     source = archive.source
     archive.keep(member.offset, member.offset + member.size)
     archive.flush()
-    copy = Patched(source, member.offset, member.size, archive.target, archive.size - member.size)
+    copy = Patched(source, member.offset, member.size, archive.destination, archive.size - member.size)
     data = Hdf5Data(source, output.files.open(source.label), member.offset, member.size)
     patch_hdf5(output.files, data, places, copy)
     archive.size += copy.size - member.size
@@ -165,7 +165,7 @@ def _add_deflated(archive: _Archive, output: Output, member: Member, places: Seq
     """Change the inflated weights, which the reader has put into a file without a name, and deflate them."""
     (number,) = frozenset[int]().union(*(place.files for place in places))
     spooled = output.files[number]
-    with _scratch(output.into, archive.target.label) as scratch:
+    with _scratch(output.into, archive.destination.label) as scratch:
         scratch.copy(spooled, 0, spooled.size, 0)
         copy = Patched(spooled, 0, spooled.size, scratch, 0)
         patch_hdf5(output.files, Hdf5Data.whole(spooled, number), places, copy)
@@ -180,10 +180,10 @@ def _add_deflated(archive: _Archive, output: Output, member: Member, places: Seq
     return replace(member, crc=copy.crc(member.crc), stored=archive.size - before, size=copy.size)
 
 
-def _scratch(folder: Path, label: str) -> Target:
+def _scratch(folder: Path, label: str) -> Destination:
     """Return a file without a name, for what becomes a part of a file of that name."""
     with writing(f"{label} cannot be written"), tempfile.TemporaryFile(dir=folder) as file:
-        return Target(os.dup(file.fileno()), label)
+        return Destination(os.dup(file.fileno()), label)
 
 
 def _most(member: Member, places: Sequence[Place]) -> int:

@@ -57,8 +57,8 @@ def write_index(output: Output, main: str) -> None:
         shards: Any = where
         several = isinstance(where, list)
         groups[group] = [names.get(one, one) for one in shards] if several else names.get(shards, shards)
-    with output.create(main) as target:
-        target.write(0, json.dumps(document, indent=4).encode())
+    with output.create(main) as destination:
+        destination.write(0, json.dumps(document, indent=4).encode())
 
 
 def _shard_names(source: ModelFiles, name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from weightaudit.storage.copying import clone_file, create, try_reflink
 from weightaudit.storage.failures import writing
-from weightaudit.writing.target import Target
+from weightaudit.writing.destination import Destination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Output:
             with writing(f"{name} cannot be made"):
                 (self.into / name).mkdir()
 
-    def create(self, name: str) -> Target:
+    def create(self, name: str) -> Destination:
         """Make the new file that stands for one of the model's, or for none, and open it.
 
         Raises:
@@ -73,18 +73,18 @@ class Output:
         label = self._made[name] = self.names.get(name, name)
         mode = self._mode(name) if self.has(name) else _NEW_FILE
         with writing(f"{label} cannot be written"):
-            return Target(create(self.into / label, mode), label)
+            return Destination(create(self.into / label, mode), label)
 
-    def patched(self, name: str) -> Target:
+    def patched(self, name: str) -> Destination:
         """Make a copy of a file and keep it open for changes."""
-        target = self.create(name)
+        destination = self.create(name)
         try:
             with self.files.borrow(name) as source:
-                target.copy(source, 0, source.size, 0)
+                destination.copy(source, 0, source.size, 0)
         except BaseException:
-            target.__exit__(None, None, None)
+            destination.__exit__(None, None, None)
             raise
-        return target
+        return destination
 
     def finish(self) -> None:
         """Make the files that have the same bytes as in the model, and were not made yet.
@@ -113,9 +113,9 @@ class Output:
             status, own = os.lstat(held), (self.files.root / name).stat()
             is_same_length = stat.S_ISREG(status.st_mode) and status.st_size == own.st_size
             if is_same_length and not os.path.samestat(status, own):
-                target = self.into / self.names[name]
-                if not try_reflink(held, target):
-                    os.link(held, target, follow_symlinks=False)
+                destination = self.into / self.names[name]
+                if not try_reflink(held, destination):
+                    os.link(held, destination, follow_symlinks=False)
                 return True
         return False
 

@@ -53,8 +53,8 @@ def write_saved_model(output: Output, places: Sequence[Place], record: bytes | N
         refuse_version_1(PREFIX, places)
     if record is not None and not _is_taken(output):
         output.folder(RECORD.rpartition("/")[0])
-        with output.create(RECORD) as target:
-            target.write(0, record)
+        with output.create(RECORD) as destination:
+            destination.write(0, record)
 
 
 def _is_taken(output: Output) -> bool:
@@ -74,5 +74,5 @@ def _write_fingerprint(output: Output, index: bytes) -> None:
             return
     except ReadError:
         return  # what is no fingerprint, TensorFlow ignores as well
-    with output.create(FINGERPRINT) as target:
-        target.write(0, with_field(held, _HASH, fingerprint64(index), FINGERPRINT))
+    with output.create(FINGERPRINT) as destination:
+        destination.write(0, with_field(held, _HASH, fingerprint64(index), FINGERPRINT))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from weightaudit.source import LocalFile
 
 
-class Target:
+class Destination:
     """A file that is being written.
 
     Args:
@@ -64,13 +64,13 @@ class Target:
 
 
 class Patched:
-    """A stretch of a file that was copied into a target, and is changed there.
+    """A stretch of a file that was copied into a destination, and is changed there.
 
     Args:
         source: The file.
         base: Where the stretch begins in it.
         size: How many bytes it has.
-        target: Where the copy is.
+        destination: Where the copy is.
         at: Where it begins there.
 
     Attributes:
@@ -78,9 +78,9 @@ class Patched:
         is_changed: Whether it is another stretch by now.
     """
 
-    def __init__(self, source: LocalFile, base: int, size: int, target: Target, at: int) -> None:
+    def __init__(self, source: LocalFile, base: int, size: int, destination: Destination, at: int) -> None:
         self._source, self._base = source, base
-        self._target, self._shift = target, at - base
+        self._destination, self._shift = destination, at - base
         self._changes: list[_Change] = []
         self.size = size
 
@@ -113,7 +113,7 @@ class Patched:
             if np.array_equal(old, new):
                 return
             self._changes.append(_Change(crc32(old), crc32(new), self.end - offset - new.size))
-        self._target.write(offset + self._shift, data)
+        self._destination.write(offset + self._shift, data)
 
     def crc(self, whole: int) -> int:
         """Return the CRC-32 of the stretch by now.

@@ -11,7 +11,7 @@ import pytest
 from weightaudit.checksums import checksum, crc32, replaced
 from weightaudit.source import LocalFile
 from weightaudit.storage.copying import create
-from weightaudit.writing.target import Patched, Target
+from weightaudit.writing.destination import Destination, Patched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,9 @@ def test_patches_and_appended_bytes(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(before)
     source = LocalFile(tmp_path / "source")
     expected = bytearray(before[8:10_008])
-    with Target(create(tmp_path / "target"), "target") as target:
-        target.copy(source, 8, 10_000, 3)
-        patched = Patched(source, 8, 10_000, target, 3)
+    with Destination(create(tmp_path / "destination"), "destination") as destination:
+        destination.copy(source, 8, 10_000, 3)
+        patched = Patched(source, 8, 10_000, destination, 3)
         patched.put(8, before[8:20])
         assert not patched.is_changed
         for begin in generator.permutation(20) * 500:
@@ -57,6 +57,6 @@ def test_patches_and_appended_bytes(tmp_path: Path) -> None:
                 expected += new
         assert patched.size == len(expected)
         assert patched.crc(crc32(before[8:10_008])) == crc32(bytes(expected))
-        assert target.read(3, patched.size) == expected
-        assert target.read(3, patched.size) == os.pread(target.fd, len(expected), 3)
+        assert destination.read(3, patched.size) == expected
+        assert destination.read(3, patched.size) == os.pread(destination.fd, len(expected), 3)
     source.close()
