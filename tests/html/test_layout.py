@@ -74,12 +74,12 @@ def test_underscores_of_names_are_seen_above_the_line_of_a_link(browser: Chromiu
     assert browser.run(below) >= 0
 
 
-@pytest.mark.parametrize("width", [360, 600, 821, 900, 990, 1081, 1100, 1210])
+@pytest.mark.parametrize("width", [320, 360, 600, 821, 900, 990, 1081, 1100, 1210, 1400, 1600])
 @pytest.mark.parametrize("name", ["overflowing", "several"])
 def test_tables_fit_windows_of_any_width(
     browser: Chromium, request: pytest.FixtureRequest, name: str, width: int
 ) -> None:
-    """From a phone to half of a large screen, no table scrolls sideways: of models, layers or tensors."""
+    """From a phone to a large screen, no table scrolls sideways: of models, layers or tensors."""
     browser.size(width, 800, mobile=width < 500)
     browser.open(request.getfixturevalue(name))
     browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")

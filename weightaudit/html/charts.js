@@ -9,7 +9,7 @@ const FLOATS = [
 
 // A picture that is stretched or shrunk takes its letters along: on a phone it is drawn narrower instead.
 // The details of a tensor stand side by side in a wide window, and a picture has a part of it.
-const room = (most, part) => Math.min(most, Math.max(280, innerWidth > 1080 ? part * innerWidth : innerWidth - 90));
+const room = (most, part) => Math.min(most, Math.max(280, innerWidth > 1160 ? part * innerWidth : innerWidth - 90));
 const [LEFT, RIGHT] = [0.52, 0.34];
 
 function counts(picture) {
