@@ -92,10 +92,12 @@ function marks(chart, x, low, high, limits, width) {
     for (const [power, says] of [[each.most, "ends"], [each.normal, "loses digits"], [each.least, "= 0"]]) {
       if (power <= low || power >= high) continue;
       const isLeft = x(power) < 120;
-      const isFirst = isLeft && power === each.least;
+      // The words at the lower line end before those at the upper one begin, however close the lines are.
+      const end = power === each.least ? Math.min(x(power), x(each.normal) - 112) : x(power);
+      const at = isLeft && power === each.least ? x(power) - 8 : end;
       chart.append(
         svg("line", { class: "limit", x1: x(power), x2: x(power), y1: 18, y2: 238 }),
-        svg("text", { class: isLeft ? "limit start" : "limit", x: x(power) + (isFirst ? -8 : 0), y: 14 }, `${each.name} ${says}`),
+        svg("text", { class: isLeft ? "limit start" : "limit", x: at, y: 14 }, `${each.name} ${says}`),
       );
     }
   }
