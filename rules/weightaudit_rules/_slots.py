@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from weightaudit.identity.optimizer import is_second_moment
@@ -100,14 +101,26 @@ class Quotient(NamedTuple):
     """How large the first moment of a variable is beside its second.
 
     Attributes:
-        slot: The first moment.
-        value: Sum of its squares, by the sum of the second moment.
-        second: Mean of the second moment.
+        first: The first moment.
+        second: The second moment.
+        value: Sum of the squares of the first, by the sum of the second.
     """
 
-    slot: Slot
+    first: Slot
+    second: Slot
     value: float
-    second: float
+
+    def culprit(self, usual: float, sizes: Mapping[str, float]) -> Slot:
+        """Return which of both makes the quotient unusual: the one farther from others of its kind.
+
+        Args:
+            usual: The model's median quotient.
+            sizes: Root mean squares by name, each as a multiple of the median of its kind.
+        """
+        of_first, of_second = (sizes.get(one.info.name, 1.0) for one in (self.first, self.second))
+        # Second moments are squares. A pair that is large as a whole has one slot that is too large.
+        is_large = of_first * sqrt(of_second) >= 1
+        return self.first if is_large == (self.value > usual) else self.second
 
 
 def quotients(slots: Sequence[Slot]) -> list[Quotient]:
@@ -119,7 +132,7 @@ def quotients(slots: Sequence[Slot]) -> list[Quotient]:
                 moment, other = slots_of_one[first], slots_of_one[second]
                 total = other.sums.total
                 if total > 0 and moment.sums.squares > 0 and averages_gradients(moment, slots_of_one):
-                    found.append(Quotient(moment, moment.sums.squares / total, other.sums.mean))
+                    found.append(Quotient(moment, other, moment.sums.squares / total))
     return found
 
 

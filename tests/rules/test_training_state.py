@@ -344,14 +344,15 @@ def adam(scale_first: float = 1.0, scale_second: float = 1.0, steps: int = 300) 
     return slots
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "is_found"),
-    [(1, 1, False), (30, 1, False), (1, 30, False), (1e3, 1, True), (1, 1e6, True), (1, 1e-6, True)],
-)
-def test_moments_that_contradict_each_other_are_found(first: float, second: float, *, is_found: bool) -> None:
-    """A first or second moment far from what the other, or the other variables, allow is told."""
+SCALED = [(1, 1, ""), (30, 1, ""), (1, 30, ""), (1e3, 1, "momentum"), (1, 1e-6, "momentum")]
+SCALED += [(1, 1e6, "velocity"), (1e-2, 1e4, "velocity"), (1e-4, 1, "momentum"), (1e-4, 99, "momentum")]
+
+
+@pytest.mark.parametrize(("first", "second", "named"), SCALED)
+def test_moments_that_contradict_each_other_are_found(first: float, second: float, named: str) -> None:
+    """A moment far from what the other, or other variables, allow is told, and the worse of both named."""
     tensors = [finding.tensor for finding in found(OptimizerState(enabled=True), adam(first, second))]
-    assert tensors == ["optimizer/dense_2/kernel/momentum"] * is_found
+    assert tensors == [f"optimizer/dense_2/kernel/{named}"] * bool(named)
 
 
 def test_momentum_alone_is_compared_with_its_kind() -> None:
