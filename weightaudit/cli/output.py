@@ -47,6 +47,14 @@ def silence_stdout() -> None:
     os.close(nowhere)
 
 
+def settle_stdout() -> None:
+    """Write what is still buffered, or let it go nowhere where the system refuses it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence_stdout()
+
+
 def say(sentence: str) -> None:
     """Write one line to standard error."""
     write_stderr(f"weightaudit: {sentence}\n")

@@ -12,7 +12,7 @@ import traceback
 import typer
 
 from weightaudit.cli import application
-from weightaudit.cli.output import say
+from weightaudit.cli.output import say, settle_stdout
 from weightaudit.cli.shells import ABOUT_SHELLS, INSTRUCTION, understood
 from weightaudit.errors import WeightauditError
 from weightaudit.report import ExitCode
@@ -64,6 +64,7 @@ def run() -> int:
     except OSError as error:
         say(_one_line(_failure(error)))
         _trace()
+        settle_stdout()
     except Exception as error:  # noqa: BLE001 - an escaping exception would exit 1, which means findings
         say(_unexpected(error))
         _trace()
